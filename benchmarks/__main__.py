@@ -1,0 +1,65 @@
+"""Run the comparisons and write the report: `python -m benchmarks [--models tiny,realistic] [--only NAME] [--write]`.
+
+Other commands of this package: `benchmarks.constrained` (grammar), `benchmarks.parsing_linear` (parser).
+"""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks.decoding import beside_a_long_prompt, eight_at_once, one_stream
+from benchmarks.figures import Row, table
+from benchmarks.loading import loading
+from benchmarks.report import report
+from benchmarks.reuse import second_question, sixth_turn
+from benchmarks.subjects import Sizes, Subject, make_subject
+
+Comparison = Callable[[Subject, Path], Awaitable[list[Row]]]
+
+COMPARISONS: tuple[Comparison, ...] = (
+    one_stream,
+    eight_at_once,
+    beside_a_long_prompt,
+    sixth_turn,
+    second_question,
+    loading,
+)
+REPORT = Path("docs/benchmarks.md")
+
+
+def main() -> None:
+    """Measure what was asked for, print the table, and write the report where that was asked for."""
+    names = [comparison.__name__ for comparison in COMPARISONS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="tiny,realistic", help="tiny, small, realistic; separated by commas")
+    parser.add_argument("--only", choices=names, action="append", help="one comparison (may be given again)")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="shorter answers and prompts; for slow machines and CI")
+    parser.add_argument("--write", action="store_true", help=f"write {REPORT}")
+    options = parser.parse_args()
+    chosen = [one for one in COMPARISONS if not options.only or one.__name__ in options.only]
+    print("comparisons:", ", ".join(one.__name__ for one in chosen), flush=True)
+    sizes = Sizes(options.rounds, 96, 48, 4096, 4096) if options.quick else Sizes(options.rounds)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder).resolve()
+        for name in options.models.split(","):
+            subject = make_subject(name, scratch, sizes)
+            for comparison in chosen:
+                found = asyncio.run(_awaited(comparison(subject, scratch)))
+                rows += found
+                print(table(found), flush=True)
+    if options.write:
+        REPORT.parent.mkdir(exist_ok=True)
+        REPORT.write_text(report(rows, sizes), encoding="utf-8")
+        print(f"written: {REPORT}")
+
+
+async def _awaited(rows: Awaitable[list[Row]]) -> list[Row]:
+    return await rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What loading costs, and what unloading gives back."""
+
+import asyncio
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import psutil
+
+from benchmarks.figures import Row, Series, compare
+from benchmarks.subjects import Subject, ask, user
+from mcp_local_llm.discovery import default_roots, find_models
+from mcp_local_llm.engines.mlx import MlxBackend
+
+
+async def loading(subject: Subject, scratch: Path) -> list[Row]:
+    """Seconds of a load, and the memory of the process before it and after an unload."""
+    seconds = Series()
+    load: Any = importlib.import_module("mlx_lm.utils").load  # untyped
+    backend = MlxBackend()
+    try:
+        for number in range(-1, subject.sizes.rounds):
+            started = time.perf_counter()
+            engine = await backend.load(subject.info, lambda progress: None)
+            own = time.perf_counter() - started
+            await engine.unload()
+            started = time.perf_counter()
+            load(str(subject.info.path))
+            other = time.perf_counter() - started
+            mx.clear_cache()
+            seconds.add(number, ours=1000 * own, bare=1000 * other)
+    finally:
+        backend.close()
+        backend.join(60)
+    # A process of its own: what bare mlx-lm left behind in this one would be counted.
+    command = [sys.executable, "-m", "benchmarks.loading", str(subject.info.path)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    before, after = (int(number) / 2**20 for number in out.split())
+    name = subject.name
+    return [
+        compare("load / bare `mlx_lm.load`", name, seconds["ours"], seconds["bare"], "ms", most=1.05),
+        Row("memory after unload / before the load", name, after, before, "MiB", after / before, most=1.10),
+    ]
+
+
+async def _memory(folder: Path) -> tuple[int, int]:
+    """Return the resident set before a load (mlx is imported, nothing is loaded) and after answers and an unload."""
+    (model,) = (model for model in find_models(default_roots({}, folder, (folder,))) if model.path == folder)
+    backend = MlxBackend()
+    process = psutil.Process()
+    try:
+        # A first load and unload, so that code, tokenizer tables and thread stacks are counted on both sides.
+        await (await backend.load(model, lambda progress: None)).unload()
+        before = process.memory_info().rss
+        engine = await backend.load(model, lambda progress: None)
+        for number in range(3):
+            await ask(engine, user(f"Hello {number}. " * 50), 32)
+        await engine.unload()
+        return before, process.memory_info().rss
+    finally:
+        backend.close()
+        backend.join(60)
+
+
+if __name__ == "__main__":
+    print(*asyncio.run(_memory(Path(sys.argv[1]))))

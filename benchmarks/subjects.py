@@ -1,0 +1,147 @@
+"""What is measured: a model, and the ways to run it that are compared. One process, one machine, taking turns."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+
+from benchmarks.bare import Bare
+from benchmarks.random_model import QWEN_05B, SMALL, make_model
+from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.discovery import default_roots, find_models
+from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx.backend import MlxEngine
+from mcp_local_llm.model import ModelInfo
+
+NO_TOKEN = 10_000_000
+"""An id that no vocabulary has."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything, so that a run takes minutes: tokens of an answer, of a long prompt, of a file."""
+
+    rounds: int = 5
+    decode: int = 256
+    together: int = 128
+    long_prompt: int = 4096
+    file: int = 8192
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with the sizes that suit it."""
+
+    name: str
+    info: ModelInfo
+    sizes: Sizes
+
+
+def make_subject(name: str, scratch: Path, sizes: Sizes) -> Subject:
+    """Write the model `name` (tiny, small or realistic) into `scratch`; none of them ends an answer by itself."""
+    folder = scratch / f"bench-{name}"
+    if name == "tiny":
+        _endless_tiny(folder)
+    elif not folder.exists():
+        make_model(folder, SMALL if name == "small" else QWEN_05B)
+    (info,) = (model for model in find_models(default_roots({}, scratch, (scratch,))) if model.path == folder)
+    return Subject(name, info, sizes)
+
+
+def _endless_tiny(folder: Path) -> None:
+    """Copy the built-in model, with another end of turn and a longer window: lengths must not depend on words."""
+    source = Path(sys.modules["mcp_local_llm"].__file__ or "").parent / "tiny"
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    for name in ("config.json", "generation_config.json"):
+        values = json.loads((folder / name).read_text())
+        values["eos_token_id"] = NO_TOKEN
+        if "max_position_embeddings" in values:
+            values["max_position_embeddings"] = 32_768
+        (folder / name).write_text(json.dumps(values))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"eos_token": None, "model_max_length": 32_768}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@asynccontextmanager
+async def engine_for(subject: Subject, limits: EngineLimits | None = None) -> AsyncGenerator[MlxEngine]:
+    """Our engine in this process."""
+    backend = MlxBackend(limits)
+    try:
+        yield await backend.load(subject.info, lambda progress: None)
+    finally:
+        backend.close()
+        backend.join(60)
+
+
+async def ask(engine: MlxEngine, messages: Sequence[Message], tokens: int) -> tuple[ChatResult, float]:
+    """Return our engine's greedy answer and the seconds until it was here."""
+    sampling = SamplingParams(max_tokens=tokens, temperature=0.0, repetition_limit=0)
+    started = time.perf_counter()
+    async with aclosing(engine.stream(ChatRequest(tuple(messages), sampling=sampling))) as chunks:
+        async for chunk in chunks:
+            if chunk.result is not None:
+                return chunk.result, time.perf_counter() - started
+    raise RuntimeError("the engine ended without an answer")
+
+
+@asynccontextmanager
+async def stdio_for(subject: Subject, home: Path) -> AsyncGenerator[Client]:
+    """Our server in a process of its own, behind real pipes."""
+    environ = {
+        "HOME": str(home),
+        "HF_HUB_OFFLINE": "1",
+        "MCP_LOCAL_LLM_FOLDERS": str(subject.info.path.parent),
+        "MCP_LOCAL_LLM_MODEL": subject.info.id,
+    }
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "mcp_local_llm"], env=environ)
+    async with Client(parameters) as client:
+        yield client
+
+
+async def ask_stdio(client: Client, message: str, tokens: int) -> tuple[dict[str, Any], float]:
+    """Return the numbers of an answer over stdio, and the seconds until it was here."""
+    arguments = {"message": message, "max_tokens": tokens, "temperature": 0.0}
+    started = time.perf_counter()
+    result = await client.call_tool("chat", arguments)
+    seconds = time.perf_counter() - started
+    if result.is_error or result.meta is None:
+        raise RuntimeError(f"chat failed: {result.content}")
+    numbers: dict[str, Any] = result.meta["local-llm/result"]
+    return numbers, seconds
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A subject, loaded in every way that one process allows."""
+
+    subject: Subject
+    bare: Bare
+    engine: MlxEngine
+
+
+@asynccontextmanager
+async def bench_for(subject: Subject, limits: EngineLimits | None = None) -> AsyncGenerator[Bench]:
+    """Bare mlx-lm on this thread, our engine on its own."""
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(engine_for(subject, limits))
+        yield Bench(subject, Bare(subject.info.path), engine)
+
+
+def user(text: str) -> list[Message]:
+    """Return a conversation of one question."""
+    return [Message(role="user", content=text)]
+
+
+def words(tokens: int, bare: Bare, salt: str) -> str:
+    """Return a text of about `tokens` tokens that begins with `salt`, so that no cache knows it."""
+    text = "".join(f" the {number} of {salt} is here;" for number in range(tokens))
+    ids = bare.tokens_of(f"{salt}:{text}")[:tokens]
+    return bare.text_of(ids)

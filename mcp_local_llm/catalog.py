@@ -1,0 +1,202 @@
+"""The models of this machine, the roles they fill, and the one that is chosen.
+
+It knows where facts come from (files, registry, settings, the saved choice) and asks the pure functions below it;
+it knows no engine and no protocol.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import anyio.to_thread
+
+from mcp_local_llm.budget import LoadPlan, Memory, plan_load, require_fit
+from mcp_local_llm.endpoint import Endpoint, endpoint_of, offered
+from mcp_local_llm.errors import UnknownModelError
+from mcp_local_llm.model import Found, ModelInfo, endpoint_model
+from mcp_local_llm.profiles import Profile, profile_named, with_profile
+from mcp_local_llm.registry import Registry, absent_models
+from mcp_local_llm.resolve import Resolution, ordered, resolve
+from mcp_local_llm.settings import Settings
+from mcp_local_llm.state import StateFile
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One look at the machine.
+
+    Attributes:
+        models: in the order of their numbers.
+        roles: role → id, None where it has none.
+        warnings: what was passed over, one sentence each.
+    """
+
+    models: tuple[ModelInfo, ...]
+    roles: Mapping[str, str | None]
+    warnings: tuple[str, ...]
+
+
+async def no_endpoints() -> Found:
+    """List the models of no endpoint at all."""
+    return Found(())
+
+
+class Catalog:
+    """Answers which models there are and which one a name means.
+
+    `find` lists the models whose files are here, `served` those behind endpoints.
+    """
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[], tuple[ModelInfo, ...]],
+        registry: Callable[[], Registry],
+        memory: Callable[[], Memory],
+        state: StateFile,
+        settings: Settings,
+        served: Callable[[], Awaitable[Found]] = no_endpoints,
+    ) -> None:
+        self._find = find
+        self._served = served
+        self._registry = registry
+        self._memory = memory
+        self._state = state
+        self._settings = settings
+        self._choice: tuple[str, Resolution] | None = None
+
+    async def look(self) -> Listing:
+        """Ask the endpoints, and read folders and registry on a thread of its own: a cache may lie on a slow disk."""
+        return await anyio.to_thread.run_sync(self._look, await self._served())
+
+    def saved(self) -> str | None:
+        """Return the saved choice as it stands in its file."""
+        return self._state.read()
+
+    def endpoint(self, model_id: str) -> Endpoint | None:
+        """Return the endpoint that serves the model of this id; None for a model on this machine. Asks nobody."""
+        return endpoint_of(model_id, self._settings.endpoints)
+
+    def save(self, choice: str) -> None:
+        """Make the model of this id, or the profile of this name, the choice that survives restarts."""
+        self._state.write(choice)
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of the settings, by name."""
+        return self._settings.profiles
+
+    async def named(self, query: str, held: ModelInfo | None) -> Resolution:
+        """Find the model that `query` means; `held` is resident now, and its memory counts as free.
+
+        A number means a place in the list; then come the names of profiles, then those of roles and models.
+
+        Raises:
+            UnknownModelError, AmbiguousModelError, IncompleteModelError: see `resolve`.
+        """
+        listing = await self.look()
+        name = profile_named(query, self.profiles)
+        if name is None:
+            return await self._model(query, listing, held)
+        profile = self.profiles[name]
+        found = await self._model(profile.query, listing, held)
+        return with_profile(found, name, profile, role=listing.roles.get(name.casefold()))
+
+    async def _model(self, query: str, listing: Listing, held: ModelInfo | None) -> Resolution:
+        role = listing.roles.get(query.strip().casefold(), "")
+        if role is None:
+            # A role that nobody filled means whatever is resident, or else the choice: never a swap.
+            model = held or (await self.chosen()).model
+            return Resolution(model, f"The role {query!r} is not set; it means {model.id}.")
+        try:
+            return self._resolve(query, listing, held)
+        except UnknownModelError:
+            if unlisted := self._unlisted(query):
+                return Resolution(unlisted, f"{query.strip()} is not in the list of its server, which is asked for it.")
+            raise
+
+    async def chosen(self) -> Resolution:
+        """Return the model that a chat without a name uses.
+
+        The saved choice comes first, then the setting `model`, then the registry's `default`, then the only real
+        model there is; with no real model at all, the built-in one, and the note says so.
+
+        Raises:
+            UnknownModelError: several models and no choice, or a choice that is not on this machine any more.
+        """
+        wanted = self._state.read() or self._settings.model
+        if wanted and self._choice and self._choice[0] == wanted:
+            return self._choice[1]
+        found = await self._saved(wanted)
+        if wanted:
+            self._choice = (wanted, replace(found, note=""))
+        return found
+
+    async def _saved(self, wanted: str | None) -> Resolution:
+        if wanted and profile_named(wanted, self.profiles):
+            return await self.named(wanted, None)
+        if wanted and (unlisted := self._unlisted(wanted)):
+            # A chat with a model behind an endpoint does not wait for every endpoint's list.
+            return Resolution(unlisted)
+        listing = await self.look()
+        wanted = wanted or listing.roles.get("default")
+        return self._resolve(wanted, listing, None) if wanted else _only(listing)
+
+    def planner(self, held: ModelInfo | None, *, ever: bool = False) -> Callable[[ModelInfo], LoadPlan]:
+        """Read memory once, and return what compares a model with it; what `held` takes counts as free.
+
+        With `ever`, what other programs hold at the moment counts as free as well.
+        """
+        memory, settings = self._memory(), self._settings
+        if ever:
+            memory = replace(memory, available=memory.total)
+        held_bytes = held.weight_bytes if held else 0
+
+        def plan(model: ModelInfo) -> LoadPlan:
+            context = settings.reserve_context
+            slots = (model.serving.slots or settings.llama_slots) if model.format == "gguf" else 1
+            return plan_load(model, memory, context=context, slots=slots, held_bytes=held_bytes, force=settings.force)
+
+        return plan
+
+    async def require_room(self, model: ModelInfo, held: ModelInfo | None, *, ever: bool = False) -> None:
+        """Let `model` pass where it fits once `held` is gone, or with `ever` once everything else is.
+
+        Raises:
+            InsufficientMemoryError: with the numbers and the nearest model that would fit.
+        """
+        plan = self.planner(held, ever=ever)(model)
+        if not plan.fits:
+            require_fit(plan, (await self.look()).models)
+
+    def _resolve(self, query: str, listing: Listing, held: ModelInfo | None) -> Resolution:
+        plan = self.planner(held)
+        return resolve(query, listing.models, roles=listing.roles, fits=lambda model: plan(model).fits)
+
+    def _unlisted(self, query: str) -> ModelInfo | None:
+        """Return the model of an endpoint that a full id names, whether or not its server lists it."""
+        endpoint = endpoint_of(query, self._settings.endpoints)
+        return endpoint_model(endpoint, endpoint.served_name(query.strip())) if endpoint else None
+
+    def _look(self, served: Found) -> Listing:
+        registry = self._registry()
+        models = ordered([*self._find(), *served.models])
+        missing = absent_models(registry.roles, [model.id for model in models])
+        offers = offered(registry.endpoints, self._settings.endpoints)
+        return Listing(models, registry.roles, (*registry.warnings, *missing, *served.warnings, *offers))
+
+
+def _only(listing: Listing) -> Resolution:
+    real = [model for model in listing.models if model.usable and not model.diagnostic]
+    if len(real) == 1:
+        return Resolution(real[0], f"{real[0].id} is the only model here.")
+    if not real:
+        builtin = [model for model in listing.models if model.usable]
+        if not builtin:
+            raise UnknownModelError("There is no model on this machine. Download one, then call set_model.")
+        note = (
+            f"No model was found on this machine, so {builtin[0].id}, the built-in test model, answers. It knows a few "
+            "scripted answers. Download a real one, for example with `mcp-local-llm pull mlx-community/Qwen3-4B-4bit`."
+        )
+        return Resolution(builtin[0], note)
+    lines = [f"{number:3}. {model.id}" for number, model in enumerate(listing.models, start=1) if model in real]
+    raise UnknownModelError("No model is chosen yet. Call set_model with a number or a name:\n" + "\n".join(lines))

@@ -1,0 +1,197 @@
+"""The values of one conversation with a model: what is asked, what comes back, and the ranges.
+
+Pure data. It knows no engine, no protocol and no file. Ranges are declared here once, as `Annotated`
+aliases; every door builds its schema from them, so a value out of range is refused by name at the door.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+MaxTokens = Annotated[int, Field(ge=1, le=131_072)]
+"""Tokens of the answer, reasoning included; 1 to 131072."""
+MaxThinkingTokens = Annotated[int, Field(ge=0, le=131_072)]
+"""Tokens of reasoning before the block is closed by force; 0 to 131072."""
+Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
+"""0 (greedy) to 2."""
+TopP = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+"""Nucleus sampling; above 0, up to 1 (off)."""
+TopK = Annotated[int, Field(ge=0, le=1_000_000)]
+"""Draw from so many of the likeliest tokens; 0 (off) to 1000000."""
+MinP = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+"""Least probability of a token, as a share of the likeliest one's; 0 (off) to 1."""
+RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)]
+"""Factor that makes tokens of the answer less likely to come again; 0.5 to 2, 1 is off."""
+OccurrencePenalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
+"""Subtracted from the logits of tokens of the answer, per occurrence or once; -2 to 2, 0 is off."""
+RepetitionLimit = Annotated[int, Field(ge=0, le=131_072)]
+"""Tokens of perfect repetition that end an answer; 0 (never) to 131072."""
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""Seed of this request's own random numbers; 0 to 4294967295."""
+StopString = Annotated[str, Field(min_length=1, max_length=200)]
+"""One stop string, 1 to 200 characters."""
+StopStrings = Annotated[list[StopString], Field(max_length=8)]
+"""At most 8 stop strings."""
+
+
+class ToolCall(BaseModel):
+    """A call that a model asked for: a function's name and its arguments (a JSON object)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1)
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, value: object) -> object:
+        """Accept OpenAI's `{"type": "function", "function": {...}}` as well."""
+        if isinstance(value, dict) and "function" in value and "name" not in value:
+            wrapper = cast(dict[str, Any], value)
+            if isinstance(wrapper["function"], dict):
+                return {"id": wrapper.get("id"), **cast(dict[str, Any], wrapper["function"])}
+        return cast(object, value)
+
+
+class ToolSpec(BaseModel):
+    """A function that the model may call; `parameters` is its JSON Schema (an object)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1, max_length=128)
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, value: object) -> object:
+        """Accept OpenAI's wrapper and MCP's `inputSchema` as well."""
+        if not isinstance(value, dict):
+            return value
+        spec = cast(dict[str, Any], value)
+        if "name" not in spec and isinstance(spec.get("function"), dict):
+            spec = cast(dict[str, Any], spec["function"])
+        for alias in ("inputSchema", "input_schema"):
+            if "parameters" not in spec and alias in spec:
+                spec = {**spec, "parameters": spec[alias]}
+        return spec
+
+    def openai(self) -> dict[str, Any]:
+        """Return the tool as OpenAI's API and chat templates want it."""
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": function}
+
+
+class Message(BaseModel):
+    """One turn of a conversation. A `tool` turn holds the result of a call, `tool_calls` belong to `assistant`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    content: str = ""
+    tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are drawn. None means the model's own default (`generation_config.json`).
+
+    Attributes:
+        repetition_penalty, frequency_penalty, presence_penalty: count the tokens of the answer, never the prompt's.
+        repetition_limit: tokens of perfect repetition after which the answer is ended; None is the engine's default.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_limit: int | None = None
+
+    def over(self, defaults: "SamplingParams") -> "SamplingParams":
+        """Return these values, with those of `defaults` where this one says nothing."""
+        own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return replace(defaults, **{name: value for name, value in own.items() if value not in (None, ())})
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """Everything an engine needs for one answer.
+
+    Attributes:
+        messages: the conversation, oldest first; the last one is what is answered.
+        thinking: True or False sets the template's switch, None leaves the model's default.
+        max_thinking_tokens: length of the reasoning block, after which it is closed by force; 0 closes it at once.
+        response_schema: JSON Schema; the answer (after the reasoning) is JSON that validates against it.
+        stream: send text as soon as it is certain, token by token; else about four steps of progress a second.
+        client: who asks; waiting calls of several clients take turns.
+        prompt: a text to be continued as it stands, without chat template and parser; `messages` is empty then.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    sampling: SamplingParams = SamplingParams()
+    thinking: bool | None = None
+    stream: bool = False
+    client: str = ""
+    max_thinking_tokens: int | None = None
+    response_schema: dict[str, Any] | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts. `cached_tokens` of the prompt were not computed again; reasoning is part of completion."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of each phase; `decode_s` runs from the first token to the last."""
+
+    queued_s: float = 0.0
+    load_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChatResult:
+    """A finished answer.
+
+    Attributes:
+        text: the answer without reasoning and without tool calls.
+        reasoning: what the model thought; never part of the answer.
+        thinking_closed: False where the reasoning was cut off before an answer began.
+        looped: the answer was ended (finish_reason `length`) because it only repeated itself.
+        schema_met: whether the text validates against `response_schema`; None where none was asked for.
+        warnings: one sentence each, for the caller.
+    """
+
+    text: str
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: FinishReason
+    model: str
+    usage: Usage
+    timings: Timings
+    thinking_closed: bool = True
+    warnings: tuple[str, ...] = field(default=())
+    looped: bool = False
+    schema_met: bool | None = None

@@ -1,0 +1,87 @@
+"""Reads every fact once: files on a thread, servers side by side."""
+
+from collections.abc import Callable
+
+import anyio
+import anyio.to_thread
+
+from mcp_local_llm.doctor.facts import Choice, Facts, Reached, Sources, Tenancy
+from mcp_local_llm.endpoint import Endpoint, Sighting
+from mcp_local_llm.errors import BackendUnavailableError, ConfigError, LocalLLMError
+
+
+async def gather(sources: Sources) -> Facts:
+    """Read everything; what cannot be read is a fact as well, so nothing is raised for it."""
+    surveyed = await anyio.to_thread.run_sync(sources.survey)
+    measured = await anyio.to_thread.run_sync(sources.measured)
+    choices, tenancies, sightings = list[Choice](), list[Tenancy](), list[Sighting]()
+    reached: dict[str, Reached] = {}
+
+    async def choose() -> None:
+        choices.append(await _choice(sources))
+
+    async def hold() -> None:
+        tenancies.append(await _tenancy(sources))
+
+    async def sight() -> None:
+        sightings.extend(await sources.sightings())
+
+    async def reach(endpoint: Endpoint) -> None:
+        reached[endpoint.name] = await _reached(sources, endpoint)
+
+    endpoints = sources.setup.settings.endpoints
+    async with anyio.create_task_group() as group:
+        for ask in (choose, hold, sight):
+            group.start_soon(ask)
+        for endpoint in endpoints:
+            group.start_soon(reach, endpoint)
+    return Facts(
+        setup=sources.setup,
+        surveyed=surveyed,
+        choice=choices[0],
+        tenancy=tenancies[0],
+        plan=sources.plan(),
+        measured=measured,
+        reached=tuple(reached[endpoint.name] for endpoint in endpoints),
+        sightings=tuple(sightings),
+    )
+
+
+async def _choice(sources: Sources) -> Choice:
+    saved = None
+    try:
+        saved = sources.saved()
+        found = await sources.chosen()
+    except LocalLLMError as error:
+        return Choice(saved, error=str(error))
+    return Choice(saved, found.model, found.note)
+
+
+async def _tenancy(sources: Sources) -> Tenancy:
+    lease = sources.lease
+    fault = _said(lease.inspect)
+    if fault or not lease.elsewhere():
+        return Tenancy(lease.folder, fault)
+    holder = lease.holder()
+    pid, version = (holder.pid, holder.version) if holder else (None, "")
+    try:
+        return Tenancy(lease.folder, pid=pid, version=version, report=await sources.holder())
+    except LocalLLMError as error:
+        if not lease.elsewhere():
+            return Tenancy(lease.folder)  # It left between the two questions.
+        return Tenancy(lease.folder, pid=pid, version=version, silent=str(error))
+
+
+def _said(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+async def _reached(sources: Sources, endpoint: Endpoint) -> Reached:
+    try:
+        return Reached(endpoint, await sources.listed(endpoint))
+    except LocalLLMError as error:
+        return Reached(endpoint, error=str(error), absent=isinstance(error, BackendUnavailableError))

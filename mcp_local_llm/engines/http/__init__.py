@@ -1,0 +1,12 @@
+"""Every OpenAI-compatible server as an engine: on this machine, in the network, or a sibling's socket.
+
+The only package that knows httpx. What servers understand is a table in `wire/flavors.py`; no code here asks which
+server it talks to.
+"""
+
+from mcp_local_llm.engines.http.backend import HttpBackend
+from mcp_local_llm.engines.http.holder import SocketHolder
+from mcp_local_llm.engines.http.listing import EndpointModels
+from mcp_local_llm.engines.http.probe import list_endpoint, look_at_ports
+
+__all__ = ["EndpointModels", "HttpBackend", "SocketHolder", "list_endpoint", "look_at_ports"]

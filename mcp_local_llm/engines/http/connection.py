@@ -1,0 +1,169 @@
+"""The wire to one server: requests out, bytes in, and httpx's exceptions translated. The one module that uses httpx.
+
+A connection is opened for each request and closed with it: closing is how a server learns that nobody waits any more,
+and an idle one that the server dropped would fail the next call.
+"""
+
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mcp_local_llm import __version__
+from mcp_local_llm.endpoint import Endpoint
+from mcp_local_llm.engines.http.failures import Failures
+from mcp_local_llm.errors import ConfigError
+
+CONNECT_TIMEOUT_S = 5.0
+"""Seconds until a machine that does not answer counts as unreachable."""
+MAX_BODY = 8 * 2**20
+"""Bytes of an answer that is not a stream."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The beginning of an answer: the status and headers are here, the body comes on demand."""
+
+    status: int
+    headers: Mapping[str, str]
+    _response: httpx.Response
+    _failures: Failures
+
+    @property
+    def streams(self) -> bool:
+        """Whether the body is a stream of events."""
+        return "text/event-stream" in self.headers.get("content-type", "")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        async for chunk in self._response.aiter_bytes():
+            yield chunk
+
+    async def body(self) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            BackendProtocolError: it is larger than `MAX_BODY`.
+        """
+        parts: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks():
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise self._failures.garbage(f"an answer of more than {MAX_BODY} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+
+class Connection:
+    """Asks one endpoint; `socket` is a Unix domain socket to use instead of the network, `words` tell what fails."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        environ: Mapping[str, str],
+        *,
+        socket: Path | None = None,
+        words: type[Failures] = Failures,
+    ) -> None:
+        self.endpoint = endpoint
+        self._environ = environ
+        self._socket = socket
+        self._words = words
+
+    def failures(self, model_id: str = "") -> Failures:
+        """Return what makes this endpoint's errors, for a call to `model_id`."""
+        variable = self.endpoint.api_key_env
+        secret = self._environ.get(variable, "").strip() if variable else ""
+        return self._words(self.endpoint, model_id, secret or None)
+
+    @asynccontextmanager
+    async def post(self, path: str, body: Mapping[str, Any], failures: Failures) -> AsyncGenerator[Reply]:
+        """Send `body` as JSON; leaving the block closes the connection, whatever is still to come.
+
+        Raises:
+            BackendUnavailableError: not reachable, silent for too long, or gone in the middle of its answer.
+            BackendProtocolError: not HTTP.
+            ConfigError: the key's variable is not set, or the URL cannot be used.
+        """
+        content = json.dumps(body, ensure_ascii=False).encode()
+        async with self._sent("POST", path, content, self.endpoint.read_timeout_s, failures) as reply:
+            yield reply
+
+    @asynccontextmanager
+    async def get(self, path: str, timeout_s: float, failures: Failures) -> AsyncGenerator[Reply]:
+        """Fetch `path`; no step may take longer than `timeout_s` seconds. Raises as `post`."""
+        async with self._sent("GET", path, None, timeout_s, failures) as reply:
+            yield reply
+
+    @asynccontextmanager
+    async def _sent(
+        self, method: str, path: str, content: bytes | None, silence_s: float | None, failures: Failures
+    ) -> AsyncGenerator[Reply]:
+        url = self.endpoint.url + path
+        headers = self._headers()
+        connect_s = CONNECT_TIMEOUT_S if silence_s is None else min(CONNECT_TIMEOUT_S, silence_s)
+        timeout = httpx.Timeout(silence_s, connect=connect_s)
+        transport = httpx.AsyncHTTPTransport(
+            verify=self._trust, uds=str(self._socket) if self._socket is not None else None
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(translated(failures, silence_s))
+            # No proxy and no .netrc of the environment: what is sent goes to this address and carries this key only.
+            client = httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+            await stack.enter_async_context(client)
+            response = await stack.enter_async_context(client.stream(method, url, content=content, headers=headers))
+            yield Reply(response.status_code, response.headers, response, failures)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """The certificates to trust: the usual ones for https; none for http, whose context is never used.
+
+        httpx would make one for each request, and even an empty one takes 5 to 15 ms: longer than a short request to
+        a machine nearby.
+        """
+        https = self.endpoint.url.startswith("https:")
+        return httpx.create_ssl_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "Accept": "text/event-stream, application/json",
+            # A proxy that compresses a stream holds it back.
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": f"mcp-local-llm/{__version__}",
+        }
+        variable = self.endpoint.api_key_env
+        if variable is None:
+            return headers
+        key = self._environ.get(variable, "").strip()
+        where = f"The key of {self.endpoint.name} is read from the environment variable {variable}, which"
+        if not key:
+            raise ConfigError(f"{where} is not set. Set it where this server is started, for example in `env`.")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError(f"{where} holds characters that no key can have.")
+        return {**headers, "Authorization": f"Bearer {key}"}
+
+
+@contextlib.contextmanager
+def translated(failures: Failures, silence_s: float | None) -> Generator[None]:
+    """Turn httpx's exceptions into ours; every one of them ends here."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+        raise failures.unreachable(str(error)) from error
+    except httpx.TimeoutException as error:
+        raise failures.silent(silence_s) from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise failures.address(str(error)) from error
+    except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        raise failures.cut(str(error)) from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise failures.garbage(f"something that is not HTTP ({error})") from error

@@ -1,0 +1,166 @@
+"""A model of an endpoint as the core sees it: one POST per answer, read as it streams."""
+
+import json
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import anyio
+
+from mcp_local_llm.chat import ChatRequest
+from mcp_local_llm.endpoint import Endpoint
+from mcp_local_llm.engine import ChatChunk, EngineMemory, Progress
+from mcp_local_llm.engines.http.failures import Failures, loading
+from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.wire.client_request import OutgoingRequest, outgoing_request
+from mcp_local_llm.wire.client_response import AnswerPiece, read_answer
+from mcp_local_llm.wire.envelope import read_error
+from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.progress import read_comment
+from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader
+
+if TYPE_CHECKING:
+    from mcp_local_llm.engines.http.answer import Answer, Asked
+
+    # httpx comes with it and costs a tenth of a second, which a server that asks no endpoint should not spend.
+    from mcp_local_llm.engines.http.connection import Connection, Reply
+
+LOADING_POLL_S = 1.0
+"""Seconds between two tries while a server says that it is still loading its model."""
+GRACE_S = 5.0
+"""Seconds to wait for the token counts after the end of an answer, from a server that leaves the stream open."""
+
+
+class HttpEngine:
+    """One model of one endpoint. It holds nothing; the server does."""
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        connection: "Connection",
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._model = model
+        self._connection = connection
+        self._clock = clock
+        self._sleep = sleep
+        self._grace_s = grace_s
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that answers."""
+        return self._model
+
+    @property
+    def memory(self) -> EngineMemory | None:
+        """None: the model runs elsewhere."""
+        return None
+
+    @property
+    def lost(self) -> bool:
+        """False: a server that failed may answer the next request."""
+        return False
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        """Answer `request`; see `Engine.stream`. Closing the iterator closes the connection, which ends the answer.
+
+        Raises:
+            InvalidRequestError: the server's flavor does not know a field, or the server refused the request.
+            ContextLengthError, BusyError, UnknownModelError, ConfigError: as the server said.
+            BackendUnavailableError, BackendProtocolError: the server did not answer, or not sensibly.
+        """
+        # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
+        from mcp_local_llm.engines.http.answer import Answer
+
+        endpoint, failures = self._connection.endpoint, self._connection.failures(self._model.id)
+        name = endpoint.served_name(self._model.id)
+        outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
+        answer = Answer(_asked(request, self._model.id, endpoint, outgoing), self._clock)
+        yield ChatChunk(Progress("prefill"))
+        while True:
+            async with self._connection.post("/chat/completions", outgoing.body, failures) as reply:
+                body = b"" if reply.status == 200 else await reply.body()
+                # Our own server says what it means by a code, and its messages may hold any word.
+                if endpoint.flavor == "mcp-local-llm" or not loading(reply.status, body):
+                    if reply.status != 200:
+                        raise failures.status(reply.status, body, reply.headers)
+                    async with aclosing(self._pieces(reply, failures, answer)) as pieces:
+                        async for piece in pieces:
+                            if chunk := answer.take(piece):
+                                yield chunk
+                    break
+            yield ChatChunk(Progress("loading"))
+            await self._sleep(LOADING_POLL_S)
+        yield ChatChunk(result=answer.result())
+
+    async def unload(self) -> None:
+        """Do nothing: the model is the server's."""
+
+    async def _pieces(self, reply: "Reply", failures: Failures, answer: "Answer") -> AsyncGenerator[AnswerPiece]:
+        """Yield the pieces of a good answer; raise where it is none, or stops before its end."""
+        if not reply.streams:
+            yield _piece((await reply.body()).decode(errors="replace"), failures)
+            return
+        async with aclosing(events_of(reply, failures)) as items:
+            done = False
+            while not (done or answer.complete):
+                item: SseItem | None = None
+                # After the end only the counts can follow; not every server closes the stream or says so.
+                with anyio.move_on_after(self._grace_s if answer.ended else math.inf):
+                    item = await anext(items, None)
+                if item is None:
+                    break
+                done = not isinstance(item, SseComment) and item.data.strip() == DONE
+                if isinstance(item, SseComment):
+                    if progress := read_comment(item.text):
+                        yield AnswerPiece(progress=progress)
+                elif not done and item.data.strip():
+                    yield _piece(item.data, failures)
+        if not (done or answer.ended):
+            raise failures.cut("", answer.pieces)
+
+
+async def events_of(reply: "Reply", failures: Failures) -> AsyncGenerator[SseItem]:
+    """Yield the events and comments of a stream; what cannot be one is a `BackendProtocolError`."""
+    reader = SseReader()
+    try:
+        async for chunk in reply.chunks():
+            for item in reader.feed(chunk):
+                yield item
+        for item in reader.finish():
+            yield item
+    except ValueError as error:
+        raise failures.garbage(str(error)) from error
+
+
+def _piece(data: str, failures: Failures) -> AnswerPiece:
+    """Read the data of one event, or a whole answer; an error in it is raised."""
+    try:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise failures.garbage(f"no JSON but {data[:200]!r}") from error
+    if error := read_error(value):
+        raise failures.told(error)
+    try:
+        return read_answer(value)
+    except ValueError as error:
+        raise failures.garbage(str(error)) from error
+
+
+def _asked(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "Asked":
+    from mcp_local_llm.engines.http.answer import Asked
+
+    flavor = FLAVORS[endpoint.flavor]
+    return Asked(
+        request=request,
+        model_id=model_id,
+        served_name=endpoint.served_name(model_id),
+        server=endpoint.name,
+        switched=bool(flavor.thinking),
+        raw=flavor.raw,
+        warnings=outgoing.warnings,
+    )

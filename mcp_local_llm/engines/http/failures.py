@@ -1,0 +1,163 @@
+"""What can go wrong with one server, in words that say what to do. Knows no HTTP library.
+
+The key of an endpoint appears in no message: what a server says is shown without it, and what it says about a refused
+key is not shown at all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mcp_local_llm.endpoint import Endpoint
+from mcp_local_llm.errors import (
+    BackendProtocolError,
+    BackendUnavailableError,
+    BusyError,
+    ConfigError,
+    ContextLengthError,
+    InvalidRequestError,
+    LocalLLMError,
+    UnknownModelError,
+)
+from mcp_local_llm.wire.context_overflow import ContextOverflow, context_overflow
+from mcp_local_llm.wire.envelope import ServerError, error_type, read_error
+from mcp_local_llm.wire.flavors import FLAVORS
+
+_NO_PATH = ("not found", "file not found", "404 page not found")
+"""What servers say of an address that they do not serve: vLLM and FastAPI, llama-server, Ollama."""
+
+MAX_SHOWN = 400
+"""Characters of a server's message that are passed on."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Makes the errors of one endpoint.
+
+    Attributes:
+        model_id: what is asked for, in our words.
+        secret: the key, so that it can be cut out of what the server says.
+    """
+
+    endpoint: Endpoint
+    model_id: str = ""
+    secret: str | None = field(default=None, repr=False)
+
+    @property
+    def who(self) -> str:
+        """The server, as messages call it."""
+        return f"{self.endpoint.name} ({self.endpoint.url})"
+
+    def unreachable(self, reason: str) -> BackendUnavailableError:
+        """Say that nobody answers at the address."""
+        start = FLAVORS[self.endpoint.flavor].start
+        return BackendUnavailableError(f"{self.who} cannot be reached: {self.shown(reason) or 'no answer'}. {start}")
+
+    def silent(self, seconds: float | None) -> BackendUnavailableError:
+        """Say that it took the request and then was silent for too long."""
+        limit = "too long" if seconds is None else f"{seconds:g} s"
+        return BackendUnavailableError(
+            f"{self.who} said nothing for {limit}. Raise read_timeout_s of the endpoint, or leave it out to wait."
+        )
+
+    def cut(self, reason: str, tokens: int = 0) -> BackendUnavailableError:
+        """Say that the connection ended before the answer did."""
+        told = f": {self.shown(reason)}" if reason else ""
+        return BackendUnavailableError(
+            f"{self.who} ended the connection in the middle of the answer, after {tokens} tokens{told}. "
+            "It may have crashed or run out of memory; look at its log, then send the request again."
+        )
+
+    def garbage(self, reason: str) -> BackendProtocolError:
+        """Say that it sent something that is not the protocol."""
+        return BackendProtocolError(
+            f"{self.who} sent {self.shown(reason)}. "
+            "Check that its url is that of an OpenAI-compatible API; most end in /v1."
+        )
+
+    def address(self, reason: str) -> ConfigError:
+        """Say that the URL cannot be used."""
+        return ConfigError(f"The url of the endpoint {self.who} cannot be used: {self.shown(reason)}.")
+
+    def status(self, status: int, body: bytes, headers: Mapping[str, str]) -> LocalLLMError:
+        """Return the error that an answer with another status than 200 means."""
+        if 300 <= status < 400:
+            target = self.shown(headers.get("location", "another address"))
+            return BackendProtocolError(
+                f"{self.who} redirects to {target}, which is not followed: it could be another machine. "
+                "Put the address that should be asked into the endpoint's url."
+            )
+        if status in (401, 403):
+            return self._refused_key(status)
+        error = read_error(_decoded(body)) or ServerError(body.decode(errors="replace").strip() or "nothing")
+        return self.told(error, status, headers.get("retry-after", ""))
+
+    def told(self, error: ServerError, status: int | None = None, retry_after: str = "") -> LocalLLMError:
+        """Return the error that a server told, with a status or, where it is None, in the middle of a stream."""
+        ours = error_type(error.code) if self.endpoint.flavor == "mcp-local-llm" else None
+        if ours is not None:
+            return ours(self._without_key(error.message))
+        if overflow := context_overflow(error):
+            return ContextLengthError(self._overflow(overflow, error))
+        says = f"{self.who} says: {self.shown(error.message)}" + ("" if status is None else f" (HTTP {status})")
+        if status == 429 or "maximum pending requests" in error.message:
+            when = f"in {retry_after} s" if retry_after.isdecimal() else "when other requests have finished"
+            return BusyError(f"{says}. It is busy; try again {when}.")
+        if status == 404:
+            return self._not_found(error)
+        if status in (400, 409, 413, 415, 422):
+            return InvalidRequestError(f"{says}.")
+        if status in (408, 502, 503, 504):
+            return BackendUnavailableError(f"{says}. Look at its log, then try again.")
+        return BackendProtocolError(f"{says}. Look at its log.")
+
+    def shown(self, text: str) -> str:
+        """Cut a text of the server's to a length for messages, and the key out of it."""
+        clean = " ".join(self._without_key(text).split())
+        return (clean if len(clean) <= MAX_SHOWN else clean[:MAX_SHOWN] + " …").rstrip(".")
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.secret, "***") if self.secret else text
+
+    def _refused_key(self, status: int) -> ConfigError:
+        variable = self.endpoint.api_key_env
+        if variable is None:
+            return ConfigError(
+                f'{self.who} wants an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] entry, '
+                "with the name of the environment variable that holds the key."
+            )
+        return ConfigError(f"{self.who} refused the key (HTTP {status}). Check the environment variable {variable}.")
+
+    def _not_found(self, error: ServerError) -> LocalLLMError:
+        """Tell a model that is not there from a path that is not there."""
+        if error.message.lower().strip(". ") in _NO_PATH or not error.details:
+            return self.garbage(f"HTTP 404, {error.message}")
+        return UnknownModelError(f"{self.who} does not have {self.model_id}. It says: {self.shown(error.message)}.")
+
+    def _overflow(self, overflow: ContextOverflow, error: ServerError) -> str:
+        name = self.model_id or self.who
+        if overflow.window is None:
+            return f"The prompt does not fit into the context window of {name}: {self.shown(error.message)}."
+        count, window = overflow.prompt_tokens, f"{overflow.window} tokens as its server runs it"
+        prompt = "The prompt" if count is None else f"The prompt of {count} tokens"
+        # Some servers count the answer as well: then the prompt alone would fit.
+        together = " and max_tokens together do" if count is not None and count <= overflow.window else " does"
+        return (
+            f"{prompt}{together} not fit into the context window of {name}, which is {window}. "
+            "Shorten the prompt, lower max_tokens, or start the server with a larger context."
+        )
+
+
+def loading(status: int, body: bytes) -> bool:
+    """Tell whether a server says that it is still loading its model; llama-server does so with 503."""
+    if status != 503:
+        return False
+    error = read_error(_decoded(body))
+    return error is not None and "loading" in error.message.lower()
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

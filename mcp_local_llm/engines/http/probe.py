@@ -1,0 +1,89 @@
+"""Asks who is there: the endpoints of the settings, and the ports of this machine on which known servers listen.
+
+Nothing here chooses or changes anything; ports are asked on 127.0.0.1 only, without a key, with GET.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import anyio
+
+from mcp_local_llm.endpoint import Endpoint, FlavorName, Sighting
+from mcp_local_llm.engines.http.listing import ask_for_models
+from mcp_local_llm.errors import LocalLLMError
+from mcp_local_llm.wire.known_servers import Answer, marked, marks_for, named_flavor
+from mcp_local_llm.wire.models import read_models
+
+ANSWER_TIMEOUT_S = 1.0
+"""Seconds that one request may take; the server is on this machine."""
+PORT_TIMEOUT_S = 3.0
+"""Seconds for all requests to one port."""
+ENDPOINT_TIMEOUT_S = 3.0
+"""Seconds that an endpoint of the settings may take to list its models."""
+
+
+async def look_at_ports(ports: Iterable[int]) -> tuple[Sighting, ...]:
+    """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; asks all at once."""
+    found: dict[int, Sighting] = {}
+
+    async def look(port: int) -> None:
+        with anyio.move_on_after(PORT_TIMEOUT_S):
+            sighting = await _seen(port)
+            if sighting is not None:
+                found[port] = sighting
+
+    wanted = tuple(dict.fromkeys(ports))
+    async with anyio.create_task_group() as group:
+        for port in wanted:
+            group.start_soon(look, port)
+    return tuple(found[port] for port in wanted if port in found)
+
+
+async def list_endpoint(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Ask an endpoint of the settings for its models, with its key; the names that it gives them.
+
+    Raises:
+        BackendUnavailableError: it does not answer, or not in time.
+        LocalLLMError: it refuses, or answers something else.
+    """
+    return tuple(model.name for model in await ask_for_models(endpoint, environ, ENDPOINT_TIMEOUT_S))
+
+
+async def _seen(port: int) -> Sighting | None:
+    answer = await _asked(port, "/v1/models")
+    if answer is None:
+        return None
+    flavor = named_flavor(answer)
+    locked = answer.status in (401, 403)
+    models = _models(answer)
+    if flavor is None and models is None and not locked:
+        return None
+    return Sighting(port, flavor or await _told(port), models or (), locked)
+
+
+async def _told(port: int) -> FlavorName | None:
+    for mark in marks_for(port):
+        answer = await _asked(port, mark.path)
+        if answer is not None and marked(mark, answer):
+            return mark.flavor
+    return None
+
+
+def _models(answer: Answer) -> tuple[str, ...] | None:
+    if answer.status != 200:
+        return None
+    try:
+        return tuple(model.name for model in read_models(answer.value()))
+    except ValueError:
+        return None
+
+
+async def _asked(port: int, path: str) -> Answer | None:
+    # Here and not above: see `list_endpoint`.
+    from mcp_local_llm.engines.http.connection import Connection
+
+    connection = Connection(Endpoint(name="port", url=f"http://127.0.0.1:{port}"), {})
+    try:
+        async with connection.get(path, ANSWER_TIMEOUT_S, connection.failures()) as reply:
+            return Answer(reply.status, reply.headers.get("server", ""), await reply.body())
+    except LocalLLMError:
+        return None  # Nobody is there, or nobody who speaks HTTP.

@@ -1,0 +1,77 @@
+"""Where a prompt's KV cache is worth keeping: the ends of the parts that later prompts will share.
+
+Found by rendering the template again with less in it, so no template is known by name. Runs on the MLX thread only.
+"""
+
+from dataclasses import dataclass, replace
+
+from mcp_local_llm.chat import ChatRequest, Message
+from mcp_local_llm.engines.mlx.alike import alike
+from mcp_local_llm.engines.mlx.prefix_cache import Kind
+from mcp_local_llm.engines.mlx.prompt import Prompt, template_text
+from mcp_local_llm.engines.mlx.weights import LoadedModel
+from mcp_local_llm.errors import InvalidRequestError
+
+LEAST_TOKENS = 32
+"""A shorter part is computed again as fast as it is found."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The first `end` tokens of a prompt, and what they end with."""
+
+    end: int
+    kind: Kind
+
+
+def checkpoints(request: ChatRequest, prompt: Prompt, cached: int, model: LoadedModel) -> tuple[Checkpoint, ...]:
+    """Return the ends of the system part and of the last turn, as far as they lie behind the `cached` tokens.
+
+    The end of the last turn is where the next prompt of the conversation will part from this one: a template may
+    strip the reasoning of earlier answers, and an interface may send the answer in other words.
+    """
+    if request.prompt is not None:
+        return ()
+    found: list[Checkpoint] = []
+    per_token = len(prompt.text) / len(prompt.tokens)
+    head = _system_part(request, prompt, model)
+    # The count is an estimate: tokenizing a long head only to learn that it is cached would cost more.
+    if head and len(head) > (cached + LEAST_TOKENS) * per_token:
+        found.append(Checkpoint(_tokens_of(head, prompt, model), "system"))
+    body = _without_opening(request, prompt, model)
+    if body:
+        opening = model.tokenizer.encode(prompt.text[len(body) :], add_special_tokens=False)
+        if opening and prompt.tokens[-len(opening) :] == opening:
+            found.append(Checkpoint(len(prompt.tokens) - len(opening), "user"))
+    return tuple(checkpoint for checkpoint in found if checkpoint.end >= cached + LEAST_TOKENS)
+
+
+def _system_part(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> str:
+    """Return the text up to the first message that is no system message: instructions and tools."""
+    system = [message for message in request.messages if message.role == "system"][:1]
+    rest = [message for message in request.messages if message.role != "system"]
+    if not (system or request.tools) or not rest:
+        return ""
+    # Any first letter but the conversation's own makes the two texts part where its first message begins.
+    other = "b" if rest[0].content.startswith("a") else "a"
+    try:
+        text = template_text(replace(request, messages=(*system, Message(role="user", content=other))), model)
+    except InvalidRequestError:
+        return ""
+    return text[: alike(text, prompt.text)]
+
+
+def _without_opening(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> str:
+    """Return the text without the opening of the answer, where the template writes that at the end."""
+    try:
+        text = template_text(request, model, opening=False)
+    except InvalidRequestError:
+        return ""
+    return text if prompt.text.startswith(text) and len(text) < len(prompt.text) else ""
+
+
+def _tokens_of(head: str, prompt: Prompt, model: LoadedModel) -> int:
+    """Count the prompt's tokens that lie in `head` whatever follows it."""
+    alone: list[int] = model.tokenizer.encode(head, add_special_tokens=False)
+    # The last one may be another when the next text begins in a way that merges with it.
+    return max(alike(alone, prompt.tokens) - 1, 0)

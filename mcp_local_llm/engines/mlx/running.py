@@ -1,0 +1,23 @@
+"""A request that has a place: its answer, its plan and how its tokens are drawn. Runs on the MLX thread only."""
+
+from dataclasses import dataclass
+
+from mcp_local_llm.admission import RequestPlan
+from mcp_local_llm.engines.mlx.alike import alike
+from mcp_local_llm.engines.mlx.answer import Answer
+from mcp_local_llm.engines.mlx.sampling import Sampler
+from mcp_local_llm.engines.mlx.sequence import Processor
+
+
+@dataclass(frozen=True)
+class Running:
+    """Everything of one running request but its KV cache; `sampler` None is greedy."""
+
+    answer: Answer
+    plan: RequestPlan
+    sampler: Sampler | None
+    processors: tuple[Processor, ...]
+
+    def shared(self, tokens: list[int]) -> int:
+        """Count the tokens with which this prompt and `tokens` begin alike."""
+        return alike(self.answer.prompt.tokens, tokens)

@@ -1,0 +1,118 @@
+"""Load a model's folder with mlx-lm, in steps that can be watched and given up, and tell what the engine needs of it.
+
+Runs on the MLX thread only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load as load_folder
+
+from mcp_local_llm.admission import NetworkShape
+from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
+from mcp_local_llm.engines.mlx.shape import network_shape
+from mcp_local_llm.errors import ModelLoadError
+from mcp_local_llm.model import ModelInfo
+
+STEP_BYTES = 128 * 2**20
+"""Weights read between two looks at the cancel flag, in bytes: about 0.1 s from an SSD."""
+
+
+class LoadCancelled(Exception):
+    """Nobody waits for this load any more."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, with the numbers that requests are checked against.
+
+    Attributes:
+        network, tokenizer: mlx-lm's module and `TokenizerWrapper`; neither is typed there.
+        vocab_size: rows of the embedding; a token id at or above it is a segmentation fault in MLX.
+        context_length: longest sequence in tokens, None where the model does not tell.
+        sampling: the model's own values (`generation_config.json`).
+        shape: what decides the memory of a request.
+    """
+
+    info: ModelInfo
+    network: Any
+    tokenizer: Any
+    vocab_size: int
+    context_length: int | None
+    sampling: SamplingDefaults
+    shape: NetworkShape
+
+
+def load(info: ModelInfo, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> LoadedModel:
+    """Read the weights of `info` and its tokenizer.
+
+    Args:
+        info: a usable model of format `mlx`.
+        report: takes bytes read and bytes in all.
+        cancelled: looked at between steps of `STEP_BYTES`.
+
+    Raises:
+        ModelLoadError: mlx-lm refused the folder; the message carries its reason.
+        LoadCancelled: `cancelled` said so.
+    """
+    try:
+        network, tokenizer, config = cast(
+            tuple[Any, Any, dict[str, Any]],
+            load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
+        )
+        if cancelled():
+            raise LoadCancelled
+        _read_weights(network, report, cancelled)
+    except (Exception, SystemExit) as error:
+        # Anything can come out of a model's files: mlx-lm raises what its parsers raise, and one of its model
+        # files calls sys.exit(). All of it means that this folder cannot be loaded.
+        if isinstance(error, LoadCancelled):
+            raise
+        raise ModelLoadError(f"{info.id} could not be loaded: {_reason(error)}") from error
+    text_config = cast(dict[str, Any], config.get("text_config") or config)
+    return LoadedModel(
+        info=info,
+        network=network,
+        tokenizer=tokenizer,
+        vocab_size=_vocab_size(info, text_config, network),
+        context_length=info.context_length or text_config.get("max_position_embeddings"),
+        sampling=read_sampling_defaults(info.path),
+        shape=network_shape(info, text_config),
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Give the first line of a foreign error, with its type where the text alone says nothing."""
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__
+
+
+def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:
+    """Bring lazily mapped weights into memory, a step at a time."""
+    arrays = [value for _, value in cast(list[tuple[str, mx.array]], tree_flatten(network.parameters()))]
+    total = sum(array.nbytes for array in arrays)
+    done, pending, pending_bytes = 0, list[mx.array](), 0
+    for array in arrays:
+        pending.append(array)
+        pending_bytes += array.nbytes
+        if pending_bytes >= STEP_BYTES:
+            mx.eval(pending)
+            done, pending, pending_bytes = done + pending_bytes, [], 0
+            report(done, total)
+            if cancelled():
+                raise LoadCancelled
+    mx.eval(pending)
+    report(total, total)
+
+
+def _vocab_size(info: ModelInfo, config: dict[str, Any], network: Any) -> int:
+    """Count the rows of the embedding, from the config or else from the weights."""
+    if isinstance(config.get("vocab_size"), int):
+        return int(config["vocab_size"])
+    for name, value in cast(list[tuple[str, mx.array]], tree_flatten(network.parameters())):
+        if name.endswith(("embed_tokens.weight", "wte.weight", "embeddings.weight")):
+            return int(value.shape[0])
+    raise ModelLoadError(f"{info.id} could not be loaded: its config names no vocab_size.")

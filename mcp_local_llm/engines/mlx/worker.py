@@ -1,0 +1,168 @@
+"""What the MLX thread does: take commands, load and unload, and step the batch between them.
+
+This module and everything below it run on that thread alone.
+"""
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from mcp_local_llm.admission import kv_budget
+from mcp_local_llm.engines.mlx import memory
+from mcp_local_llm.engines.mlx.batch import Batch
+from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.messages import (
+    Command,
+    Done,
+    Failed,
+    Job,
+    Load,
+    LoadProgress,
+    Stop,
+    Submit,
+    Unload,
+    Vitals,
+)
+from mcp_local_llm.engines.mlx.weights import LoadCancelled, load
+from mcp_local_llm.errors import GenerationError, ModelLoadError
+
+MAX_FAILURES = 2
+"""Failures in a row after which the weights are no longer trusted either."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Loaded:
+    """The loaded model at work, and how it fares: failed steps since the last whole answer."""
+
+    batch: Batch
+    vitals: Vitals
+    failures: int = 0
+    answered: int = 0
+
+
+class Worker:
+    """Holds the one loaded model and its batch."""
+
+    def __init__(
+        self,
+        commands: "queue.SimpleQueue[Command]",
+        limits: EngineLimits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._commands = commands
+        self._limits = limits
+        self._clock = clock
+        self._loaded: _Loaded | None = None
+
+    def run(self) -> None:
+        """Serve commands until `Stop`; while requests run, a command is taken between two steps."""
+        memory.set_up()
+        try:
+            while True:
+                if self._loaded is not None and self._loaded.batch.busy and self._commands.empty():
+                    reason = self._step(self._loaded)
+                    if reason is not None:
+                        self._unload(reason)
+                    continue
+                command = self._commands.get()
+                if isinstance(command, Stop):
+                    break
+                self._obey(command)
+        finally:
+            self._unload("The server is stopping.")
+            mx.synchronize()
+            mx.clear_streams()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Load():
+                self._load(command)
+            case Submit(job):
+                self._submit(job)
+            case Unload(emit):
+                self._unload("The model was unloaded while it was answering. Send the request again.")
+                emit(Done())
+            case _:
+                pass  # Wake: the next step sees the cancelled job.
+
+    def _load(self, command: Load) -> None:
+        self._unload("Another model is being loaded. Send the request again.")
+        try:
+            model = load(
+                command.model,
+                lambda done, total: command.emit(LoadProgress(done, total)),
+                command.cancelled.is_set,
+            )
+            memory.wire_weights(self._limits.wired)
+            free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
+            budget = kv_budget(free, self._limits.prefix_cache_bytes)
+            batch = Batch(model, self._limits, budget, command.vitals, self._clock)
+            self._loaded = _Loaded(batch, command.vitals)
+        except LoadCancelled as error:
+            memory.let_go(error)
+            memory.give_back()
+        except ModelLoadError as error:
+            memory.let_go(error)
+            memory.give_back()
+            command.emit(Failed(error))
+        else:
+            command.vitals.memory = memory.held(0)
+            command.emit(Done())
+
+    def _submit(self, job: Job) -> None:
+        if self._loaded is None:
+            job.emit(Failed(GenerationError("No model is loaded any more. Send the request again.")))
+        else:
+            self._loaded.batch.submit(job)
+
+    def _step(self, loaded: _Loaded) -> str | None:
+        """Step the batch; return why the model must be unloaded, or None."""
+        try:
+            loaded.batch.step()
+        except Exception as error:
+            # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
+            # every later request of the process depends on it.
+            log.exception("generation failed")
+            memory.let_go(error)
+            return self._recover(loaded, str(error) or type(error).__name__)
+        if loaded.batch.answered != loaded.answered:
+            loaded.answered, loaded.failures = loaded.batch.answered, 0
+        if not loaded.batch.busy:
+            loaded.batch.look()
+        return None
+
+    def _recover(self, loaded: _Loaded, reason: str) -> str | None:
+        """Keep the weights after a failure if they still compute; give them up after a second one in a row."""
+        loaded.failures += 1
+        if loaded.failures < MAX_FAILURES:
+            loaded.batch.fail_all(GenerationError(f"Generation failed: {reason}. The next request starts afresh."))
+            memory.give_back()
+            if self._computes(loaded.batch):
+                loaded.batch.look()
+                return None
+        # Set before anybody hears of the failure: the next call must find nothing resident, and load.
+        loaded.vitals.lost = True
+        return f"Generation failed again: {reason}. The model was unloaded; the next request loads it anew."
+
+    def _computes(self, batch: Batch) -> bool:
+        try:
+            return batch.self_test()
+        except Exception:
+            # The thread's edge, as above: a device that fails here as well cannot be used with these weights.
+            log.exception("self-test failed")
+            return False
+
+    def _unload(self, reason: str) -> None:
+        if self._loaded is not None:
+            loaded, self._loaded = self._loaded, None
+            loaded.batch.fail_all(GenerationError(reason))
+            vitals = loaded.vitals
+            del loaded
+            memory.give_back()
+            vitals.memory = memory.held(0)

@@ -1,0 +1,128 @@
+"""One server as a process: started, watched, stopped. Knows no model and no protocol."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+GRACE_S = 5.0
+"""Seconds that a server has to end by itself before it is killed."""
+KEPT_LINES = 40
+MAX_LINE = 500
+"""Of a server's output: so many lines of at most so many bytes are kept, the last ones."""
+SIGNALLED = 128
+"""Exit codes above this tell the signal that ended it."""
+SHOWN_LINES = 6
+"""The lines of those that a message shows."""
+
+
+class ServerProcess:
+    """A running server, its supervisor, and the last of what it said."""
+
+    def __init__(self, supervisor: "subprocess.Popen[bytes]", secret: str) -> None:
+        self._supervisor = supervisor
+        self._secret = secret
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._group: int | None = None
+        self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
+
+    @classmethod
+    def start(
+        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = GRACE_S
+    ) -> "ServerProcess":
+        """Run `command`; what is wrong with it shows in its exit code and its last lines.
+
+        Args:
+            command: program and arguments; no shell reads them.
+            environ: the server's whole environment.
+            secret: a text that must not be shown when the server says it.
+            grace_s: seconds between asking it to end and killing it.
+        """
+        program = Path(__file__).with_name("supervisor.py")
+        supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(program), str(grace_s), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environ),
+            # Away from the terminal: Ctrl-C is for us, and we end the server.
+            start_new_session=True,
+        )
+        server = cls(supervisor, secret)
+        server._reader.start()
+        return server
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._supervisor.poll() is None
+
+    def ending(self) -> str:
+        """Say how it ended and the last that it said."""
+        code = self._supervisor.poll()
+        if code is None:
+            how = "is running"
+        else:
+            how = f"ended with code {code}" if code <= SIGNALLED else f"was ended by signal {code - SIGNALLED}"
+        said = list(self._lines)[-SHOWN_LINES:]
+        return (
+            f"{how}. Its last lines:\n" + "\n".join(f"  {line}" for line in said) if said else f"{how}, without a word."
+        )
+
+    async def ended(self, within_s: float) -> bool:
+        """Wait at most `within_s` seconds for its end; say whether it has come."""
+        return await anyio.to_thread.run_sync(self.join, within_s)
+
+    async def stop(self) -> None:
+        """End it, and wait until it is gone; a second call does nothing."""
+        self.let_go()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._reap)
+
+    def let_go(self) -> None:
+        """Let it end by itself, as it does when this process ends; does not wait."""
+        assert self._supervisor.stdin is not None
+        with contextlib.suppress(OSError):
+            self._supervisor.stdin.close()
+
+    def join(self, seconds: float) -> bool:
+        """Wait at most `seconds` for its end; say whether it has come."""
+        self._wait(seconds)
+        return not self.alive
+
+    def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(seconds)
+
+    def _reap(self) -> None:
+        # The supervisor ends by itself, soon after its grace; somebody may have stopped it.
+        self._wait(2 * GRACE_S)
+        self._supervisor.kill()
+        code = self._supervisor.wait()
+        if code < 0 and self._group is not None:
+            # Somebody killed the supervisor, which could not end the server any more.
+            with contextlib.suppress(OSError):
+                os.killpg(self._group, signal.SIGKILL)
+        self._reader.join(GRACE_S)
+
+    def _read(self) -> None:
+        """Keep the server's last lines; runs on a thread of its own, because nobody else reads while nobody asks."""
+        told, said = self._supervisor.stderr, self._supervisor.stdout
+        assert told is not None
+        assert said is not None
+        with told:
+            pid = told.readline().strip()
+            self._group = int(pid) if pid.isdigit() else None
+        with said:
+            for raw in iter(lambda: said.readline(MAX_LINE), b""):
+                line = raw.decode(errors="replace").rstrip()
+                if line:
+                    self._lines.append(line.replace(self._secret, "***") if self._secret else line)

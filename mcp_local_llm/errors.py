@@ -1,0 +1,126 @@
+"""Everything that can go wrong, as one tree.
+
+LocalLLMError
+├── ConfigError                 a file, its key and the allowed values
+├── InvalidRequestError         shape or range of a request
+├── FileAccessError             outside the allowed roots, a secret, binary, too large
+├── ModelError
+│   ├── UnknownModelError       no such model; the nearest names
+│   ├── AmbiguousModelError     several; the numbered candidates
+│   ├── IncompleteModelError    partial download, missing file, a format this engine cannot run
+│   ├── InsufficientMemoryError needed, available, who holds it, what would fit
+│   ├── DownloadError           the hub forbids it, the disk is full, a file arrived damaged
+│   └── ModelLoadError          the engine refused the model's files
+├── BackendError
+│   ├── BackendUnavailableError connect, timeout, died
+│   │   └── HolderGoneError     whoever held the model leaves or is gone; nothing was begun
+│   └── BackendProtocolError    status, malformed stream
+├── ContextLengthError          prompt + max_tokens against the window, in tokens
+├── BusyError                   the queue is full
+└── GenerationError             the engine failed in the middle of an answer
+
+A message says what happened, then what to do. Adapters translate foreign exceptions into this tree in one
+place each; a door translates the tree outward once. `status` is the HTTP status that a door over HTTP sends.
+"""
+
+from typing import ClassVar
+
+
+class LocalLLMError(Exception):
+    """Any failure that a caller can act on; the message is written for the caller."""
+
+    status: ClassVar[int] = 500
+
+
+class ConfigError(LocalLLMError):
+    """A settings file or variable holds a value that is not allowed."""
+
+
+class InvalidRequestError(LocalLLMError):
+    """The request's shape or a value's range is wrong."""
+
+    status = 400
+
+
+class FileAccessError(LocalLLMError):
+    """A file may not be read: outside the allowed roots, a secret, binary or too large."""
+
+    status = 403
+
+
+class ModelError(LocalLLMError):
+    """Something about the model that was asked for."""
+
+
+class UnknownModelError(ModelError):
+    """No model has this name."""
+
+    status = 404
+
+
+class AmbiguousModelError(ModelError):
+    """Several models match; the message numbers them, and `candidates` holds their ids."""
+
+    status = 400
+
+    def __init__(self, message: str, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.candidates = candidates
+
+
+class IncompleteModelError(ModelError):
+    """The model's folder lacks something that is needed to run it."""
+
+    status = 409
+
+
+class InsufficientMemoryError(ModelError):
+    """The model does not fit into the memory that is free for it."""
+
+    status = 507
+
+
+class DownloadError(ModelError):
+    """The model cannot be downloaded: access, disk, or content that is not what was announced."""
+
+    status = 502
+
+
+class ModelLoadError(ModelError):
+    """The engine could not load the model."""
+
+
+class BackendError(LocalLLMError):
+    """A server that answers for a model failed."""
+
+
+class BackendUnavailableError(BackendError):
+    """The server cannot be reached, is too slow or has died."""
+
+    status = 503
+
+
+class HolderGoneError(BackendUnavailableError):
+    """Whoever held the model leaves or is gone and has not begun with the request; the next holder can have it."""
+
+
+class BackendProtocolError(BackendError):
+    """The server answered with something that is not the protocol."""
+
+    status = 502
+
+
+class ContextLengthError(LocalLLMError):
+    """Prompt and answer do not fit into the context window together."""
+
+    status = 400
+
+
+class BusyError(LocalLLMError):
+    """The queue is full."""
+
+    status = 429
+
+
+class GenerationError(LocalLLMError):
+    """The engine failed while it was answering."""

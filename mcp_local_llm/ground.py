@@ -1,0 +1,95 @@
+"""What everything stands on: where settings, models and state lie, and the parts that read them. Loads nothing.
+
+A part of the composition root, apart from `app.py` because the check-up stands on it as well, without engines.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_local_llm.catalog import Catalog
+from mcp_local_llm.discovery import ModelRoots, default_roots, find_models
+from mcp_local_llm.engines.process import Programs, find_programs, startable_models
+from mcp_local_llm.machine import Machine, Probe, local_probe, read_machine
+from mcp_local_llm.model import Found, ModelInfo
+from mcp_local_llm.registry import read_registry, registry_path
+from mcp_local_llm.residency import Lease, runtime_folder
+from mcp_local_llm.settings import Settings
+from mcp_local_llm.speeds import SpeedFile
+from mcp_local_llm.state import StateFile
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What everything stands on, whether or not a model is ever loaded: where things lie, and who reads them.
+
+    Attributes:
+        state: the folder of what we keep between runs; `registry`: the file of the roles.
+        find: lists the models on this machine, given the programs that could run them.
+    """
+
+    home: Path
+    state: Path
+    registry: Path
+    probe: Probe
+    roots: ModelRoots
+    programs: Callable[[], Programs]
+    find: Callable[[Programs], tuple[ModelInfo, ...]]
+    catalog: Catalog
+    speeds: SpeedFile
+    lease: Lease
+
+    def machine(self) -> Machine:
+        """Read the facts of the machine anew."""
+        return read_machine(self.probe)
+
+
+def lay_ground(
+    environ: Mapping[str, str], home: Path, settings: Settings, served: Callable[[], Awaitable[Found]]
+) -> Ground:
+    """Find out where everything lies for this user; reads nothing yet. `served` lists the models of the endpoints."""
+    config = _xdg(environ, "XDG_CONFIG_HOME", home / ".config")
+    state = _xdg(environ, "XDG_STATE_HOME", home / ".local" / "state") / "mcp-local-llm"
+    registry = registry_path(environ, home)
+    roots = default_roots(environ, home, settings.folders)
+    probe = local_probe()
+
+    def programs() -> Programs:
+        return find_programs(environ, llama_server=settings.llama_server, beside=Path(sys.executable).parent)
+
+    def find(runnable: Programs) -> tuple[ModelInfo, ...]:
+        return startable_models(find_models(roots), settings.launch, runnable)
+
+    catalog = Catalog(
+        find=lambda: find(programs()),
+        registry=lambda: read_registry(registry),
+        memory=lambda: read_machine(probe).memory,
+        state=StateFile(config / "mlx-mcp" / "active_model"),
+        settings=settings,
+        served=served,
+    )
+    return Ground(
+        home=home,
+        state=state,
+        registry=registry,
+        probe=probe,
+        roots=roots,
+        programs=programs,
+        find=find,
+        catalog=catalog,
+        speeds=SpeedFile(state / "speeds.json"),
+        lease=Lease(runtime_folder(environ, home, system=probe.system, uid=os.getuid())),
+    )
+
+
+def settings_file(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where the settings are read from."""
+    return _xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "mcp-local-llm" / "config.toml"
+
+
+def _xdg(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    named = environ.get(variable, "")
+    # The XDG specification: a path that is not absolute is invalid and ignored.
+    return Path(named) if Path(named).is_absolute() else default

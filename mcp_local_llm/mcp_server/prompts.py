@@ -1,0 +1,30 @@
+"""`/switch-model` as an MCP prompt: the same text that can be copied into `.claude/commands/`."""
+
+from mcp.server.mcpserver.prompts import Prompt
+
+ARGUMENTS = "$ARGUMENTS"
+"""Where a slash command's text wants what the user typed behind its name."""
+
+
+def switch_model_prompt(command: str) -> Prompt:
+    """Make the prompt from the slash command's text (front matter and all)."""
+    body = without_front_matter(command)
+
+    def switch_model(name: str = "") -> str:
+        return body.replace(ARGUMENTS, name)
+
+    # One argument of one word: Claude Code splits what the user types at spaces and honours no quotes.
+    return Prompt.from_function(
+        switch_model,
+        name="switch-model",
+        title="Switch the local model",
+        description="Choose the local model from a menu, or name it (a role, a fragment such as 32b, or a number).",
+    )
+
+
+def without_front_matter(text: str) -> str:
+    """Drop the block between two lines of three dashes at the top, if there is one."""
+    if not text.startswith("---\n"):
+        return text
+    _, _, rest = text[4:].partition("\n---\n")
+    return rest.lstrip("\n")

@@ -1,0 +1,17 @@
+"""Take raw output of a local model apart: text, reasoning and tool calls of every family.
+
+    parse            one whole answer
+    OutputStream     the same from chunks, with early output where it is certain
+    parse_message    an assistant message of an OpenAI- or Ollama-style server
+
+Five principles decide where formats collide, in this order: never return a call that the model did not make, or a
+shortened one; never lose answer text; never leak reasoning; recover what is unambiguous; a stream's result equals
+the whole text's. Rule numbers (R1 to R31) stand in comments beside the code that keeps them.
+"""
+
+from mcp_local_llm.parsing.message import parse_message
+from mcp_local_llm.parsing.parser import parse
+from mcp_local_llm.parsing.stream import OutputStream
+from mcp_local_llm.parsing.values import Channel, Parsed, StreamEvent
+
+__all__ = ["Channel", "OutputStream", "Parsed", "StreamEvent", "parse", "parse_message"]

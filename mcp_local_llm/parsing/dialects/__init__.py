@@ -1,0 +1,1 @@
+"""Tool-call dialects: one module per kind of payload, a table of the markers around them, and their reader."""

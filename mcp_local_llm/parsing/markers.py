@@ -1,0 +1,140 @@
+"""The markup around an answer that is not a call: reasoning tags, ends of a turn, echoed headers (R1, R3, R11)."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+BAR = "\uff5c"
+"""The fullwidth vertical line in DeepSeek's special tokens."""
+
+
+@dataclass(frozen=True)
+class TagPair:
+    """The two tags of a reasoning block."""
+
+    opener: str
+    closer: str
+
+
+THINK = TagPair("<think>", "</think>")
+
+TAG_PAIRS = (
+    THINK,
+    TagPair("<thinking>", "</thinking>"),
+    TagPair("<thought>", "</thought>"),
+    TagPair("<reasoning>", "</reasoning>"),
+    TagPair("<seed:think>", "</seed:think>"),
+    TagPair("◁think▷", "◁/think▷"),
+    TagPair("[THINK]", "[/THINK]"),
+    TagPair("<|START_THINKING|>", "<|END_THINKING|>"),
+    TagPair("<|begin_of_thought|>", "<|end_of_thought|>"),
+    TagPair("<|channel>thought", "<channel|>"),  # Gemma 4
+    TagPair("<unused94>thought", "<unused95>"),  # Gemma 3 derivatives
+)
+"""R11. The first is the one that nearly every template uses."""
+
+END_OF_TURN = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|eot|>",
+    "<|eom|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<eos>",
+    "<seed:eos>",
+    "<|END_OF_TURN_TOKEN|>",
+    f"<{BAR}end▁of▁sentence{BAR}>",
+    f"<{BAR}User{BAR}>",
+    "<|user|>",
+    "<|observation|>",
+    "<|im_user|>",
+    "[e~[",
+    # A new turn of somebody ends this one; a role must follow, because prose also names these tokens.
+    "<|im_start|>user",
+    "<|im_start|>assistant",
+    "<|im_start|>system",
+    "<|im_start|>tool",
+    "<|start_header_id|>user",
+    "<|start_header_id|>assistant",
+    "<|start_of_role|>user",
+    "<|start_of_role|>assistant",
+    "<start_of_turn>user",
+    "<start_of_turn>model",
+    "<|turn>user",
+    "<|turn>model",
+)
+"""R3. `</s>` is none of them: it is also HTML, and only counts at the very end."""
+
+HARMONY_HEADS = ("<|channel|>analysis", "<|channel|>commentary", "<|channel|>final", "<|start|>assistant")
+"""How a message of gpt-oss begins."""
+
+RESPONSE_WRAPPERS = (
+    ("<response>", "</response>"),  # Granite
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),  # Cohere
+    ("<|START_TEXT|>", "<|END_TEXT|>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+)
+"""Tags around an answer that follows reasoning."""
+
+
+def any_literal(literals: Iterable[str]) -> str:
+    """Return a pattern for the longest of the literals, grouped by first character: most text matches none fast."""
+    groups = groupby(sorted(literals, key=lambda literal: (literal[0], -len(literal))), key=lambda literal: literal[0])
+    return "|".join(
+        re.escape(first) + "(?:" + "|".join(re.escape(literal[1:]) for literal in group) + ")"
+        for first, group in groups
+    )
+
+
+_HEADER = re.compile(
+    r"\s*(?:\ufeff|<\|im_start\|>assistant[ \t]*\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\s*"
+    r"|<\|start_of_role\|>assistant<\|end_of_role\|>|<start_of_turn>model[ \t]*\n?|<\|turn>model[ \t]*\n?"
+    rf"|<\|im_assistant\|>assistant<\|im_middle\|>|<{BAR}Assistant{BAR}>|<{BAR}begin▁of▁sentence{BAR}>|\[gMASK\]<sop>"
+    r"|<\|assistant\|>\s*|<\|begin_of_text\|>|<bos>|<\|START_OF_TURN_TOKEN\|><\|CHATBOT_TOKEN\|>)"
+)
+_LAST_TOKENS = END_OF_TURN[: END_OF_TURN.index("[e~[") + 1]
+
+
+def normalized(raw: str) -> str:
+    """Drop what is not the answer at either end: a BOM, an echoed header, a last end token (R1, R3)."""
+    text = raw.replace("\r\n", "\n")
+    return text[skip_header(text) : _skip_last_tokens(text)]
+
+
+def _skip_last_tokens(text: str) -> int:
+    """Return where the end tokens at the very end begin: an open fence would hide them from the scan."""
+    end = before_tokens(text, _LAST_TOKENS)
+    if text.endswith("</s>", 0, end) and "<s>" not in text:
+        return end - len("</s>")
+    return end
+
+
+def before_tokens(text: str, tokens: Iterable[str]) -> int:
+    """Return where the run of these tokens, and of blanks, that ends the text begins."""
+    end = _before_space(text, len(text))
+    while token := next((token for token in tokens if text.endswith(token, 0, end)), None):
+        end = _before_space(text, end - len(token))
+    return end
+
+
+def _before_space(text: str, end: int) -> int:
+    while end and text[end - 1].isspace():
+        end -= 1
+    return end
+
+
+def skip_header(text: str) -> int:
+    """Return where the answer begins after an echoed header of the assistant's turn."""
+    position = 0
+    while True:
+        match = _HEADER.match(text, position)
+        if match is None:
+            return position
+        position = match.end()

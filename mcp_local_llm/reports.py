@@ -1,0 +1,144 @@
+"""What the verbs other than `chat` answer: plain values with a schema, the same for every door.
+
+Sizes are bytes, times are seconds, speeds are tokens per second; names say so.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+QuickTestName = Literal["hello", "math", "creative", "code_review", "tools", "thinking", "json"]
+
+
+class Report(BaseModel):
+    """A finished answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelRow(Report):
+    """One model of the list."""
+
+    number: int
+    """Its number; set_model takes it."""
+    name: str
+    size_bytes: int | None
+    """Of the weights; null where an endpoint serves the model."""
+    parameters: int | None
+    quantization: str | None
+    context_length: int | None
+    """Tokens."""
+    fits: bool
+    fit: str
+    """Whether it fits into memory, with the numbers, or why it cannot be chosen."""
+    tokens_per_second: float | None
+    """Estimated or measured decode speed; null where neither is known."""
+    speed: str
+    good_for: str
+    roles: list[str] = Field(default_factory=list[str])
+    resident: bool = False
+    chosen: bool = False
+    endpoint: str | None = None
+    """URL of the server that answers for it; null for a model on this machine."""
+
+
+class ProfileRow(Report):
+    """One profile of the settings; its name goes where a model's does."""
+
+    name: str
+    model: str
+    """What names its model."""
+    sets: str
+    """What else it sets, in words."""
+    chosen: bool = False
+
+
+class ModelTable(Report):
+    """Every model on this machine, in the order of their numbers."""
+
+    models: list[ModelRow]
+    chosen: str | None = None
+    """The model that a chat would use now; null while none is chosen."""
+    profiles: list[ProfileRow] = Field(default_factory=list[ProfileRow])
+    warnings: list[str] = Field(default_factory=list[str])
+
+
+class Switch(Report):
+    """A finished change of model."""
+
+    model: str
+    previous: str | None
+    """The model that was resident before."""
+    loaded: bool
+    """False where it was resident already."""
+    seconds: float
+    size_bytes: int | None
+    """Of the weights; null where an endpoint serves the model."""
+    endpoint: str | None = None
+    """URL of the server that answers from now on; null for a model on this machine."""
+    available_bytes: int | None
+    """Memory that the system can still give, after the load."""
+    notes: list[str] = Field(default_factory=list[str])
+
+
+class Download(Report):
+    """A model that is on this machine now."""
+
+    model: str
+    size_bytes: int
+    """Of the weights."""
+    fetched_bytes: int
+    """What came over the network; 0 where everything was here."""
+    seconds: float
+    path: str
+    notes: list[str] = Field(default_factory=list[str])
+
+
+class QuickTest(Report):
+    """One scripted question to the resident model, and whether the answer is what it should be."""
+
+    test: QuickTestName
+    passed: bool
+    verdict: str
+    model: str
+    prompt: str
+    answer: str
+    tool_calls: list[str] = Field(default_factory=list[str])
+    reasoning_tokens: int
+    completion_tokens: int
+    seconds: float
+    tokens_per_second: float | None
+
+
+class Status(Report):
+    """How things stand, told at once even while a model loads or answers."""
+
+    state: Literal["unloaded", "loading", "ready", "draining"]
+    model: str | None
+    """The resident model, or the one being loaded."""
+    progress: str | None
+    """Of the load, in words."""
+    chosen: str | None
+    """The choice that survives restarts."""
+    calls_running: int
+    calls_answered: int
+    completion_tokens: int
+    """Generated since the start."""
+    tokens_per_second: float | None
+    """Decode speed of the last answer."""
+    last_error: str | None
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    engine_bytes: int | None = None
+    """Held for the resident model by this process: weights, KV caches, working memory."""
+    prefix_cache_bytes: int | None = None
+    """The part of it that keeps prompts for reuse."""
+    holder_pid: int | None = None
+    """The process that holds the model, where it is another one."""
+    clients: int = 0
+    """Other sessions with a call under way at the holder."""
+    waiting: int = 0
+    """Calls in line at the holder."""
+    uptime_seconds: float
+    version: str
+    notes: list[str] = Field(default_factory=list[str])

@@ -1,0 +1,165 @@
+"""The machine-wide right to hold the model: a lock file that the kernel releases when its holder dies.
+
+It knows files and locks, not models, engines or protocols.
+"""
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mcp_local_llm.errors import ConfigError
+
+LOCK = "holder.lock"
+SOCKET = "holder.sock"
+MAX_SOCKET_PATH = 103
+"""Longest path of a Unix socket in bytes: `sun_path` has 104 on macOS and 108 on Linux, one of them for the end."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lease: a process and the version of this package that it runs."""
+
+    pid: int
+    version: str
+
+
+def runtime_folder(environ: Mapping[str, str], home: Path, *, system: str, uid: int) -> Path:
+    """Return the per-user folder for the lock and the socket.
+
+    XDG_RUNTIME_DIR where it is set (it is private and emptied at logout), else the user's cache folder. A socket's
+    path is short by nature, so a very long home falls back to a folder in /tmp that only this user may enter.
+
+    Args:
+        environ: the process's environment.
+        home: the user's home folder.
+        system: as `platform.system()`.
+        uid: the user's number.
+    """
+    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if named.is_absolute():
+        folder = named / "mcp-local-llm"
+    elif system == "Darwin":
+        folder = home / "Library" / "Caches" / "mcp-local-llm"
+    else:
+        folder = home / ".cache" / "mcp-local-llm" / "run"
+    if len(os.fsencode(folder / SOCKET)) > MAX_SOCKET_PATH:
+        return Path("/", "tmp", f"mcp-local-llm-{uid}")
+    return folder
+
+
+class Lease:
+    """One process's view of the lease in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._handle: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the lock and the socket lie."""
+        return self._folder
+
+    @property
+    def socket(self) -> Path:
+        """Where the holder answers."""
+        return self._folder / SOCKET
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds it."""
+        return self._handle is not None
+
+    def take(self, version: str) -> bool:
+        """Take the lease if nobody holds it; says whether this process holds it now.
+
+        Raises:
+            ConfigError: the folder cannot be made, or belongs to or is open to others.
+        """
+        if self.held:
+            return True
+        self._prepare()
+        handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(asdict(Holder(os.getpid(), version))).encode(), 0)
+        # Whoever left this socket behind is gone, or the lock would be held.
+        self.socket.unlink(missing_ok=True)
+        self._handle = handle
+        return True
+
+    def elsewhere(self) -> bool:
+        """Whether another process holds it at this moment."""
+        if self.held:
+            return False
+        try:
+            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            # Shared: two processes that look at once must not take each other for a holder.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def release(self) -> None:
+        """Let another process take it. The files stay: removing a lock file that others wait on splits the lock."""
+        if self._handle is not None:
+            self.socket.unlink(missing_ok=True)
+            os.ftruncate(self._handle, 0)
+            os.close(self._handle)
+            self._handle = None
+
+    def holder(self) -> Holder | None:
+        """Tell who wrote into the lock file last; None where nobody has, or they are writing just now."""
+        try:
+            value = json.loads((self._folder / LOCK).read_text(encoding="utf-8"))
+            return Holder(int(value["pid"]), str(value["version"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def inspect(self) -> None:
+        """Check the folder as `take` does, and change nothing; one that is not there yet must be possible to make.
+
+        Raises:
+            ConfigError: as `take`.
+        """
+        try:
+            self._refuse_foreign(self._folder.lstat())
+        except FileNotFoundError:
+            above = next(folder for folder in self._folder.parents if folder.exists())
+            if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+                raise self._cannot_be_made(f"{above} cannot be written to") from None
+        except OSError as error:
+            raise self._cannot_be_made(error) from error
+
+    def _prepare(self) -> None:
+        """Make the folder; refuse one that another user could have planted or could enter."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self._folder.lstat()
+        except OSError as error:
+            raise self._cannot_be_made(error) from error
+        self._refuse_foreign(status)
+
+    def _cannot_be_made(self, reason: object) -> ConfigError:
+        return ConfigError(f"{self._folder} cannot be made: {reason}. Set XDG_RUNTIME_DIR to a private folder.")
+
+    def _refuse_foreign(self, status: os.stat_result) -> None:
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise ConfigError(f"{self._folder} is not a folder of this user. Remove it.")
+        if status.st_mode & 0o077:
+            # Closed now, it could still hold what others put there; so its owner shall look first.
+            raise ConfigError(
+                f"{self._folder} is open to other users. Look what is in it, then run `chmod 700 {self._folder}`."
+            )

@@ -1,0 +1,206 @@
+"""The one resident model: loaded by the first call that needs it, shared by all, replaced only when nobody uses it.
+
+It knows backends and models, not names, files or settings.
+
+    state       meaning                                use(A)                   use(B)
+    unloaded    no model in memory                     load A                   load B
+    loading A   the weights are being read             wait, with progress      wait, then replace
+    ready A     calls may run                          run at once              wait for the calls, then replace
+    draining A  calls finish before a replacement      wait, then load again    wait
+
+Callers never look at the state first: `use` brings about what they need, in the order in which they came.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import anyio
+
+from mcp_local_llm.engine import Backend, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.errors import LocalLLMError
+from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.residency.idle import CallLater, IdleTimer, loop_call_later
+
+State = Literal["unloaded", "loading", "ready", "draining"]
+
+
+@dataclass(frozen=True)
+class ResidentState:
+    """A look at the resident model, right now.
+
+    Attributes:
+        model: the model that is loaded or being loaded.
+        progress: of the load, while one runs.
+        calls: calls that use the model, or one behind an endpoint, at this moment.
+        last_error: why the last load failed, until one succeeds.
+        memory: what the engine in this process holds.
+    """
+
+    state: State
+    model: ModelInfo | None = None
+    progress: Progress | None = None
+    calls: int = 0
+    last_error: str | None = None
+    memory: EngineMemory | None = None
+
+
+@dataclass(frozen=True)
+class Loads:
+    """How often a model was loaded since the start, and the seconds that took altogether."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+class Resident:
+    """Owns the engine of the resident model, counts who uses it, and unloads it when nobody has for `idle_s` seconds.
+
+    An engine may give its model up by itself (`Engine.lost`); it then counts as unloaded.
+    """
+
+    def __init__(self, backend: Backend, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
+        self._backend = backend
+        self._engine: Engine | None = None
+        self._now = ResidentState("unloaded")
+        self._calls = 0
+        self._elsewhere = 0
+        self._idle: anyio.Event | None = None
+        self._change = anyio.Lock()
+        self._listeners: list[ReportProgress] = []
+        self._uses = 0
+        self._timer = IdleTimer(idle_s, self._unload_idle, call_later)
+        self._loads = Loads()
+
+    @property
+    def loads(self) -> Loads:
+        """What loading has cost so far; loads that failed are not among them."""
+        return self._loads
+
+    def state(self) -> ResidentState:
+        """Tell how things stand; never waits."""
+        now, engine = self._now, self._engine
+        if engine is not None and engine.lost and now.state == "ready":
+            return ResidentState("unloaded", calls=self._calls + self._elsewhere)
+        memory = engine.memory if engine is not None else None
+        calls = self._calls + self._elsewhere
+        return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory)
+
+    @asynccontextmanager
+    async def use(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
+        """Hold `model` for the length of the block, loading it first where it is not resident.
+
+        Calls of one model run side by side. A call for another model waits until the running ones are done, and
+        those that come later wait behind it. A caller that is cancelled while it loads gives the load up; one that
+        waits for the same model then loads it. A model behind an endpoint is used beside the resident one: it needs
+        no memory here, so nothing makes room for it and nothing waits.
+
+        Raises:
+            ModelLoadError: the model could not be loaded; nothing is resident then.
+        """
+        if model.endpoint is not None:
+            async with self._beside(model, report) as engine:
+                yield engine
+            return
+        engine = await self._enter(model, report)
+        try:
+            yield engine
+        finally:
+            self._calls -= 1
+            if self._calls == 0:
+                self._timer.start()
+                if self._idle is not None:
+                    self._idle.set()
+
+    async def unload(self) -> None:
+        """Give the memory back once the running calls are done."""
+        async with self.vacated():
+            pass
+
+    @asynccontextmanager
+    async def vacated(self) -> AsyncGenerator[None]:
+        """Unload once the running calls are done, and load nothing for the length of the block; new calls wait."""
+        async with self._change:
+            await self._drop()
+            yield
+
+    @asynccontextmanager
+    async def _beside(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
+        engine = await self._backend.load(model, report)
+        self._elsewhere += 1
+        try:
+            yield engine
+        finally:
+            self._elsewhere -= 1
+
+    async def _enter(self, model: ModelInfo, report: ReportProgress) -> Engine:
+        with self._listening(report):
+            async with self._change:
+                engine = self._engine
+                if engine is None or engine.lost or not engine.model.serves(model):
+                    await self._drop()
+                    engine = await self._load(model)
+                self._calls += 1
+                self._uses += 1
+                self._timer.stop()
+                return engine
+
+    async def _unload_idle(self) -> None:
+        """Unload, unless a call came while this waited for its turn."""
+        uses = self._uses
+        async with self._change:
+            if self._calls == 0 and self._uses == uses:
+                await self._drop()
+
+    async def _drop(self) -> None:
+        """Wait for the running calls, then unload."""
+        engine = self._engine
+        if engine is None:
+            return
+        if self._calls:
+            self._now = ResidentState("draining", engine.model)
+            self._tell(Progress("queued", self._calls))
+            self._idle = anyio.Event()
+            try:
+                await self._idle.wait()
+            finally:
+                self._idle = None
+                self._now = ResidentState("ready", engine.model)
+        self._engine = None
+        self._now = ResidentState("unloaded")
+        await engine.unload()
+
+    async def _load(self, model: ModelInfo) -> Engine:
+        def report(progress: Progress) -> None:
+            self._now = ResidentState("loading", model, progress)
+            self._tell(progress)
+
+        # Said before the first byte is read: importing mlx alone takes a second or two.
+        report(Progress("loading"))
+        started = anyio.current_time()
+        try:
+            engine = await self._backend.load(model, report)
+        except BaseException as error:
+            # Cancelled callers pass here as well: whatever ended the load, nothing is resident.
+            reason = str(error) if isinstance(error, LocalLLMError) else None
+            self._now = ResidentState("unloaded", last_error=reason)
+            raise
+        self._engine = engine
+        self._now = ResidentState("ready", model)
+        self._loads = Loads(self._loads.count + 1, self._loads.seconds + anyio.current_time() - started)
+        return engine
+
+    @contextmanager
+    def _listening(self, report: ReportProgress) -> Generator[None]:
+        self._listeners.append(report)
+        if self._now.progress is not None:
+            report(self._now.progress)
+        try:
+            yield
+        finally:
+            self._listeners.remove(report)
+
+    def _tell(self, progress: Progress) -> None:
+        for listener in self._listeners:
+            listener(progress)

@@ -1,0 +1,25 @@
+"""One backend out of three: which of them has a model is known from the model."""
+
+from mcp_local_llm.engine import Backend, Engine, ReportProgress
+from mcp_local_llm.model import ModelInfo
+
+
+class RoutedBackend:
+    """Loads a model here, starts a server for it, or reaches it where its endpoint is."""
+
+    def __init__(self, *, here: Backend, started: Backend, elsewhere: Backend) -> None:
+        self._here = here
+        self._started = started
+        self._elsewhere = elsewhere
+
+    async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:
+        """Load `model` with the backend of its kind; see `Backend.load`."""
+        if model.endpoint is not None:
+            return await self._elsewhere.load(model, report)
+        return await (self._started if model.started else self._here).load(model, report)
+
+    def close(self) -> None:
+        """Stop all three; does not block."""
+        self._here.close()
+        self._started.close()
+        self._elsewhere.close()

@@ -1,0 +1,171 @@
+"""What the known OpenAI-compatible servers understand, as a table. Pure data.
+
+A row says which fields are sent to a server; nothing else in the program asks which server it is. What a server sends
+back is read without a row: reasoning in any of its three fields, tool calls structured or as raw markup, usage or none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_local_llm.endpoint import FlavorName
+
+Switch = Mapping[bool, Mapping[str, Any]]
+"""Thinking on or off → the fields of the body that bring it about; empty where there is no such field."""
+
+NO_SWITCH: Switch = {}
+TEMPLATE_SWITCH: Switch = {
+    True: {"chat_template_kwargs": {"enable_thinking": True}},
+    False: {"chat_template_kwargs": {"enable_thinking": False}},
+}
+FIELD_SWITCH: Switch = {True: {"enable_thinking": True}, False: {"enable_thinking": False}}
+EFFORT_SWITCH: Switch = {True: {"reasoning_effort": "medium"}, False: {"reasoning_effort": "none"}}
+
+OPENAI_SAMPLING: Mapping[str, str] = {
+    "max_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "stop": "stop",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+LOCAL_SAMPLING: Mapping[str, str] = {
+    **OPENAI_SAMPLING,
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repetition_penalty": "repetition_penalty",
+}
+LLAMA_SAMPLING: Mapping[str, str] = {**LOCAL_SAMPLING, "repetition_penalty": "repeat_penalty"}
+LM_STUDIO_SAMPLING: Mapping[str, str] = {
+    **OPENAI_SAMPLING,
+    "top_k": "top_k",
+    "repetition_penalty": "repeat_penalty",
+}
+VLLM_MLX_SAMPLING: Mapping[str, str] = {
+    name: name
+    for name in (
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "stop",
+        "presence_penalty",
+        "repetition_penalty",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """What one kind of server understands.
+
+    Attributes:
+        title: what the program is called in messages.
+        start: what to start or check when nobody answers.
+        sampling: our sampling field → its name there; a field that is not listed is refused by name.
+        thinking: how reasoning is switched on and off.
+        thinking_budget: the field that limits the tokens of reasoning; None where there is none.
+        schema: whether `response_format` with a JSON schema is obeyed, not just accepted.
+        stream_usage: whether `stream_options.include_usage` is known.
+        default_max_tokens: sent where the request names no limit and the server's own would cut answers short.
+        extra: further fields that every request carries.
+        raw: whether the content may hold markup; our own server has taken it apart by the rules that we would use.
+    """
+
+    title: str
+    start: str = "Start the server, or check its url in the settings."
+    sampling: Mapping[str, str] = field(default_factory=lambda: OPENAI_SAMPLING)
+    thinking: Switch = field(default_factory=lambda: NO_SWITCH)
+    thinking_budget: str | None = None
+    schema: bool = True
+    stream_usage: bool = True
+    default_max_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    raw: bool = True
+
+
+GENERIC = Flavor("an OpenAI-compatible server")
+
+FLAVORS: Mapping[FlavorName, Flavor] = {
+    "auto": GENERIC,
+    "openai": GENERIC,
+    # mlx_lm 0.32 server.py: reads these fields, ignores response_format; its own max_tokens default is 512.
+    "mlx_lm.server": Flavor(
+        "mlx_lm.server",
+        "Start it with `mlx_lm.server --model MODEL --port PORT`.",
+        sampling=LOCAL_SAMPLING,
+        thinking=TEMPLATE_SWITCH,
+        schema=False,
+        default_max_tokens=8192,
+    ),
+    # vllm_mlx/api/models.py, ChatCompletionRequest: these fields, no seed and no frequency_penalty.
+    "vllm-mlx": Flavor(
+        "vllm-mlx",
+        "Start it with `vllm-mlx serve MODEL --port PORT`.",
+        sampling=VLLM_MLX_SAMPLING,
+        thinking=FIELD_SWITCH,
+    ),
+    # docs.vllm.ai, "Reasoning Outputs"; thinking_token_budget since 0.19, with a reasoning parser configured.
+    "vllm": Flavor(
+        "vLLM",
+        "Start it with `vllm serve MODEL --port PORT`.",
+        sampling=LOCAL_SAMPLING,
+        thinking=TEMPLATE_SWITCH,
+        thinking_budget="thinking_token_budget",
+    ),
+    # llama.cpp tools/server/README.md; return_progress puts prompt_progress into the stream;
+    # thinking_budget_tokens: tools/server/server-common.cpp.
+    "llama-server": Flavor(
+        "llama-server",
+        "Start it with `llama-server -m MODEL.gguf --jinja --port PORT`.",
+        sampling=LLAMA_SAMPLING,
+        thinking=TEMPLATE_SWITCH,
+        thinking_budget="thinking_budget_tokens",
+        extra={"return_progress": True},
+    ),
+    # A proxy: the body goes through to a llama-server as it is.
+    "llama-swap": Flavor(
+        "llama-swap",
+        "Start it with `llama-swap --config CONFIG.yaml`.",
+        sampling=LLAMA_SAMPLING,
+        thinking=TEMPLATE_SWITCH,
+    ),
+    # docs.ollama.com/api/openai-compatibility: the fields it reads; top_k and others are dropped without a word.
+    "ollama": Flavor(
+        "Ollama",
+        "Start it with `ollama serve`; its url ends in /v1.",
+        thinking=EFFORT_SWITCH,
+    ),
+    # lmstudio.ai/docs, "Chat Completions": the supported payload parameters.
+    "lm-studio": Flavor(
+        "LM Studio",
+        "Start it with `lms server start`.",
+        sampling=LM_STUDIO_SAMPLING,
+        thinking=EFFORT_SWITCH,
+    ),
+    # jundot/omlx, omlx/api/openai_models.py: these fields, no top_k and no repetition_penalty.
+    "omlx": Flavor(
+        "oMLX",
+        "Start it with `omlx serve`.",
+        sampling={**OPENAI_SAMPLING, "min_p": "min_p"},
+        thinking=TEMPLATE_SWITCH,
+        thinking_budget="thinking_budget",
+    ),
+    # docs.litellm.ai, "Input Params": OpenAI's fields, translated for each provider.
+    "litellm": Flavor(
+        "LiteLLM",
+        "Start it with `litellm --config CONFIG.yaml`.",
+        thinking=EFFORT_SWITCH,
+    ),
+    "mcp-local-llm": Flavor(
+        "mcp-local-llm",
+        "Start it with `mcp-local-llm serve`.",
+        sampling={**LOCAL_SAMPLING, "repetition_limit": "repetition_limit"},
+        thinking=TEMPLATE_SWITCH,
+        thinking_budget="max_thinking_tokens",
+        raw=False,
+    ),
+}
+"""Flavor by name; every name has its row."""

@@ -1,0 +1,120 @@
+"""Server-sent events, both ways: bytes as they arrive → events and comments, and back.
+
+Pure. What an event's data means is not known here. Source: the HTML standard, section 9.2.6 ("Interpreting an event
+stream").
+"""
+
+import codecs
+import re
+from dataclasses import dataclass
+
+DONE = "[DONE]"
+"""The data of the last event of OpenAI's streams."""
+
+MAX_LINE = 16 * 2**20
+"""Characters of one line; a longer one is no event stream."""
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class SseEvent:
+    """One event. `kind` is `message` unless the stream names another, such as `error`."""
+
+    data: str
+    kind: str = "message"
+
+
+@dataclass(frozen=True)
+class SseComment:
+    """A line that clients ignore; servers send it to keep a connection alive, some with progress in it."""
+
+    text: str
+
+
+SseItem = SseEvent | SseComment
+
+
+class SseReader:
+    """Takes bytes in any cut and returns what is complete; unknown fields and invalid UTF-8 do no harm."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._line: list[str] = []
+        self._length = 0
+        self._after_cr = False
+        self._data: list[str] = []
+        self._kind = ""
+
+    def feed(self, chunk: bytes) -> list[SseItem]:
+        """Take the next bytes; return the events and comments that end in them.
+
+        Raises:
+            ValueError: a line is longer than `MAX_LINE`.
+        """
+        text = self._decoder.decode(chunk)
+        if self._after_cr and text:
+            # The line ended with the CR already; this LF is its second half.
+            text = text.removeprefix("\n")
+            self._after_cr = False
+        self._after_cr = self._after_cr or text.endswith("\r")
+        *ended, rest = _LINE_END.split(text)
+        items: list[SseItem] = []
+        for piece in ended:
+            items += self._end_line(piece)
+        self._keep(rest)
+        return items
+
+    def finish(self) -> list[SseItem]:
+        """Return the event that the end of the stream cut short of its blank line, if there is one.
+
+        The standard drops it; servers that forget the last blank line are common, and a cut one fails as JSON.
+        """
+        self._keep(self._decoder.decode(b"", final=True))
+        return [*self._end_line(""), *self._dispatch()]
+
+    def _keep(self, piece: str) -> None:
+        self._length += len(piece)
+        if self._length > MAX_LINE:
+            raise ValueError(f"a line of the event stream is longer than {MAX_LINE} characters")
+        if piece:
+            self._line.append(piece)
+
+    def _end_line(self, piece: str) -> list[SseItem]:
+        self._keep(piece)
+        line = "".join(self._line)
+        self._line.clear()
+        self._length = 0
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "":
+                return [SseComment(value)]
+            case "data":
+                self._data.append(value)
+            case "event":
+                self._kind = value
+            case _:
+                pass  # id, retry, and whatever is not a field
+        return []
+
+    def _dispatch(self) -> list[SseItem]:
+        data, kind = "\n".join(self._data), self._kind or "message"
+        self._kind = ""
+        if not self._data:
+            return []
+        self._data.clear()
+        return [SseEvent(data, kind)]
+
+
+def sse_event(data: str, kind: str = "message") -> bytes:
+    """Frame one event; data of several lines becomes several fields."""
+    head = "" if kind == "message" else f"event: {kind}\n"
+    return (head + "".join(f"data: {line}\n" for line in _LINE_END.split(data)) + "\n").encode()
+
+
+def sse_comment(text: str) -> bytes:
+    """Frame a comment, which every client ignores."""
+    return ("".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n").encode()

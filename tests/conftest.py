@@ -1,0 +1,51 @@
+"""What every test shares: a private home, the built-in model, and bounded waiting. Nothing here reads the real home."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcp_local_llm.app import App, compose
+from mcp_local_llm.discovery import default_roots, find_models
+from mcp_local_llm.model import ModelInfo
+from tests.clients import WAIT_S, private_environ
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def environ(home: Path) -> dict[str, str]:
+    """The environment of a process whose home is private and whose hub is out of reach."""
+    return private_environ(home)
+
+
+@pytest.fixture
+def tiny(home: Path) -> ModelInfo:
+    """The built-in model, as discovery finds it."""
+    (model,) = find_models(default_roots({}, home))
+    return model
+
+
+@pytest.fixture
+def app(environ: dict[str, str], home: Path) -> Iterator[App]:
+    """The composed application in this process; its MLX thread ends with the test."""
+    composed = compose(environ, home)
+    yield composed
+    composed.backend.close()
+    assert composed.backend.join(WAIT_S), "the MLX thread did not end"
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> str:
+    """Both protocol eras: 2026-07-28 by discovery, and the older handshake."""
+    return str(request.param)

@@ -1,0 +1,183 @@
+"""The server's half of the wire: requests in, answers and errors out."""
+
+from typing import Any
+
+import pytest
+
+from mcp_local_llm import errors
+from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams, Timings, ToolCall, ToolSpec, Usage
+from mcp_local_llm.engine import ChatChunk
+from mcp_local_llm.wire.client_request import outgoing_request
+from mcp_local_llm.wire.client_response import AnswerMessage, read_answer
+from mcp_local_llm.wire.envelope import CODES, ParameterError, error_body, error_type, read_error
+from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.models import ServedModel, read_models
+from mcp_local_llm.wire.server_request import incoming_request
+from mcp_local_llm.wire.server_response import CompletionIdentity, CompletionStream, completion, model_list
+
+HI = (Message(role="user", content="Hi"),)
+USER: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
+IDENTITY = CompletionIdentity("chatcmpl-1", 1_700_000_000, "tiny")
+RESULT = ChatResult(
+    text="Hello there",
+    reasoning="Greet.",
+    tool_calls=(ToolCall(name="f", arguments={"a": 1}),),
+    finish_reason="tool_calls",
+    model="tiny",
+    usage=Usage(10, 4, 6, 2),
+    timings=Timings(prefill_s=0.5, decode_s=0.25),
+    warnings=("w",),
+)
+
+
+def test_a_request_survives_the_way_to_our_own_server() -> None:
+    request = ChatRequest(
+        messages=(
+            Message(role="system", content="Be brief."),
+            Message(role="user", content="Weather?"),
+            Message(role="assistant", tool_calls=[ToolCall(name="f", arguments={"a": [1, "ä"]}, id="c1")]),
+            Message(role="tool", content="sunny", tool_call_id="c1"),
+        ),
+        tools=(ToolSpec(name="f", description="d"),),
+        sampling=SamplingParams(9, 0.5, 0.9, 3, ("x",), 5, 0.1, 1.1, 0.2, -0.2, 64),
+        thinking=False,
+        max_thinking_tokens=5,
+        response_schema={"type": "object"},
+        stream=True,
+    )
+    incoming = incoming_request(outgoing_request(request, "tiny", FLAVORS["mcp-local-llm"]).body)
+    assert incoming.request == request
+    assert (incoming.model, incoming.stream, incoming.include_usage) == ("tiny", True, True)
+
+
+ACCEPTED: dict[str, tuple[dict[str, Any], ChatRequest]] = {
+    "developer is system": (
+        {"messages": [{"role": "developer", "content": "x"}]}, ChatRequest((Message(role="system", content="x"),))
+    ),
+    "parts of text": (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]},
+        ChatRequest((Message(role="user", content="ab"),)),
+    ),
+    "one stop string": ({"stop": "x"}, ChatRequest(HI, sampling=SamplingParams(stop=("x",)))),
+    "max_completion_tokens": (
+        {"max_completion_tokens": 5}, ChatRequest(HI, sampling=SamplingParams(max_tokens=5))
+    ),
+    "effort": ({"reasoning_effort": "low"}, ChatRequest(HI, thinking=True)),
+    "no effort": ({"reasoning_effort": "none"}, ChatRequest(HI, thinking=False)),
+    "tools that must not be called": (
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"},
+        ChatRequest(HI),
+    ),
+    "any JSON": (
+        {"response_format": {"type": "json_object"}},
+        ChatRequest(HI, response_schema={"type": "object"}),
+    ),
+    "what changes nothing": (
+        {"user": "u", "metadata": {"a": "b"}, "store": False, "n": 1, "logprobs": False, "parallel_tool_calls": True,
+         "temperature": None, "logit_bias": {}, "response_format": {"type": "text"}},
+        ChatRequest(HI),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "expected"), ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_a_body_means_a_request(body: dict[str, Any], expected: ChatRequest) -> None:
+    assert incoming_request({"messages": USER, **body}).request == expected
+
+
+REFUSED: dict[str, tuple[Any, str, str]] = {
+    "no object": ([], "body", "JSON object"),
+    "no messages": ({"messages": None}, "messages", "Missing required parameter: 'messages'"),
+    "empty messages": ({"messages": []}, "messages", "at least 1"),
+    "unknown field": ({"temprature": 1}, "temprature", "Unrecognized request argument supplied: temprature"),
+    "unknown template variable": (
+        {"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x", "Unrecognized request argument"
+    ),
+    "several answers": ({"n": 2}, "n", "n is not supported"),
+    "logprobs": ({"logprobs": True}, "logprobs", "logprobs is not supported"),
+    "functions": ({"functions": [{"name": "f"}]}, "functions", "not supported"),
+    "a forced call": ({"tool_choice": "required"}, "tool_choice", "no call can be forced"),
+    "a named call": (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "no call can be forced"
+    ),
+    "out of range": ({"temperature": 2.5}, "temperature", "less than or equal to 2"),
+    "wrong type": ({"max_tokens": "many"}, "max_tokens", "valid integer"),
+    "an image": (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+        "messages[0].content[0].type",
+        "'image_url' are not supported",
+    ),
+    "an odd role": ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role", "Input should be"),
+    "arguments that are no JSON": (
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]},
+        "messages[0].tool_calls[0].function.arguments",
+        "JSON object",
+    ),
+    "a tool without a name": ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", "required"),
+    "a format without its schema": (
+        {"response_format": {"type": "json_schema"}}, "response_format.json_schema", "Missing required parameter"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "param", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_wrong_body_is_refused_by_the_name_of_the_field(body: Any, param: str, words: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        incoming_request(body if body == [] else {"messages": USER, **body})
+    assert caught.value.param == param
+    assert words in str(caught.value)
+    assert error_body(caught.value)["error"]["type"] == "invalid_request_error"
+
+
+def test_an_answer_survives_the_way_from_our_own_server() -> None:
+    piece = read_answer(completion(RESULT, IDENTITY))
+    assert (piece.content, piece.reasoning, piece.finish_reason) == ("Hello there", "Greet.", "tool_calls")
+    assert piece.usage == RESULT.usage
+    assert piece.extension is not None
+    assert (piece.extension.timings, piece.extension.warnings) == (RESULT.timings, ("w",))
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_a_stream_sends_everything_once(*, usage: bool) -> None:
+    stream = CompletionStream(IDENTITY, include_usage=usage)
+    chunks = [ChatChunk(reasoning="Gre"), ChatChunk(text="Hello"), ChatChunk(), ChatChunk(result=RESULT)]
+    events = [event for chunk in chunks for event in stream.events(chunk)]
+    message = AnswerMessage()
+    for event in events:
+        message.add(read_answer(event))
+    written = message.message()
+    assert (written["content"], written["reasoning_content"]) == ("Hello there", "Greet.")
+    assert written["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+    reasons = [choice["finish_reason"] for event in events for choice in event["choices"]]
+    assert reasons == [*[None] * (len(reasons) - 1), "tool_calls"]
+    assert (events[-1].get("usage") is not None) is usage
+    assert all(event["object"] == "chat.completion.chunk" and event["id"] == "chatcmpl-1" for event in events)
+
+
+def test_every_error_has_a_code_that_leads_back_to_it() -> None:
+    kinds = [errors.LocalLLMError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    leaves = [kind for kind in kinds if not kind.__subclasses__() and kind.__module__ == errors.__name__]
+    for kind in [*leaves, errors.InvalidRequestError]:
+        body = error_body(kind("It broke."))
+        told = read_error(body)
+        assert told is not None
+        assert told.message == "It broke."
+        assert error_type(told.code) is kind, kind
+    assert len(set(CODES.values())) == len(CODES)
+
+
+def test_a_list_of_models_is_read_as_it_was_written() -> None:
+    assert read_models(model_list(["b", "a", "b"])) == (ServedModel("b"), ServedModel("a"))
+
+
+def test_models_that_do_not_chat_are_left_out_and_windows_are_read() -> None:
+    entries = [
+        {"id": "q", "max_model_len": 8192},
+        {"id": "g", "meta": {"n_ctx_train": 4096}},
+        {"id": "text-embedding-3"},
+        {"id": ""},
+        "x",
+    ]
+    assert read_models({"data": entries}) == (ServedModel("q", 8192), ServedModel("g", 4096))

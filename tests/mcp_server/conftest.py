@@ -1,0 +1,56 @@
+"""The four ways to the door: in memory and over real pipes, each in both protocol eras.
+
+A module's tests share one server for each way; tests that change its state make their own with `open_door`.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from mcp_local_llm.app import compose
+from mcp_local_llm.mcp_server import build_server
+from mcp_local_llm.prompts import read_prompt
+from tests.clients import WAIT_S, private_environ, stdio_client
+
+WAYS = [f"{place}-{era}" for place in ("memory", "stdio") for era in ("auto", "legacy")]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def open_door(way: str, environ: dict[str, str]) -> AsyncGenerator[Client]:
+    """A client of a new server, in this process or in one of its own."""
+    place, era = way.split("-")
+    if place == "stdio":
+        async with stdio_client(environ, era) as client:
+            yield client
+        return
+    app = compose(environ, Path(environ["HOME"]))
+    server = build_server(app.llm, read_prompt("switch-model"))
+    try:
+        async with Client(server, mode=era, read_timeout_seconds=WAIT_S) as client:
+            yield client
+    finally:
+        app.backend.close()
+        assert app.backend.join(WAIT_S), "the MLX thread did not end"
+
+
+@pytest.fixture(scope="module", params=WAYS)
+async def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Client]:
+    """A client that the tests of a module share; nothing is resident at first."""
+    home = tmp_path_factory.mktemp("home")
+    async with open_door(request.param, private_environ(home)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=WAYS)
+def door(request: pytest.FixtureRequest, environ: dict[str, str]) -> Callable[[], AbstractAsyncContextManager[Client]]:
+    """Opens a server of the test's own, with the home that the test has prepared."""
+    return partial(open_door, request.param, environ)

@@ -1,0 +1,43 @@
+"""`/switch-model` as an MCP prompt."""
+
+from mcp import Client
+from mcp_types import TextContent
+
+from mcp_local_llm.mcp_server.prompts import without_front_matter
+from mcp_local_llm.prompts import read_prompt
+
+
+async def text_of(client: Client, arguments: dict[str, str] | None = None) -> str:
+    (message,) = (await client.get_prompt("switch-model", arguments)).messages
+    assert message.role == "user"
+    assert isinstance(message.content, TextContent)
+    return message.content.text
+
+
+async def test_switch_model_is_the_one_prompt_and_takes_one_optional_word(client: Client) -> None:
+    (prompt,) = (await client.list_prompts()).prompts
+    assert prompt.name == "switch-model"
+    assert prompt.description
+    (argument,) = prompt.arguments or []
+    assert (argument.name, argument.required) == ("name", False)
+
+
+async def test_the_prompt_carries_the_text_of_the_slash_command_without_its_front_matter(client: Client) -> None:
+    text = await text_of(client)
+    assert text == without_front_matter(read_prompt("switch-model")).replace("$ARGUMENTS", "")
+    assert text.startswith("Switch the local model")
+    assert "allowed-tools" not in text
+
+
+async def test_the_argument_stands_where_the_command_wants_what_the_user_typed(client: Client) -> None:
+    text = await text_of(client, {"name": "32b"})
+    assert 'The user asked for: "32b"' in text
+    assert "$ARGUMENTS" not in text
+
+
+async def test_without_an_argument_the_menu_is_asked_for(client: Client) -> None:
+    assert 'The user asked for: ""' in await text_of(client)
+
+
+def test_a_text_without_front_matter_stays_as_it_is() -> None:
+    assert without_front_matter("Hello\n---\nworld\n") == "Hello\n---\nworld\n"

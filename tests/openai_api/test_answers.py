@@ -1,0 +1,174 @@
+"""How a long answer travels: what the status tells, what events tell, and what keeps the connection alive.
+
+The clock jumps, so a minute of silence takes no time.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+
+import anyio
+import pytest
+from starlette.types import Message
+
+from mcp_local_llm.engine import Progress, ReportProgress
+from mcp_local_llm.errors import BackendUnavailableError, BusyError, LocalLLMError
+from mcp_local_llm.openai_api import Traffic
+from mcp_local_llm.openai_api.answers import EventAnswer, JsonAnswer
+from tests.clients import WAIT_S
+from tests.virtual_time import VirtualTimeLoop
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Callable[[], VirtualTimeLoop]]]:
+    return "asyncio", {"loop_factory": VirtualTimeLoop}
+
+
+class Connection:
+    """A client's end of one request: it keeps what it is sent, and goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.parts: list[str] = []
+        self.whole = False
+        self.gone = anyio.Event()
+
+    async def receive(self) -> Message:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.parts += [message["body"].decode()] if message["body"] else []
+            self.whole = not message.get("more_body", False)
+
+
+async def talk(events: Callable[[ReportProgress], AsyncGenerator[str]], traffic: Traffic | None = None) -> Connection:
+    """Send the events of one answer to a client that stays."""
+    connection = Connection()
+    answer = EventAnswer(events, traffic=traffic or Traffic(), client="test")
+    with anyio.fail_after(WAIT_S * 100):
+        await answer({}, connection.receive, connection.send)
+    return connection
+
+
+async def test_a_silent_load_is_bridged_by_comments_with_the_latest_progress() -> None:
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        report(Progress("loading", 1, 4))
+        await anyio.sleep(3)
+        report(Progress("loading", 2, 4))
+        await anyio.sleep(11)
+        yield "done"
+
+    connection = await talk(events)
+    comments, last = connection.parts[:-1], connection.parts[-1]
+    assert last == "data: done\n\n"
+    assert comments[:2] == [": local-llm loading 1/4\n\n", ": local-llm loading 2/4\n\n"]
+    # Two heartbeats in eleven seconds without news.
+    assert comments[2:] == [": local-llm loading 2/4\n\n"] * 2
+    assert connection.whole
+
+
+async def test_without_any_progress_the_connection_is_kept_alive_all_the_same() -> None:
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        await anyio.sleep(6)
+        yield "done"
+
+    assert (await talk(events)).parts == [": keepalive\n\n", "data: done\n\n"]
+
+
+async def test_an_early_failure_is_a_status_and_nothing_was_sent() -> None:
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        report(Progress("loading"))
+        await anyio.sleep(0.9)
+        raise BusyError("The queue is full.")
+        yield ""
+
+    with pytest.raises(BusyError):
+        await talk(events)
+
+
+async def test_a_late_failure_is_an_event_and_the_stream_ends() -> None:
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        yield "first"
+        raise BusyError("The queue is full.")
+
+    connection = await talk(events)
+    assert connection.status == 200
+    assert connection.parts[0] == "data: first\n\n"
+    assert '"code": "rate_limit_exceeded"' in connection.parts[1]
+    assert connection.whole
+
+
+async def test_a_client_that_goes_ends_the_work() -> None:
+    connection, ended = Connection(), anyio.Event()
+
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        try:
+            yield "first"
+            connection.gone.set()
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    traffic = Traffic()
+    with anyio.fail_after(WAIT_S):
+        await EventAnswer(events, traffic=traffic, client="test")({}, connection.receive, connection.send)
+    assert ended.is_set()
+    assert not connection.whole
+    assert traffic.state().answers == 0
+
+
+async def test_the_end_of_serving_is_told_to_answers_under_way() -> None:
+    traffic = Traffic()
+
+    async def events(report: ReportProgress) -> AsyncGenerator[str]:
+        yield "first"
+        traffic.end()
+        await anyio.sleep_forever()
+
+    connection = await talk(events, traffic)
+    assert '"code": "backend_unavailable"' in connection.parts[-1]
+    assert connection.whole
+    await traffic.drained()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone: bool) -> None:
+    traffic, connection, ended = Traffic(), Connection(), anyio.Event()
+
+    async def work(report: ReportProgress) -> dict[str, str]:
+        if gone:
+            connection.gone.set()
+        else:
+            traffic.end()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+        return {}
+
+    failure: LocalLLMError | None = None
+    with anyio.fail_after(WAIT_S):
+        try:
+            await JsonAnswer(work, traffic=traffic, client="test")({}, connection.receive, connection.send)
+        except BackendUnavailableError as error:
+            failure = error
+    assert ended.is_set()
+    assert connection.status is None
+    assert (failure is None) is gone
+
+
+async def test_draining_takes_no_new_answers_and_waits_for_the_last() -> None:
+    traffic = Traffic()
+    with anyio.fail_after(WAIT_S):
+        with traffic.answering("one"), traffic.answering("one"), traffic.answering("two"):
+            traffic.drain()
+            assert traffic.state().clients == ("one", "two")
+            assert traffic.state().answers == 3
+            with pytest.raises(BackendUnavailableError), traffic.answering("three"):
+                pass
+            with anyio.move_on_after(1) as waited:
+                await traffic.drained()
+            assert waited.cancelled_caught
+        await traffic.drained()

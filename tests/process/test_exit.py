@@ -1,0 +1,61 @@
+"""The end of the process: soon and in order, whatever it is doing."""
+
+import signal
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.wire import Wire, open_wire
+
+PROMPTLY_S = 5.0
+"""Far above what is measured (`benchmarks/startup.py`); a machine may be busy."""
+
+
+async def leave(wire: Wire) -> None:
+    await wire.close_stdin()
+
+
+async def interrupt(wire: Wire) -> None:
+    wire.process.send_signal(signal.SIGINT)
+
+
+async def terminate(wire: Wire) -> None:
+    wire.process.send_signal(signal.SIGTERM)
+
+
+async def idle(wire: Wire) -> None:
+    await wire.answer(await wire.call("status"))
+
+
+async def loading(wire: Wire) -> None:
+    words = await wire.progress(await wire.call("chat", message="Hello"))
+    assert words == ["loading"]
+
+
+async def generating(wire: Wire) -> None:
+    await wire.answer(await wire.call("chat", message="Hello"))
+    request = await wire.call("chat", message="Repeat the word la forever.", thinking=False, max_tokens=3900)
+    await wire.progress(request, 2)
+    assert not wire.answers(request)
+
+
+Step = Callable[[Wire], Awaitable[None]]
+
+
+@pytest.mark.parametrize("state", [idle, loading, generating])
+@pytest.mark.parametrize("end", [leave, interrupt, terminate])
+async def test_the_process_ends_promptly_and_in_order(environ: dict[str, str], state: Step, end: Step) -> None:
+    async with open_wire(environ) as wire:
+        await state(wire)
+        await end(wire)
+        assert await wire.ended(within=PROMPTLY_S) == 0
+        assert "Traceback" not in wire.errors()
+        wire.messages()
+
+
+@pytest.mark.parametrize("state", [idle, loading, generating])
+async def test_a_client_that_vanishes_takes_the_process_with_it(environ: dict[str, str], era: str, state: Step) -> None:
+    async with open_wire(environ, era) as wire:
+        await state(wire)
+        await wire.vanish()
+        await wire.ended(within=PROMPTLY_S)

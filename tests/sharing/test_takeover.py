@@ -1,0 +1,178 @@
+"""The holder goes: what is under way says so, and what comes next works."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+import pytest
+
+from tests.clients import WAIT_S
+from tests.openai_api.test_serve import serve
+from tests.sharing.sessions import (
+    GREETING,
+    ask,
+    begin,
+    control,
+    failure,
+    holder_of,
+    imported_mlx,
+    report,
+    runtime,
+    sessions,
+)
+from tests.wire import Wire, open_wire
+
+TOLD_WITHIN_S = 2.0
+
+OLDER = (
+    "import sys, mcp_local_llm; mcp_local_llm.__version__ = sys.argv[1];"
+    "from mcp_local_llm.app import run_stdio; run_stdio()"
+)
+"""A server that takes itself for another version."""
+
+NOBODY = 65534
+INTRUDER = f"""
+import os, socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.settimeout(30)
+os.chdir(sys.argv[1])
+# As if somebody had opened the folder by hand: the holder must look for itself.
+os.chmod("holder.sock", 0o666)
+os.chmod(".", 0o711)
+os.setgroups([])
+os.setgid({NOBODY})
+os.setuid({NOBODY})
+try:
+    client.connect("holder.sock")
+    client.sendall(b"GET /control/hello HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    print(client.recv(100) or "refused")
+except (ConnectionResetError, BrokenPipeError):
+    print("refused")
+"""
+
+
+async def killed(holder: Wire) -> None:
+    holder.process.send_signal(signal.SIGKILL)
+
+
+async def terminated(holder: Wire) -> None:
+    holder.process.send_signal(signal.SIGTERM)
+
+
+async def left(holder: Wire) -> None:
+    await holder.close_stdin()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [killed, terminated, left])
+async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(
+    environ: dict[str, str], ends: Callable[[Wire], Awaitable[None]]
+) -> None:
+    async with sessions(environ, 3) as (holder, other, third):
+        assert await ask(holder) == await ask(third) == GREETING
+        request = await begin(other)
+        with anyio.fail_after(TOLD_WITHIN_S):
+            await ends(holder)
+            told = await failure(other, request)
+        assert "ended before" in told
+        assert "Send the request again" in told
+        # Both attached sessions call at once; one of them takes over, and the other attaches to it.
+        requests = [await session.call("chat", message="Hello") for session in (third, other)]
+        assert [await session.text(request) for session, request in zip((third, other), requests, strict=True)] == [
+            GREETING,
+            GREETING,
+        ]
+        assert [imported_mlx(session.process.pid) for session in (third, other)].count(True) == 1
+        await holder.ended(within=5)
+        assert "Traceback" not in holder.errors()
+
+
+async def test_a_holder_that_ends_while_nobody_asks_is_replaced_without_an_error(environ: dict[str, str]) -> None:
+    async with sessions(environ, 2) as (holder, other):
+        assert await ask(holder) == await ask(other) == GREETING
+        holder.process.kill()
+        await holder.ended()
+        assert (await report(other, "status"))["state"] == "unloaded"
+        assert await ask(other) == GREETING
+        assert holder_of(environ) == other.process.pid
+
+
+async def test_a_change_of_model_after_the_holder_has_gone_loads_it_here(environ: dict[str, str]) -> None:
+    async with sessions(environ, 2) as (holder, other):
+        assert await ask(holder) == await ask(other) == GREETING
+        holder.process.kill()
+        await holder.ended()
+        await report(other, "set_model", name="tiny")
+        assert (await report(other, "status"))["state"] == "ready"
+        assert imported_mlx(other.process.pid)
+
+
+@pytest.mark.slow
+async def test_an_older_holder_finishes_and_leaves_and_then_attaches_to_the_newer(environ: dict[str, str]) -> None:
+    old_server = (sys.executable, "-c", OLDER, "0.0.1")
+    async with open_wire(environ, command=old_server) as old, sessions(environ, 1) as (new,):
+        assert await ask(old) == GREETING
+        assert holder_of(environ) == old.process.pid
+        running = await old.call("chat", message="Repeat the word la forever.", thinking=False, max_tokens=400)
+        await old.progress(running, 2)
+        assert await ask(new) == GREETING
+        # Its own answer was finished before it left.
+        assert "la" in await old.text(running)
+        assert (holder_of(environ), (await control(environ))["pid"]) == (new.process.pid, new.process.pid)
+        assert await ask(old) == GREETING
+        told = await report(old, "status")
+        assert (told["holder_pid"], told["version"]) == (new.process.pid, "0.0.1")
+
+
+@pytest.mark.slow
+async def test_a_call_to_a_holder_that_is_leaving_is_answered_by_the_next_one(environ: dict[str, str]) -> None:
+    async with sessions(environ, 3) as (holder, other, third):
+        assert await ask(holder) == await ask(other) == GREETING
+        running = await begin(third, max_tokens=400)
+        transport = httpx.AsyncHTTPTransport(uds=str(runtime(environ) / "holder.sock"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://holder", timeout=10) as http:
+            assert (await http.post("/control/drain", json={})).status_code == 202
+        assert await ask(other) == GREETING
+        assert "la" in await third.text(running)
+        assert holder_of(environ) == other.process.pid
+        assert await ask(holder) == await ask(third) == GREETING
+
+
+@pytest.mark.slow
+async def test_serve_and_a_session_share_one_model_whichever_is_first(environ: dict[str, str]) -> None:
+    question = {"model": "", "messages": [{"role": "user", "content": "Hello"}]}
+    with serve(environ, "--model", "tiny") as served:
+        await anyio.to_thread.run_sync(lambda: httpx.post(f"{served.url}/chat/completions", json=question, timeout=60))
+        async with open_wire(environ) as session:
+            assert await ask(session) == GREETING
+            assert (await report(session, "status"))["holder_pid"] == served.process.pid
+            served.stop(signal.SIGTERM)
+            assert await ask(session) == GREETING
+            assert holder_of(environ) == session.process.pid
+            with serve(environ) as attached:
+                url = f"{attached.url}/chat/completions"
+                reply = await anyio.to_thread.run_sync(lambda: httpx.post(url, json=question, timeout=60))
+                assert reply.json()["choices"][0]["message"]["content"] == GREETING
+                assert not imported_mlx(attached.process.pid)
+                assert attached.stop(signal.SIGTERM) == (0, "", "")
+
+
+async def test_the_process_of_another_user_is_refused(environ: dict[str, str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    async with open_wire(environ) as session:
+        assert await ask(session) == GREETING
+        done = subprocess.run(
+            [sys.executable, "-c", INTRUDER, str(runtime(environ))],
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+        assert f"a connection of user {NOBODY} was refused" in session.errors()
+        assert await ask(session) == GREETING

@@ -1,0 +1,76 @@
+"""The README's commands and transcript, run. A reader follows them from the first line."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+from tests.clients import WAIT_S
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+def masked(transcript: str) -> list[str]:
+    """What must be the same in every run: not the progress, not sizes, times, speeds or the models of a machine."""
+    lines = [
+        re.sub(r"\s+", " ", re.sub(r"\d[\d.,]*( [kMGT]?B)?", "N", line)).strip() for line in transcript.splitlines()
+    ]
+    kept: list[str] = []
+    table = False
+    for line in lines:
+        table = line.startswith("# model") or (table and re.match(r"N ", line) is not None)
+        if not table and not line.startswith("..") and not line.startswith("memory:"):
+            kept.append(line)
+    return kept
+
+
+@pytest.mark.slow
+def test_the_demo_prints_the_transcript_of_the_readme(environ: dict[str, str]) -> None:
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
+    assert shown is not None
+    demo = subprocess.run(
+        [sys.executable, "-m", "examples.demo"],
+        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert masked(demo.stdout) == masked(shown[1])
+
+
+def test_the_demo_and_the_tests_are_what_make_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "make demo" in COMMANDS
+    assert "make test" in COMMANDS
+    assert re.search(r"^demo:.*\n\t@\$\(BIN\)/python -m examples\.demo$", makefile, re.MULTILINE)
+    assert re.search(r"^test: check\n\t\$\(BIN\)/python -m pytest$", makefile, re.MULTILINE)
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+async def test_the_command_that_claude_code_is_given_starts_the_server(environ: dict[str, str]) -> None:
+    (line,) = [line for line in COMMANDS if line.startswith("claude mcp add")]
+    words = shlex.split(line)
+    command = words[words.index("--") + 1 :]
+    bin_folder = str(Path(sys.executable).parent)
+    parameters = StdioServerParameters(
+        command=str(Path(bin_folder) / command[0]), args=command[1:], env={**environ, "PATH": bin_folder}
+    )
+    async with Client(parameters) as client:
+        tools = (await client.list_tools()).tools
+    assert [tool.name for tool in tools] == ["chat", "set_model", "quick_test", "list_models", "status"]
+
+
+def test_every_command_of_the_readme_is_known_to_these_tests() -> None:
+    # These two need the network (pipx) or a program that is not ours (claude); their last parts are run above.
+    assert set(COMMANDS) == {
+        "make demo", "make test", "pipx install .", "claude mcp add --scope user local-llm -- mcp-local-llm"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([a-zA-Z][\w/.-]*)\)", README))))
+def test_every_file_that_the_readme_links_to_is_there(path: str) -> None:
+    assert (ROOT / path).exists()

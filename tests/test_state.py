@@ -1,0 +1,72 @@
+"""The file that keeps the choice of model."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.state import MAX_BYTES, StateFile
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> StateFile:
+    return StateFile(tmp_path / "mlx-mcp" / "active_model")
+
+
+def put(file: StateFile, content: bytes) -> None:
+    file.path.parent.mkdir(parents=True)
+    file.path.write_bytes(content)
+
+
+def test_what_is_written_is_read_and_is_one_line(file: StateFile) -> None:
+    file.write("mlx-community/Qwen3-4B-4bit")
+    file.write("mlx-community/Qwen3-8B-4bit")
+    assert file.read() == "mlx-community/Qwen3-8B-4bit"
+    assert file.path.read_bytes() == b"mlx-community/Qwen3-8B-4bit\n"
+
+
+def test_writing_leaves_no_other_file_behind(file: StateFile) -> None:
+    file.write("tiny")
+    assert [path.name for path in file.path.parent.iterdir()] == ["active_model"]
+
+
+def test_a_file_that_others_wrote_may_have_no_line_end_or_more_lines(file: StateFile) -> None:
+    put(file, b"  mlx-community/Qwen3-4B-4bit  \r\nsecond line\n")
+    assert file.read() == "mlx-community/Qwen3-4B-4bit"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n"])
+def test_no_file_and_an_empty_one_are_no_choice(file: StateFile, content: bytes | None) -> None:
+    if content is not None:
+        put(file, content)
+    assert file.read() is None
+
+
+def test_bytes_that_are_no_text_are_refused_with_the_way_out(file: StateFile) -> None:
+    put(file, b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"cannot be read.*Remove it, or choose with set_model"):
+        file.read()
+
+
+def test_no_more_of_a_huge_file_is_read_than_a_name_can_have(file: StateFile) -> None:
+    put(file, b"x" * (MAX_BYTES * 10))
+    assert len(file.read() or "") == MAX_BYTES
+
+
+def test_a_folder_in_its_place_is_refused(file: StateFile) -> None:
+    file.path.mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        file.read()
+    with pytest.raises(ConfigError, match="could not be saved"):
+        file.write("tiny")
+    assert os.listdir(file.path.parent) == ["active_model"]
+
+
+def test_a_failed_write_keeps_the_old_choice(file: StateFile, tmp_path: Path) -> None:
+    blocked = StateFile(tmp_path / "file" / "active_model")
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ConfigError, match="could not be saved"):
+        blocked.write("tiny")
+    file.write("first")
+    assert file.read() == "first"
