@@ -133,6 +133,7 @@ class ProcessBackend:
             reason = "could not be loaded"
         except LocalLLMError as error:
             reason = f"could not be loaded: {error}"
+        await server.last_words()
         raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.ending()}")
 
     async def _well(self, start: Start, server: ServerProcess, port: int, report: ReportProgress) -> None:

@@ -52,6 +52,7 @@ class ProcessEngine:
         except BackendUnavailableError as error:
             if not await self._server.ended(END_S):
                 raise
+            await self._server.last_words()
             raise BackendUnavailableError(
                 f"{self._title}, which ran {self._model.id}, {self._server.ending()}\n"
                 "Send the request again; it is started anew."

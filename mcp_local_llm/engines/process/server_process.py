@@ -22,6 +22,10 @@ SIGNALLED = 128
 """Exit codes above this tell the signal that ended it."""
 SHOWN_LINES = 6
 """The lines of those that a message shows."""
+QUIET_S = 0.5
+"""A server that says nothing for so long, after its first line, has said what it had to say."""
+WORDS_S = 5.0
+"""Seconds that its words may take to come to us."""
 
 
 class ServerProcess:
@@ -31,6 +35,7 @@ class ServerProcess:
         self._supervisor = supervisor
         self._secret = secret
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._heard = 0
         self._group: int | None = None
         self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
 
@@ -76,6 +81,17 @@ class ServerProcess:
         return (
             f"{how}. Its last lines:\n" + "\n".join(f"  {line}" for line in said) if said else f"{how}, without a word."
         )
+
+    async def last_words(self) -> None:
+        """Wait, not for long, until what it said is here: words come through pipes, later than what they are about."""
+        if not self.alive:
+            await anyio.to_thread.run_sync(self._reader.join, WORDS_S)
+            return
+        before = 0
+        with anyio.move_on_after(WORDS_S):
+            while not before or self._heard > before:
+                before = self._heard
+                await anyio.sleep(QUIET_S)
 
     async def ended(self, within_s: float) -> bool:
         """Wait at most `within_s` seconds for its end; say whether it has come."""
@@ -123,6 +139,7 @@ class ServerProcess:
             self._group = int(pid) if pid.isdigit() else None
         with said:
             for raw in iter(lambda: said.readline(MAX_LINE), b""):
+                self._heard += 1
                 line = raw.decode(errors="replace").rstrip()
                 if line:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
