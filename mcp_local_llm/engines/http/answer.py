@@ -167,6 +167,8 @@ class Answer:
 
     def _usage(self, reasoning: str) -> Usage:
         told = self._last.usage or Usage(completion_tokens=self.pieces)
+        if self._last.extension is not None:
+            return told  # Our own server counts tokens, so its 0 is no gap to be filled with a guess.
         thought = told.reasoning_tokens or (min(self._reasoning_pieces, told.completion_tokens) if reasoning else 0)
         return replace(told, reasoning_tokens=thought)
 

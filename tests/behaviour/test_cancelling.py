@@ -1,0 +1,88 @@
+"""A caller that gives up ends what is computed for it, wherever that is.
+
+The answer has no end, and several more wait for its place: one that went on where it is computed would keep the next
+question out for longer than any test waits. At a server of somebody else, what ends it is the connection, which closes.
+"""
+
+import asyncio
+from contextlib import aclosing
+
+import anyio
+import pytest
+
+from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
+from tests.behaviour.cases import CASES, ENDLESS, outcome, question
+from tests.behaviour.places import ALL, OWN, Place, World, answer
+from tests.clients import WAIT_S
+
+CALLS = 8
+"""Each of them could go on for `MANY` tokens: a million together."""
+MANY = 130_000
+
+
+def endless(place: str) -> ChatRequest:
+    # A server of somebody else knows no limit of repetition, and ours would end the answer by it.
+    ours = place in OWN
+    limits = SamplingParams(max_tokens=MANY, repetition_limit=0) if ours else SamplingParams()
+    return ChatRequest((Message(role="user", content=ENDLESS),), sampling=limits, stream=True)
+
+
+async def still(place: Place, answers: int) -> None:
+    """Wait until so many answers are under way where the model is."""
+    while await place.running() != answers:
+        pass
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_cancelling_ends_the_answers_where_the_model_is(world: World, name: str) -> None:
+    place = world.places[name]
+    before, speaks = place.finished(), anyio.Event()
+
+    async def listen() -> None:
+        async with aclosing(place.ask(endless(name), lambda _: None)) as chunks:
+            async for chunk in chunks:
+                if chunk.progress is not None and chunk.progress.phase == "answer":
+                    speaks.set()
+
+    with anyio.fail_after(WAIT_S):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(CALLS):
+                tasks.start_soon(listen)
+            await speaks.wait()
+            await still(place, CALLS)
+            # By a timer, which the loop runs behind the bytes that have just come: anyio's Unix sockets let the loop
+            # complain of bytes for a reader that was cancelled a moment ago.
+            asyncio.get_running_loop().call_later(0, tasks.cancel_scope.cancel)
+        await still(place, 0)
+        result = await answer(place, question("closed thinking"))
+    assert outcome(result) == CASES["closed thinking"].outcome()
+    assert place.finished() == before + 1
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_an_answer_that_is_left_in_the_middle_ends_where_the_model_is(world: World, name: str) -> None:
+    place = world.places[name]
+    before = place.finished()
+    with anyio.fail_after(WAIT_S):
+        async with aclosing(place.ask(endless(name), lambda _: None)) as chunks:
+            async for chunk in chunks:
+                if chunk.progress is not None and chunk.progress.phase == "answer":
+                    assert await place.running() == 1
+                    break
+        await still(place, 0)
+        assert outcome(await answer(place, question("a plain answer"))) == CASES["a plain answer"].outcome()
+    assert place.finished() == before + 1
+
+
+async def test_a_server_of_somebody_else_that_says_nothing_sees_its_client_go(world: World) -> None:
+    place = world.places[ALL[-1]]
+    before = place.finished()
+    world.foreign.ready.clear()
+    with anyio.fail_after(WAIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer, place, question("a plain answer"))
+            await still(place, 1)
+            tasks.cancel_scope.cancel()
+        await still(place, 0)
+    world.foreign.ready.set()
+    assert place.finished() == before

@@ -1,0 +1,118 @@
+"""A model that says nothing for long is waited for, with progress, wherever it is asked.
+
+The time lapses: no test waits. Forty seconds are what a large model takes to load; the silence goes on for ten minutes,
+which an attached session bears only because the holder sends a sign of life every few seconds. A server of somebody
+else that loads or reads its prompt looks the same from here, unless it tells so (`tests/http/test_quirks.py`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import cast
+
+import anyio
+import pytest
+
+from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.engine import Engine, Progress, ReportProgress
+from mcp_local_llm.engines.http.holder import SILENCE_S
+from mcp_local_llm.model import ModelInfo
+from tests.behaviour.cases import CASES, ENDLESS, outcome, question
+from tests.behaviour.places import ALL, OWN, Place, World, answer, ignore
+from tests.clients import WAIT_S
+from tests.virtual_time import TimeLapseLoop
+
+CASE = "closed thinking"
+SILENCES = (40.0, 10 * SILENCE_S)
+"""Seconds, one after the other."""
+ENDLESS_REQUEST = ChatRequest(
+    (Message(role="user", content=ENDLESS),), sampling=SamplingParams(max_tokens=130_000, repetition_limit=0)
+)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Callable[[], TimeLapseLoop]]]:
+    return "asyncio", {"loop_factory": TimeLapseLoop}
+
+
+async def waited_for(
+    place: Place, begun: Callable[[list[Progress]], Awaitable[None]], go_on: Callable[[], object]
+) -> tuple[ChatResult, Progress]:
+    """Ask; once the silence has `begun`, see that the caller waits as long as it lasts; then `go_on`.
+
+    Returns the result, and the last progress that was told in the silence.
+    """
+    told: list[Progress] = []
+    loop = cast(TimeLapseLoop, asyncio.get_running_loop())
+    asked = asyncio.create_task(answer(place, question(CASE), told.append))
+    try:
+        with anyio.fail_after(sum(SILENCES) + WAIT_S):
+            await begun(told)
+            for seconds in SILENCES:
+                await loop.lapse(seconds)
+                assert not asked.done()
+            heard = told[-1]
+            go_on()
+            return await asked, heard
+    finally:
+        asked.cancel()
+        go_on()
+
+
+@pytest.mark.parametrize("name", OWN)
+async def test_a_long_wait_for_the_first_token_is_borne(world: World, name: str) -> None:
+    # Calls are answered one at a time, and another one is at it.
+    place, blocking = world.places[name], anyio.CancelScope()
+    speaks = anyio.Event()
+
+    async def block() -> None:
+        with blocking:
+            async with aclosing(world.places[OWN[0]].ask(ENDLESS_REQUEST, ignore)) as chunks:
+                async for chunk in chunks:
+                    if chunk.progress is not None and chunk.progress.phase == "answer":
+                        speaks.set()
+
+    async def in_line(told: list[Progress]) -> None:
+        while Progress("queued", 1) not in told:
+            await place.running()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(block)
+        await speaks.wait()
+        result, heard = await waited_for(place, in_line, blocking.cancel)
+        assert heard == Progress("queued", 1)
+        assert outcome(result) == CASES[CASE].outcome()
+
+
+async def test_a_server_of_somebody_else_that_says_nothing_is_waited_for(world: World) -> None:
+    place = world.places[ALL[-1]]
+
+    async def taken(told: list[Progress]) -> None:
+        while not await place.running():
+            pass
+
+    world.foreign.ready.clear()
+    result, heard = await waited_for(place, taken, world.foreign.ready.set)
+    assert heard == Progress("prefill")
+    assert outcome(result) == CASES[CASE].outcome()
+
+
+@pytest.mark.parametrize("name", [*OWN, "attaching"])
+async def test_a_long_load_is_waited_for(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One that has to attach anew asks the holder to load before it asks its question.
+    attaching = name == "attaching"
+    place = world.places["attached" if attaching else name]
+    await (world.other if attaching else world.holder).llm.load("tiny", ignore)
+    backend, reading, go_on = world.holder.backend, anyio.Event(), anyio.Event()
+    load = backend.load
+
+    async def slow(model: ModelInfo, report: ReportProgress) -> Engine:
+        report(Progress("loading", 1, 4))
+        reading.set()
+        await go_on.wait()
+        return await load(model, report)
+
+    monkeypatch.setattr(backend, "load", slow)
+    result, heard = await waited_for(place, lambda _: reading.wait(), go_on.set)
+    assert heard == Progress("loading", 1, 4)
+    assert outcome(result) == CASES[CASE].outcome()
