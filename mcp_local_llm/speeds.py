@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -24,8 +25,11 @@ MIN_TOKENS = 32
 SAMPLES = 5
 """Speeds kept of one model; their median is shown, so that one disturbed answer changes nothing."""
 
+NEWS = 0.05
+"""The file is written when the median has moved by this share, not after every answer: the answer waits for it."""
+
 MAX_MODELS = 100
-"""Models kept; the one that was measured longest ago goes first."""
+"""Models kept; the one that was written longest ago goes first."""
 
 MAX_BYTES = 2**20
 """A longer file is not ours."""
@@ -43,21 +47,24 @@ class SpeedFile:
 
     def __init__(self, path: Path, versions: Callable[[], str] = engine_versions) -> None:
         self.path = path
-        self._versions = versions
+        self._find_versions = versions
+        self._saved: dict[str, list[float]] = {}
+        self._unsaved: dict[str, list[float]] = {}
         self._warned = False
 
     def measured(self) -> Callable[[ModelInfo], Speed | None]:
         """Read the file once, and return what tells a model's speed; None for one that was never measured."""
-        samples, versions = self._read(), self._versions()
+        samples = self._read()
 
         def speed(model: ModelInfo) -> Speed | None:
-            own = samples.get(_key(model, versions))
+            key = self._key(model)
+            own = _joined(samples.get(key, []), self._unsaved.get(key, []))
             return Speed(median(own), measured=True) if own else None
 
         return speed
 
-    def record(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> None:
-        """Keep the speed of one answer, if it is long enough to tell; a file that cannot be written is no fault.
+    def note(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> bool:
+        """Take the speed of one answer, if it is long enough to tell; say whether it is worth a `save`. Never waits.
 
         Args:
             model: the one that answered.
@@ -65,13 +72,21 @@ class SpeedFile:
             tokens_per_second: decode speed, whatever the length of the context.
         """
         if tokens < MIN_TOKENS or not (math.isfinite(tokens_per_second) and tokens_per_second > 0):
-            return
-        samples = self._read()
-        key = _key(model, self._versions())
-        own = [*samples.pop(key, []), round(tokens_per_second, 2)][-SAMPLES:]
-        newest = [*samples.items(), (key, own)][-MAX_MODELS:]
+            return False
+        key = self._key(model)
+        unsaved = self._unsaved[key] = _joined(self._unsaved.get(key, []), [round(tokens_per_second, 2)])
+        saved = self._saved.get(key)
+        return saved is None or abs(median(_joined(saved, unsaved)) / median(saved) - 1) > NEWS
+
+    def save(self) -> None:
+        """Write what was noted; a file that cannot be written is no fault."""
+        samples, unsaved = self._read(), self._unsaved
+        self._unsaved = {}
+        for key, speeds in unsaved.items():
+            # To the end: the file is in the order of writing.
+            self._saved[key] = samples[key] = _joined(samples.pop(key, []), speeds)
         try:
-            self._write(dict(newest))
+            self._write(dict([*samples.items()][-MAX_MODELS:]))
         except OSError as error:
             self._warn(f"{self.path} cannot be written ({error.strerror}); measured speeds are not kept.")
 
@@ -102,6 +117,13 @@ class SpeedFile:
             Path(temporary).unlink(missing_ok=True)
             raise
 
+    def _key(self, model: ModelInfo) -> str:
+        return f"{model.id} ({model.weight_bytes} bytes, {self._versions})"
+
+    @cached_property
+    def _versions(self) -> str:
+        return self._find_versions()
+
     def _warn(self, sentence: str) -> None:
         """Say it once: the file is read with every list."""
         if not self._warned:
@@ -109,8 +131,8 @@ class SpeedFile:
             log.warning(sentence)
 
 
-def _key(model: ModelInfo, versions: str) -> str:
-    return f"{model.id} ({model.weight_bytes} bytes, {versions})"
+def _joined(older: list[float], newer: list[float]) -> list[float]:
+    return [*older, *newer][-SAMPLES:]
 
 
 def _speeds(entry: object) -> list[float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.app import App
+from mcp_local_llm.budget import Speed
 from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.speeds import MAX_MODELS, MIN_TOKENS, SpeedFile, engine_versions
@@ -20,13 +21,19 @@ def speeds(path: Path, versions: str = "mlx 1, mlx-lm 1") -> SpeedFile:
     return SpeedFile(path / "state" / "speeds.json", lambda: versions)
 
 
+def record(file: SpeedFile, model: ModelInfo, tokens: int, rate: float) -> None:
+    """Keep the speed of an answer where it is news, as the core does."""
+    if file.note(model, tokens, rate):
+        file.save()
+
+
 def test_nothing_is_known_before_the_first_measurement(tmp_path: Path) -> None:
     assert speeds(tmp_path).measured()(model()) is None
     assert not (tmp_path / "state").exists()
 
 
 def test_a_speed_is_kept_from_one_run_to_the_next_and_called_measured(tmp_path: Path) -> None:
-    speeds(tmp_path).record(model(), 100, 41.5)
+    record(speeds(tmp_path), model(), 100, 41.5)
     speed = speeds(tmp_path).measured()(model())
     assert speed is not None
     assert (speed.tokens_per_second, speed.measured, str(speed)) == (41.5, True, "42 tok/s (instant)")
@@ -35,22 +42,36 @@ def test_a_speed_is_kept_from_one_run_to_the_next_and_called_measured(tmp_path: 
 def test_the_median_of_the_last_five_is_shown(tmp_path: Path) -> None:
     file = speeds(tmp_path)
     for rate in (1.0, 1.0, 1.0, 40.0, 42.0, 2.0, 44.0, 41.0):
-        file.record(model(), 100, rate)
+        record(file, model(), 100, rate)
     speed = file.measured()(model())
     assert speed is not None
     assert speed.tokens_per_second == 41.0
+
+
+def test_the_file_is_written_only_for_news(tmp_path: Path) -> None:
+    file = speeds(tmp_path)
+    assert file.note(model(), 100, 40.0)
+    file.save()
+    assert [file.note(model(), 100, rate) for rate in (41.0, 60.0)] == [False, False]
+    assert file.note(model(), 100, 60.0), "now the median has moved"
+    assert speeds(tmp_path).measured()(model()) == Speed(40.0, measured=True)
+    assert file.measured()(model()) == Speed(50.5, measured=True), "what was not written yet counts as well"
+    file.save()
+    assert json.loads(file.path.read_text()) == {
+        "acme/seven-4bit (4000000000 bytes, mlx 1, mlx-lm 1)": [40.0, 41.0, 60.0, 60.0]
+    }
 
 
 @pytest.mark.parametrize(
     ("tokens", "rate"), [(MIN_TOKENS - 1, 40.0), (100, 0.0), (100, float("nan")), (100, float("inf"))]
 )
 def test_a_short_answer_or_no_number_measures_nothing(tmp_path: Path, tokens: int, rate: float) -> None:
-    speeds(tmp_path).record(model(), tokens, rate)
+    record(speeds(tmp_path), model(), tokens, rate)
     assert not (tmp_path / "state").exists()
 
 
 def test_another_size_another_name_or_another_release_is_another_measurement(tmp_path: Path) -> None:
-    speeds(tmp_path).record(model(), 100, 40.0)
+    record(speeds(tmp_path), model(), 100, 40.0)
     assert speeds(tmp_path).measured()(model(size=8_000_000_000)) is None
     assert speeds(tmp_path).measured()(model("acme/eight-4bit")) is None
     assert speeds(tmp_path, "mlx 2, mlx-lm 1").measured()(model()) is None
@@ -59,9 +80,9 @@ def test_another_size_another_name_or_another_release_is_another_measurement(tmp
 def test_the_file_stays_bounded_and_the_oldest_model_goes_first(tmp_path: Path) -> None:
     file = speeds(tmp_path)
     for number in range(MAX_MODELS + 1):
-        file.record(model(f"acme/{number}"), 100, 40.0)
+        record(file, model(f"acme/{number}"), 100, 40.0)
         if number == MAX_MODELS - 1:
-            file.record(model("acme/0"), 100, 40.0)
+            record(file, model("acme/0"), 100, 40.0)
     known = file.measured()
     assert len(json.loads(file.path.read_text())) == MAX_MODELS
     assert known(model("acme/0"))
@@ -81,7 +102,7 @@ def test_a_broken_file_is_empty_warns_once_and_is_replaced(
         assert file.measured()(model()) is None
         assert file.measured()(model()) is None
     assert len(caplog.records) == 1
-    file.record(model(), 100, 40.0)
+    record(file, model(), 100, 40.0)
     assert speeds(tmp_path).measured()(model())
 
 
@@ -90,7 +111,7 @@ def test_a_folder_that_cannot_be_written_costs_the_measurement_and_no_answer(
 ) -> None:
     (tmp_path / "state").write_text("a file, no folder")
     with caplog.at_level(logging.WARNING):
-        speeds(tmp_path).record(model(), 100, 40.0)
+        record(speeds(tmp_path), model(), 100, 40.0)
     assert caplog.records
 
 
