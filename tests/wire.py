@@ -6,6 +6,7 @@ read the pipe themselves.
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,8 +30,9 @@ CLIENT = {"name": "wire", "version": "1"}
 class Wire:
     """One server process; `lines` holds everything it wrote to stdout so far."""
 
-    def __init__(self, process: Process, era: str, errors: Path) -> None:
+    def __init__(self, process: Process, stdout: asyncio.ReadTransport, era: str, errors: Path) -> None:
         self.process = process
+        self._stdout = stdout
         self.lines: list[str] = []
         self._era = era
         self._errors = errors
@@ -109,10 +111,13 @@ class Wire:
         assert self.process.stdin is not None
         await self.process.stdin.aclose()
 
+    def close_stdout(self) -> None:
+        """Stop listening: whatever the server writes from now on fails."""
+        self._stdout.close()
+
     async def vanish(self) -> None:
         """Go away as a client does that was killed: both pipes break."""
-        assert self.process.stdout is not None
-        await self.process.stdout.aclose()
+        self.close_stdout()
         await self.close_stdin()
 
     async def ended(self, within: float = WAIT_S) -> int:
@@ -120,17 +125,13 @@ class Wire:
         with anyio.fail_after(within):
             return await self.process.wait()
 
-    async def read(self) -> None:
+    async def read(self, lines: asyncio.StreamReader) -> None:
         """Collect lines until the pipe ends."""
-        assert self.process.stdout is not None
         rest = b""
-        try:
-            async for chunk in self.process.stdout:
-                *whole, rest = (rest + chunk).split(b"\n")
-                self.lines += [line.decode() for line in whole]
-                self._change()
-        except anyio.ClosedResourceError:
-            pass  # The test has closed it.
+        while chunk := await lines.read(2**16):
+            *whole, rest = (rest + chunk).split(b"\n")
+            self.lines += [line.decode() for line in whole]
+            self._change()
         if rest:
             self.lines.append(rest.decode())
         self._closed = True
@@ -161,10 +162,17 @@ async def open_wire(
     # A file of its own for each: several servers may share a home.
     with tempfile.NamedTemporaryFile(dir=environ["HOME"], prefix="stderr-", delete=False) as stderr:
         errors = Path(stderr.name)
-        process = await anyio.open_process(command, env=environ, stdin=subprocess.PIPE, stderr=stderr)
-    wire = Wire(process, era, errors)
+        # A pipe of our own: anyio's streams leave it open when they are closed.
+        out, into = os.pipe()
+        process = await anyio.open_process(command, env=environ, stdin=subprocess.PIPE, stdout=into, stderr=stderr)
+        os.close(into)
+    lines = asyncio.StreamReader()
+    stdout, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(out, "rb", 0)
+    )
+    wire = Wire(process, stdout, era, errors)
     # A plain task, not a task group: a group would wrap a test's failures.
-    reader = asyncio.create_task(wire.read())
+    reader = asyncio.create_task(wire.read(lines))
     async with process:
         try:
             await wire.handshake()
@@ -174,3 +182,4 @@ async def open_wire(
                 process.send_signal(signal.SIGKILL)
             reader.cancel()
             await asyncio.wait([reader])
+            stdout.close()

@@ -59,3 +59,14 @@ async def test_a_client_that_vanishes_takes_the_process_with_it(environ: dict[st
         await state(wire)
         await wire.vanish()
         await wire.ended(within=PROMPTLY_S)
+
+
+@pytest.mark.parametrize("state", [idle, generating])
+async def test_a_client_that_listens_no_more_is_gone(environ: dict[str, str], era: str, state: Step) -> None:
+    async with open_wire(environ, era) as wire:
+        await state(wire)
+        await wire.answer(await wire.call("chat", message="Hello"))  # The model's thread must not hold the exit up.
+        wire.close_stdout()
+        await wire.call("status")
+        assert await wire.ended(within=PROMPTLY_S) == 0
+        assert "Traceback" not in wire.errors()
