@@ -4,19 +4,21 @@ import asyncio
 import statistics
 import time
 from contextlib import aclosing
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from mcp import Client
 
 from benchmarks.figures import Row, Series, compare
-from benchmarks.peer import MlxLmServer
+from benchmarks.peer_group import PeerGroup, running
+from benchmarks.peer_server import PeerServer
+from benchmarks.peers import CALLS
 from benchmarks.subjects import Bench, Subject, ask, ask_stdio, bench_for, engine_for, stdio_for, user, words
 from mcp_local_llm.chat import ChatRequest, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 
-CALLS = 8
 ANSWER = 64
 PROMISED = {"tiny": (0.97, 0.95, 0.75)}
 """Engine alone, over stdio, eight at once, as shares of bare mlx-lm; other models below."""
@@ -31,25 +33,29 @@ async def one_stream(subject: Subject, scratch: Path) -> list[Row]:
     engine_least, stdio_least, _ = PROMISED.get(subject.name, PROMISED_ELSE)
     name, rate, wall = subject.name, Series(), Series()
     async with bench_for(subject) as bench, stdio_for(subject, scratch) as client:
-        with MlxLmServer(subject.info.path) as peer:
+        with running(subject.peers, subject.info.path) as peers:
             for number in range(-1, subject.sizes.rounds):
-                await _one_round(bench, client, peer, number, (rate, wall))
+                await _one_round(bench, client, peers, number, (rate, wall))
+            titles = peers.titles()
     added, whole = statistics.median(wall["added"]), statistics.median(wall["stdio"])
     return [
         compare(
             "decode, engine / bare `stream_generate`", name, rate["engine"], rate["bare"], "tok/s", least=engine_least
         ),
         compare("decode, `chat` over stdio / bare", name, rate["stdio"], rate["bare"], "tok/s", least=stdio_least),
-        compare("decode, `mlx_lm.server` / bare", name, rate["peer"], rate["bare"], "tok/s"),
+        *(compare(f"decode, {title} / bare", name, rate[peer], rate["bare"], "tok/s") for peer, title in titles),
         Row("64 tokens over stdio, ms outside the engine", name, whole, whole - added, "ms", added, most=5.0),
-        compare("64 tokens end to end, `mlx_lm.server` / engine", name, wall["peer"], wall["engine"], "ms"),
+        *(
+            compare(f"64 tokens end to end, {title} / engine", name, wall[peer], wall["engine"], "ms")
+            for peer, title in titles
+        ),
     ]
 
 
 async def _one_round(
-    bench: Bench, client: Client, peer: MlxLmServer, number: int, series: tuple[Series, Series]
+    bench: Bench, client: Client, peers: PeerGroup, number: int, series: tuple[Series, Series]
 ) -> None:
-    """Measure all four once; the first round of all loads and fills caches."""
+    """Measure everybody once; the first round of all loads and fills caches."""
     rate, wall = series
     tokens = bench.subject.sizes.decode
     bare = bench.bare.decode_rate(user(QUESTION), tokens)
@@ -60,7 +66,7 @@ async def _one_round(
         bare=bare,
         engine=(result.usage.completion_tokens - 1) / result.timings.decode_s,
         stdio=(numbers["usage"]["completion_tokens"] - 1) / numbers["timings"]["decode_s"],
-        peer=peer.decode_rate(QUESTION, tokens),
+        **peers.measure(lambda peer: peer.decode_rate(QUESTION, tokens)),
     )
     numbers, stdio = await ask_stdio(client, QUESTION, ANSWER)
     inside = sum(numbers["timings"][phase] for phase in ("queued_s", "prefill_s", "decode_s"))
@@ -69,30 +75,33 @@ async def _one_round(
         engine=1000 * (await ask(bench.engine, user(QUESTION), ANSWER))[1],
         stdio=1000 * stdio,
         added=1000 * (stdio - inside),
-        peer=1000 * peer.answer(QUESTION, ANSWER),
+        **peers.measure(lambda peer: 1000 * peer.answer(QUESTION, ANSWER)),
     )
 
 
 async def eight_at_once(subject: Subject, scratch: Path) -> list[Row]:
     """Tokens per second of eight calls that arrive together, prompts included."""
     least, tokens, rate = PROMISED.get(subject.name, PROMISED_ELSE)[2], subject.sizes.together, Series()
+    # Each way takes minutes a round where the model is slow; then only what was promised is measured.
+    others = () if subject.slow else subject.peers
     async with bench_for(subject, EngineLimits(batch_size=CALLS)) as bench, engine_for(subject) as four:
-        with MlxLmServer(subject.info.path) as peer:
+        with running(others, subject.info.path) as peers:
             for number in range(-1, subject.sizes.rounds):
-                questions = [words(30, bench.bare, f"{number} {call}") for call in range(CALLS)]
+                questions = [words(subject.sizes.question, bench.bare, f"{number} {call}") for call in range(CALLS)]
                 rate.add(
                     number,
                     bare=bench.bare.together([user(question) for question in questions], tokens),
                     eight=await _rate(bench.engine, questions, tokens),
-                    four=await _rate(four, questions, tokens),
-                    peer=peer.together(questions, tokens),
+                    **peers.measure(partial(PeerServer.together, questions=questions, tokens=tokens)),
                 )
+                if not subject.slow:
+                    rate.add(number, four=await _rate(four, questions, tokens))
+            titles = peers.titles()
     name, bare = subject.name, rate["bare"]
-    return [
-        compare("8 calls, batch_size 8 / bare `BatchGenerator`", name, rate["eight"], bare, "tok/s", least=least),
-        compare("8 calls, batch_size 4 (default) / bare", name, rate["four"], bare, "tok/s"),
-        compare("8 calls, `mlx_lm.server` / bare", name, rate["peer"], bare, "tok/s"),
-    ]
+    rows = [compare("8 calls, batch_size 8 / bare `BatchGenerator`", name, rate["eight"], bare, "tok/s", least=least)]
+    if not subject.slow:
+        rows.append(compare("8 calls, batch_size 4 (default) / bare", name, rate["four"], bare, "tok/s"))
+    return [*rows, *(compare(f"8 calls, {title} / bare", name, rate[peer], bare, "tok/s") for peer, title in titles)]
 
 
 async def _rate(engine: MlxEngine, questions: list[str], tokens: int) -> float:

@@ -54,17 +54,17 @@ async def _last_turns(bench: Bench, salts: list[str]) -> tuple[float, float, flo
 
 
 async def second_question(subject: Subject, scratch: Path) -> list[Row]:
-    """Seconds to the first token of a second question about the same long text."""
+    """Seconds to the first token of further questions about a long text that was read for an earlier one."""
     series = Series()
     async with bench_for(subject) as bench:
+        text = words(subject.sizes.file, bench.bare, "file")
+        cache = bench.bare.keep(user(f"{text}\n\nWhat is it?"))
+        await ask(bench.engine, user(f"{text}\n\nWhat is it?"), 1)
         for number in range(subject.sizes.rounds):
-            text = words(subject.sizes.file, bench.bare, f"file {number}")
-            first, second = (user(f"{text}\n\n{question}") for question in ("What is it?", "And why?"))
-            await ask(bench.engine, first, 1)
-            cache = bench.bare.keep(first)
-            kept = 1000 * bench.bare.first_token(second, cache)
-            ours = 1000 * (await ask(bench.engine, second, 1))[1]
-            series.add(number, kept=kept, ours=ours, cold=1000 * bench.bare.first_token(second))
+            question = user(f"{text}\n\n{number}: and why?")
+            kept = 1000 * bench.bare.first_token(question, cache)
+            ours = 1000 * (await ask(bench.engine, question, 1))[1]
+            series.add(number, kept=kept, ours=ours, cold=1000 * bench.bare.first_token(question))
     return _rows(f"first token, second question on {subject.sizes.file} tokens", subject.name, series)
 
 

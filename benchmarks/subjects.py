@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mcp import Client, StdioServerParameters
 
 from benchmarks.bare import Bare
+from benchmarks.peers import Installed
 from benchmarks.random_model import QWEN_05B, SMALL, make_model
 from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.discovery import default_roots, find_models
@@ -22,37 +23,62 @@ from mcp_local_llm.model import ModelInfo
 
 NO_TOKEN = 10_000_000
 """An id that no vocabulary has."""
+SLOW = 50.0
+"""Tokens of a prompt a second below which a comparison of long prompts would take hours."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything, so that a run takes minutes: tokens of an answer, of a long prompt, of a file."""
+    """How much of everything, so that a run takes minutes: rounds, then tokens of answers and prompts."""
 
     rounds: int = 5
     decode: int = 256
     together: int = 128
+    question: int = 30
     long_prompt: int = 4096
     file: int = 8192
+
+    def for_slow(self) -> "Sizes":
+        """Return sizes for a model that takes the better part of a second for a token."""
+        return replace(self, decode=24, together=8, question=6)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with the sizes that suit it."""
+    """A model with the sizes that suit it, and the other engines that run it, too.
+
+    Attributes:
+        reads: tokens of a prompt that bare mlx-lm reads in a second, roughly.
+    """
 
     name: str
     info: ModelInfo
     sizes: Sizes
+    peers: tuple[Installed, ...]
+    reads: float
+
+    @property
+    def slow(self) -> bool:
+        """Whether long prompts take too long here."""
+        return self.reads < SLOW
 
 
-def make_subject(name: str, scratch: Path, sizes: Sizes) -> Subject:
-    """Write the model `name` (tiny, small or realistic) into `scratch`; none of them ends an answer by itself."""
+def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Installed] = ()) -> Subject:
+    """Write the model `name` (tiny, small or realistic) into `scratch`; none of them ends an answer by itself.
+
+    One that is slow on this machine gets shorter answers, and of `peers` only mlx-lm's own server, the first.
+    """
     folder = scratch / f"bench-{name}"
     if name == "tiny":
         _endless_tiny(folder)
     elif not folder.exists():
         make_model(folder, SMALL if name == "small" else QWEN_05B)
     (info,) = (model for model in find_models(default_roots({}, scratch, (scratch,))) if model.path == folder)
-    return Subject(name, info, sizes)
+    bare = Bare(folder)
+    bare.first_token(user("Warm up."))
+    prompt = user(words(32, bare, "speed"))
+    subject = Subject(name, info, sizes, tuple(peers), len(bare.prompt(prompt)) / bare.first_token(prompt))
+    return replace(subject, sizes=sizes.for_slow(), peers=subject.peers[:1]) if subject.slow else subject
 
 
 def _endless_tiny(folder: Path) -> None:
