@@ -32,6 +32,7 @@ class NetworkShape:
 
     Attributes:
         kv_bytes_per_token: of KV cache, over all layers.
+        fresh_kv_bytes: what a token of the first chunk takes besides until it is quantized; 0 where it never is.
         hidden, intermediate: widths of the residual stream and of the feed-forward part that one token passes.
         heads, head_dim: of the attention.
         fused: the attention kernel writes no matrix of scores.
@@ -43,16 +44,18 @@ class NetworkShape:
     heads: int = 32
     head_dim: int = 128
     fused: bool = False
+    fresh_kv_bytes: int = 0
 
     def prefill_bytes(self, step: int, context: int) -> int:
         """Estimate the working memory of one prefill step, in bytes.
 
         Eight activations of the residual width, three of the feed-forward part and four of the heads are alive at
-        once in a layer, at 2 bytes; the scores, where they are written, twice (before and after the softmax).
+        once in a layer, at 2 bytes; the scores, where they are written, twice (before and after the softmax). Keys and
+        values that are to be quantized lie there as they were computed until then.
         """
         activations = 2 * step * (8 * self.hidden + 3 * self.intermediate + 4 * self.heads * self.head_dim)
         scores = 0 if self.fused else 2 * 2 * self.heads * step * context
-        return activations + scores
+        return activations + scores + step * self.fresh_kv_bytes
 
 
 @dataclass(frozen=True)

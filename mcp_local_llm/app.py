@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,10 +21,10 @@ from mcp_local_llm.discovery import announced_model, native_architectures
 from mcp_local_llm.downloads import Downloads
 from mcp_local_llm.engine import Engine, ReportProgress
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, SocketHolder
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
 from mcp_local_llm.engines.process import ProcessBackend, ServerSettings
 from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.ground import lay_ground, settings_file
+from mcp_local_llm.ground import lay_ground, prefix_folder, settings_file
 from mcp_local_llm.hub import Hub, Repository, hub_access
 from mcp_local_llm.machine import memory_reader
 from mcp_local_llm.model import ModelInfo
@@ -66,12 +67,20 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
     ground = lay_ground(environ, home, settings, EndpointModels(settings.endpoints, environ))
     catalog, lease = ground.catalog, ground.lease
     hub = Hub(hub_access(environ, home, ground.roots.hub_caches[0]))
-    backend = MlxBackend(_engine_limits(settings, memory_reader(ground.probe)))
+    prefixes = prefix_folder(environ, home, ground.probe.system)
+    backend = MlxBackend(_engine_limits(settings, prefixes, memory_reader(ground.probe)))
     servers = ProcessBackend(_server_settings(settings, environ, ground.state), _connect, ground.programs)
     routed = RoutedBackend(here=backend, started=servers, elsewhere=HttpBackend(environ))
     door = HolderDoor(lease)
     holder = SocketHolder(lease.socket, __version__, alive=lease.elsewhere)
-    shared = SharedBackend(lease=lease, version=__version__, local=routed, holder=holder, door=door)
+    shared = SharedBackend(
+        lease=lease,
+        version=__version__,
+        local=routed,
+        holder=holder,
+        door=door,
+        require_room=partial(catalog.require_room, held=None),
+    )
     resident = Resident(shared if settings.share else routed, idle_s=settings.idle_minutes * 60)
     llm = LocalLLM(
         catalog=catalog,
@@ -111,6 +120,10 @@ class HolderDoor:
 
         return SocketDoor(self._lease.socket, llm, self._leaving)
 
+    def sessions(self) -> tuple[int, ...]:
+        """Return the other processes that use the model through it."""
+        return self._door.sessions() if self._door is not None else ()
+
     async def close(self) -> None:
         """Tell the sessions that wait for an answer that it will not come, and stop answering."""
         if self._door is not None:
@@ -143,13 +156,16 @@ def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path
     )
 
 
-def _engine_limits(settings: Settings, memory: Callable[[], Memory]) -> EngineLimits:
+def _engine_limits(settings: Settings, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:
     megabytes = settings.prefix_cache_mb
+    on_disk = settings.prefix_disk_mb * 2**20
     return EngineLimits(
         batch_size=settings.batch_size,
         queue_size=settings.queue_size,
         prefix_cache_bytes=None if megabytes is None else megabytes * 2**20,
+        prefix_disk=PrefixDiskLimits(prefixes, on_disk) if on_disk else None,
         max_generation_tokens=settings.max_generation_tokens,
+        kv_bits=settings.kv_bits,
         wired=settings.wired_memory,
         memory=None if settings.force else memory,
     )
@@ -167,18 +183,22 @@ def run_stdio() -> NoReturn:
     except ConfigError as error:
         sys.exit(f"mcp-local-llm: {error}")
 
-    def leave() -> NoReturn:
+    def leave(code: int = 0) -> NoReturn:
         # At once, from inside the loop: an orderly end of the loop, the socket and the threads takes a third of a
         # second in which the client waits. Attached sessions see their connection end, as after a crash.
         app.servers.close()
-        _leave()
+        _leave(code)
 
     async def serve() -> None:
         await serve_stdio(build_server(app.llm, read_prompt("switch-model")), leave)
         leave()
 
-    anyio.run(serve)
-    leave()
+    try:
+        anyio.run(serve)
+    except BaseException as error:
+        # Whatever it was: the thread that holds the model would keep the process alive, for nobody.
+        logging.critical("The server failed.", exc_info=error)
+    leave(1)
 
 
 def run_cli() -> NoReturn:

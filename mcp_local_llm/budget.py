@@ -24,6 +24,9 @@ PREFILL_SHARE = 0.25
 UNKNOWN_KV_BYTES = 128 * 1024
 """KV cache per token where a model's files do not tell it: between Qwen3-30B-A3B (96 KiB) and a dense 32B (256 KiB)."""
 
+KV_GROUP = 32
+"""Values of a quantized KV cache that share a scale and an offset of 16 bits each, where the least of them do."""
+
 RESERVE_SHARE = 0.15
 """Memory that stays with the system, as a share of all: 4.8 GiB of 32 GiB."""
 
@@ -103,7 +106,14 @@ class LoadPlan:
 
 
 def plan_load(
-    model: ModelInfo, memory: Memory, *, context: int, slots: int = 1, held_bytes: int = 0, force: bool = False
+    model: ModelInfo,
+    memory: Memory,
+    *,
+    context: int,
+    slots: int = 1,
+    kv_bits: int | None = None,
+    held_bytes: int = 0,
+    force: bool = False,
 ) -> LoadPlan:
     """Compare what a model needs with the least of three ceilings.
 
@@ -115,6 +125,7 @@ def plan_load(
         memory: of this machine, now.
         context: tokens to reserve KV cache for; a model set up for another context is planned with that.
         slots: how many times that much is reserved, for an engine that keeps a cache for each of its calls.
+        kv_bits: of the keys and values that the engine keeps; None are the 16 that the model's figure assumes.
         held_bytes: what this process holds for the resident model and would give back first.
         force: remember that the user wants it loaded in any case.
     """
@@ -126,7 +137,7 @@ def plan_load(
     # The machines of a launch share weights and KV cache; the plan is for this one.
     machines = model.launch.machines if model.launch else 1
     per_token = UNKNOWN_KV_BYTES if model.kv_bytes_per_token is None else model.kv_bytes_per_token
-    per_token = per_token * slots // machines
+    per_token = kv_cache_bytes(per_token * slots // machines, kv_bits)
     reserved = min(context, window)
     weight_bytes = model.weight_bytes // machines
     weights = int(weight_bytes * WEIGHT_OVERHEAD)
@@ -190,6 +201,14 @@ def require_fit(plan: LoadPlan, models: Iterable[ModelInfo] = ()) -> None:
     smaller = nearest_smaller(plan, models)
     advice = f" {smaller.id} ({human_bytes(smaller.weight_bytes)}) would fit." if smaller else ""
     raise InsufficientMemoryError(f"{plan.words()}{advice} Close other programs, or choose a smaller model or context.")
+
+
+def kv_cache_bytes(at_16_bits: int, bits: int | None) -> int:
+    """Return the most that a KV cache of so many bytes takes when keys and values are quantized to `bits`.
+
+    Each `KV_GROUP` values share 32 bits more; where 64 can share them (the heads' sizes tell), it takes less.
+    """
+    return at_16_bits if bits is None else -(-at_16_bits * (bits + 32 // KV_GROUP) // 16)
 
 
 def lasting_ceiling(memory: Memory) -> int:

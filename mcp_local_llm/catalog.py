@@ -154,7 +154,17 @@ class Catalog:
         def plan(model: ModelInfo) -> LoadPlan:
             context = settings.reserve_context
             slots = (model.serving.slots or settings.llama_slots) if model.format == "gguf" else 1
-            return plan_load(model, memory, context=context, slots=slots, held_bytes=held_bytes, force=settings.force)
+            # The setting is for the engine in this process; a server that is started keeps its own caches.
+            kv_bits = None if model.started else settings.kv_bits
+            return plan_load(
+                model,
+                memory,
+                context=context,
+                slots=slots,
+                kv_bits=kv_bits,
+                held_bytes=held_bytes,
+                force=settings.force,
+            )
 
         return plan
 

@@ -84,6 +84,15 @@ def lay_ground(
     )
 
 
+def prefix_folder(environ: Mapping[str, str], home: Path, system: str) -> Path:
+    """Return where prompts may be kept on the disk; `system` as `platform.system()`.
+
+    In the cache folder of this user, which backups leave out.
+    """
+    default = home / "Library" / "Caches" if system == "Darwin" else home / ".cache"
+    return _xdg(environ, "XDG_CACHE_HOME", default) / "mcp-local-llm" / "prefixes"
+
+
 def settings_file(environ: Mapping[str, str], home: Path) -> Path:
     """Return where the settings are read from."""
     return _xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "mcp-local-llm" / "config.toml"

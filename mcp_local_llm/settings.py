@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -43,6 +44,14 @@ ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 """A key as HTTP can carry it; never shown."""
 
 
+def _written(value: object) -> object:
+    """Return the number that a variable's digits write; a choice among numbers does not read them itself."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+KVBits = Annotated[Literal[4, 8], BeforeValidator(_written)]
+
+
 _Named = TypeVar("_Named", Endpoint, Launch)
 
 
@@ -58,7 +67,11 @@ class Settings(BaseModel):
         queue_size: calls that may wait beside those; one more is refused.
         prefix_cache_mb: MiB of KV cache to keep for reuse, running calls included; unset, a quarter of what is free
             after the load, 256 MiB to 8 GiB.
+        prefix_disk_mb: MiB of KV cache to keep on the disk, of all MLX models together: long prompts then outlive an
+            unload and a restart. The files hold what was said. 0 writes nothing.
         max_generation_tokens: the longest answer that one call may ask for.
+        kv_bits: keep the keys and values of MLX models in 4 or 8 bits instead of 16: a long context takes less memory,
+            answers lose a little accuracy, and calls are answered one at a time; unset, nothing is quantized.
         wired_memory: `auto` pins the weights in the GPU's memory, `off` nothing (for machines that panic).
         top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty: how tokens are drawn; unset, as the model
             says (`generation_config.json`).
@@ -82,7 +95,9 @@ class Settings(BaseModel):
     batch_size: Annotated[int, Field(ge=1, le=32)] = 4
     queue_size: Annotated[int, Field(ge=0, le=256)] = 16
     prefix_cache_mb: Annotated[int, Field(ge=0, le=1_048_576)] | None = None
+    prefix_disk_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 0
     max_generation_tokens: Annotated[int, Field(ge=1, le=131_072)] = 32_768
+    kv_bits: KVBits | None = None
     wired_memory: Literal["auto", "off"] = "auto"
     top_k: TopK | None = None
     min_p: MinP | None = None

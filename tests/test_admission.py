@@ -64,6 +64,11 @@ def test_an_attention_that_writes_its_scores_needs_more_for_a_longer_prompt() ->
     assert written.prefill_bytes(512, 8000) - fused.prefill_bytes(512, 8000) == 4 * 16 * 512 * 8000
 
 
+def test_keys_and_values_that_are_quantized_later_lie_there_unquantized_for_a_step() -> None:
+    plain, later = NetworkShape(fused=True), NetworkShape(fused=True, fresh_kv_bytes=1000)
+    assert later.prefill_bytes(512, 8000) - plain.prefill_bytes(512, 8000) == 512 * 1000
+
+
 @pytest.mark.parametrize(
     ("free", "asked", "budget"),
     [(4 * 2**30, None, 2**30), (10 * MIB, None, 256 * MIB), (2**40, None, 8 * 2**30), (2**40, 5, 5), (2**40, 0, 0)],

@@ -1,8 +1,14 @@
 """The composed application in this process, with the real engine and the built-in model."""
 
-from mcp_local_llm.app import App
+from pathlib import Path
+
+from mcp_local_llm.app import App, compose
+from mcp_local_llm.catalog import no_endpoints
 from mcp_local_llm.chat import ChatRequest, Message
 from mcp_local_llm.engine import Progress
+from mcp_local_llm.ground import lay_ground
+from mcp_local_llm.model import ModelInfo
+from tests.clients import WAIT_S
 
 
 async def test_a_chat_loads_the_only_model_and_answers(app: App) -> None:
@@ -12,6 +18,21 @@ async def test_a_chat_loads_the_only_model_and_answers(app: App) -> None:
     assert result.model == "tiny"
     assert result.reasoning
     assert [step.phase for step in seen][:1] == ["loading"]
+
+
+async def test_the_bits_of_keys_and_values_count_in_the_plan_of_a_load_and_in_the_engine(
+    environ: dict[str, str], home: Path, tiny: ModelInfo
+) -> None:
+    composed = compose({**environ, "MCP_LOCAL_LLM_KV_BITS": "8"}, home)
+    try:
+        ground = lay_ground(environ, home, composed.settings, no_endpoints)
+        assert ground.catalog.planner(None)(tiny).kv_cache == 4096 * 576
+        await composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None)
+        # A cache grows by 256 tokens.
+        assert composed.llm.status().prefix_cache_bytes == 256 * 576
+    finally:
+        composed.backend.close()
+        assert composed.backend.join(WAIT_S)
 
 
 async def test_a_streamed_answer_without_reasoning_shows_its_text_before_the_end(app: App) -> None:

@@ -38,12 +38,23 @@ def test_an_empty_variable_counts_as_unset(file: Path, empty: str) -> None:
     assert load_settings(file, {"MCP_LOCAL_LLM_MODEL": empty}).model == "32b"
 
 
+@pytest.mark.parametrize(("text", "environ"), [("kv_bits = 8", {}), ("", {"MCP_LOCAL_LLM_KV_BITS": " 8 "})])
+def test_a_choice_among_numbers_is_read_from_the_file_and_from_a_variable(
+    file: Path, text: str, environ: dict[str, str]
+) -> None:
+    file.write_text(text)
+    assert load_settings(file, environ).kv_bits == 8
+
+
 REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
     ('modell = "32b"', {}, ["config.toml", "there is no setting 'modell'", "model, folders"]),
     ("reserve_context = 1", {}, ["config.toml", "'reserve_context' is 1", "greater than or equal to 512"]),
+    ("prefix_disk_mb = -1", {}, ["config.toml", "'prefix_disk_mb' is -1", "greater than or equal to 0"]),
     ("model = 7", {}, ["config.toml", "'model' is 7", "valid string"]),
     ("model = ", {}, ["config.toml cannot be read", "Mend the file or remove it"]),
     ("", {"MCP_LOCAL_LLM_FORCE": "perhaps"}, ["MCP_LOCAL_LLM_FORCE", "'force' is 'perhaps'", "valid boolean"]),
+    ("kv_bits = 2", {}, ["config.toml", "'kv_bits' is 2", "4 or 8"]),
+    ("", {"MCP_LOCAL_LLM_KV_BITS": "eight"}, ["MCP_LOCAL_LLM_KV_BITS", "'kv_bits' is 'eight'", "4 or 8"]),
     ("", {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "many"}, ["MCP_LOCAL_LLM_RESERVE_CONTEXT", "valid integer"]),
 ]
 

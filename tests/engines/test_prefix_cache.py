@@ -1,13 +1,14 @@
 """Which prefix is found, and which goes when room is needed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_lm.models.cache import ArraysCache, KVCache
+from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, ConcatenateKVCache, KVCache, QuantizedKVCache
 
 from mcp_local_llm.engines.mlx.alike import alike
-from mcp_local_llm.engines.mlx.prefix_cache import Layers, PrefixCache
+from mcp_local_llm.engines.mlx.prefix_cache import Layers, PrefixCache, held_bytes, trimmable_for_good
 
 ENTRY_BYTES = 2 * 256 * 4
 """Keys and values of 256 places, one head of one number each, 4 bytes."""
@@ -17,6 +18,14 @@ def plain(tokens: int) -> Layers:
     """A cache of one attention layer that holds the numbers 0, 1, 2 ..."""
     cache: Any = KVCache()
     numbers: Any = mx.array([[[[float(number)] for number in range(tokens)]]])
+    cache.update_and_fetch(numbers, numbers)
+    return [cache]
+
+
+def quantized(tokens: int) -> Layers:
+    """A cache of one quantized attention layer that holds the numbers 0, 1, 2 ..., a group of each."""
+    cache: Any = QuantizedKVCache(group_size=32, bits=8)
+    numbers: Any = mx.array([[[[float(number)] * 32 for number in range(tokens)]]])
     cache.update_and_fetch(numbers, numbers)
     return [cache]
 
@@ -54,6 +63,21 @@ def test_what_was_taken_can_be_written_without_changing_what_is_kept(cache: Pref
     assert again[0].keys[0, 0, :3, 0].tolist() == [0, 1, 2]
 
 
+def test_a_quantized_cache_is_cut_back_as_a_plain_one(cache: PrefixCache) -> None:
+    kept = quantized(5)
+    assert trimmable_for_good(kept)
+    cache.put([1, 2, 3, 4, 5], kept)
+    taken, rest = cache.take([1, 2, 3, 9, 9])
+    assert rest == [9, 9]
+    assert taken is not None
+    assert [part.shape[-2] for part in taken[0].keys] == [3, 3, 3]
+    taken[0].update_and_fetch(mx.full((1, 1, 1, 32), 77.0), mx.full((1, 1, 1, 32), 77.0))
+    for layers, numbers in ((taken, [0, 1, 2, 77]), (kept, [0, 1, 2, 3, 4])):
+        keys, _ = layers[0].keys_and_values()
+        assert mx.dequantize(*keys, group_size=32, bits=8)[0, 0, :, 0].tolist() == numbers
+    assert held_bytes([QuantizedKVCache(group_size=32, bits=8)]) == 0
+
+
 def test_one_token_is_always_left_to_compute(cache: PrefixCache) -> None:
     cache.put([1, 2, 3], plain(3))
     assert cache.take([1, 2, 3])[1] == [3]
@@ -68,6 +92,32 @@ def test_a_state_serves_only_what_continues_it(cache: PrefixCache) -> None:
     assert cache.take([1, 2, 3, 9])[1] == [3, 9]
     # The whole prompt is known, but its last token must be computed, and the state cannot go back to before it.
     assert cache.take([1, 2, 3, 4])[1] == [3, 4]
+
+
+def joined(tokens: int) -> Layers:
+    """A cache that says it can be cut back, and joins what comes next to all that it ever had."""
+    cache: Any = ConcatenateKVCache()
+    numbers: Any = mx.zeros((1, 1, tokens, 1))
+    cache.update_and_fetch(numbers, numbers)
+    return [cache]
+
+
+def without_front(tokens: int) -> Layers:
+    """A cache whose chunk was full, so that its first token is gone."""
+    cache: Any = ChunkedKVCache(chunk_size=tokens - 1)
+    numbers: Any = mx.zeros((1, 1, tokens, 1))
+    cache.update_and_fetch(numbers, numbers)
+    cache.maybe_trim_front()
+    return [cache]
+
+
+@pytest.mark.parametrize("layers", [joined, without_front])
+def test_caches_that_cannot_be_cut_back_whatever_they_say_serve_only_what_continues_them(
+    cache: PrefixCache, layers: Callable[[int], Layers]
+) -> None:
+    cache.put([1, 2, 3, 4], layers(4))
+    assert cache.take([1, 2, 3, 9])[1] == [1, 2, 3, 9]
+    assert cache.take([1, 2, 3, 4, 5])[1] == [5]
 
 
 def test_a_longer_entry_replaces_the_shorter_ones_that_it_can_serve(cache: PrefixCache) -> None:

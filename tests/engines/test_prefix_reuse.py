@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_local_llm.chat import ChatResult, SamplingParams
+from mcp_local_llm.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 from mcp_local_llm.model import ModelInfo
@@ -103,6 +103,35 @@ async def test_a_cache_that_cannot_be_cut_back_hits_at_its_checkpoints(
             cold = await ask(engine, messages, sampling)
             assert cold.usage.cached_tokens == 0
             assert cold.reasoning + cold.text == result.reasoning + result.text
+
+
+@pytest.mark.parametrize("config", [HYBRID, SLIDING], ids=["hybrid", "sliding"])
+async def test_a_second_question_about_files_computes_only_itself_where_a_cache_cannot_be_cut_back(
+    tiny: ModelInfo, tmp_path: Path, config: dict[str, Any]
+) -> None:
+    model = random_model(tiny, tmp_path / "random", config)
+    sampling = SamplingParams(max_tokens=12, temperature=0.0)
+    files = f'<file path="fox.txt">\n{NOTE}\n</file>\n<file path="dog.txt">\n{NOTE[:100]}\n</file>'
+    short = '<file path="a.txt">\nBuy milk.\n</file>'
+
+    def asked(text: str, question: str) -> tuple[Message, ...]:
+        return prompt(f"Look at this:\n{text}\n\n{question}", SYSTEM)
+
+    first, second = asked(files, "Who runs? " * 20), asked(files, "Where to?")
+    async with engine_of(model) as engine:
+        one = await ask(engine, first, sampling)
+        warm = await ask(engine, second, sampling)
+        other = await ask(engine, asked(short, "What is to be bought? " * 10), sampling)
+        again = await ask(engine, asked(short, "Where?"), sampling)
+    # Its own tokens are the end of the last tag, the question, and what the template writes around it.
+    assert one.usage.cached_tokens == 0
+    assert warm.usage.prompt_tokens - warm.usage.cached_tokens < 30
+    # A short file is computed again; what stands before it is found.
+    assert 50 < other.usage.cached_tokens == again.usage.cached_tokens
+    async with engine_of(model, EngineLimits(prefix_cache_bytes=0)) as engine:
+        cold = await ask(engine, second, sampling)
+    assert cold.usage.cached_tokens == 0
+    assert (warm.reasoning, warm.text) == (cold.reasoning, cold.text)
 
 
 @pytest.mark.parametrize("config", [HYBRID, SLIDING], ids=["hybrid", "sliding"])

@@ -98,6 +98,16 @@ def test_a_cache_of_unknown_size_is_guessed_and_one_that_does_not_grow_costs_not
     assert plan_load(fixed, MAC_16, context=8192).largest_context == 1_000_000
 
 
+@pytest.mark.parametrize(("bits", "fits", "largest"), [(None, False, 9_463), (8, True, 16_823), (4, True, 30_281)])
+def test_keys_and_values_in_fewer_bits_make_room_for_a_longer_context(
+    models: tuple[ModelInfo, ...], bits: int | None, fits: bool, largest: int
+) -> None:
+    plan = plan_load(named(models, CODER_32B_4), MAC_32, context=16_384, kv_bits=bits)
+    assert (plan.fits, plan.largest_context) == (fits, largest)
+    # Of 16 bits, 8 or 4 are left, and one for the scale and the offset that 32 values share.
+    assert plan.kv_cache == 16_384 * 262_144 * {None: 16, 8: 9, 4: 5}[bits] // 16
+
+
 def plan_32b(models: tuple[ModelInfo, ...], memory: Memory, context: int = 8192, *, force: bool = False) -> LoadPlan:
     return plan_load(named(models, CODER_32B_4), memory, context=context, force=force)
 

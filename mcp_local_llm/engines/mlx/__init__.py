@@ -5,6 +5,6 @@ command, because `import mlx_lm` takes longer than a whole MCP handshake may.
 """
 
 from mcp_local_llm.engines.mlx.backend import MlxBackend
-from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.limits import EngineLimits, PrefixDiskLimits
 
-__all__ = ["EngineLimits", "MlxBackend"]
+__all__ = ["EngineLimits", "MlxBackend", "PrefixDiskLimits"]

@@ -18,6 +18,7 @@ from mcp_local_llm.engines.mlx.messages import (
     Job,
     Load,
     LoadProgress,
+    Queued,
     Stop,
     Submit,
     Unload,
@@ -106,6 +107,7 @@ class MlxEngine:
         self._vitals = vitals
         self._clock = clock
         self._pending: Counter[str] = Counter()
+        self._line: set[Job] = set()
 
     @property
     def model(self) -> ModelInfo:
@@ -118,13 +120,18 @@ class MlxEngine:
         return self._vitals.memory
 
     @property
+    def waiting(self) -> int:
+        """Requests that the thread has not begun; told by its events, so a long step of the model delays nothing."""
+        return len(self._line)
+
+    @property
     def lost(self) -> bool:
         """Whether the thread has unloaded the model by itself."""
         return self._vitals.lost
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Answer `request`; see `Engine.stream`."""
-        running, queue = self._limits.batch_size, self._limits.queue_size
+        running, queue = self._limits.places, self._limits.queue_size
         pending = self._pending.total()
         # A client that has no call here is let in all the same: another's batch must not shut it out.
         if pending >= running + queue and self._pending[request.client]:
@@ -136,16 +143,20 @@ class MlxEngine:
         job = Job(request, inbox.put, self._clock())
         answer = Reply(request, self._model)
         self._pending[request.client] += 1
+        self._line.add(job)
         self._thread.post(Submit(job))
         try:
             while True:
                 event = await inbox.get()
                 if isinstance(event, Failed):
                     raise event.error
+                if not isinstance(event, Queued):
+                    self._line.discard(job)
                 yield answer.chunk(event)
                 if isinstance(event, Finished):
                     return
         finally:
+            self._line.discard(job)
             self._pending[request.client] -= 1
             # Keeps no names of clients that have gone.
             self._pending = +self._pending

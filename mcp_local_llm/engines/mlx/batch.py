@@ -19,6 +19,7 @@ from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.messages import Failed, Finished, Job, Prefilled, Queued, Started, Vitals
 from mcp_local_llm.engines.mlx.prefill import PREFILL_SHARED, Prefill
 from mcp_local_llm.engines.mlx.prefix_cache import Kind, Layers, PrefixCache, trimmable_for_good
+from mcp_local_llm.engines.mlx.prefix_disk import open_prefix_disk
 from mcp_local_llm.engines.mlx.preflight import Preflight
 from mcp_local_llm.engines.mlx.processors import ProcessorFactory
 from mcp_local_llm.engines.mlx.running import Running
@@ -43,10 +44,10 @@ class Batch:
         self._limits = limits
         self._clock = clock
         self._line = WaitingLine()
-        self._prefixes = PrefixCache(kv_bytes)
+        self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
         self._preflight = Preflight(model, limits)
         self._processors = ProcessorFactory(model)
-        self._decoder = Decoder(model.network, limits.batch_size)
+        self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
         self._live: dict[int, Running] = {}
         self._admitting: Job | None = None
@@ -61,14 +62,20 @@ class Batch:
         """Whether a step would do anything."""
         return bool(self._line or self._live)
 
+    @property
+    def prefixes(self) -> PrefixCache:
+        """What is kept of prompts."""
+        return self._prefixes
+
     def look(self) -> None:
         """Publish what is held now."""
         self._vitals.memory = memory.held(self._prefixes.nbytes)
 
     def submit(self, job: Job) -> None:
         """Put a request into the line."""
+        self._prefixes.let_go()
         self._line.put(job)
-        if len(self._live) + len(self._line) > self._limits.batch_size:
+        if len(self._live) + len(self._line) > self._limits.places:
             self._tell_line()
 
     def step(self) -> None:
@@ -119,6 +126,8 @@ class Batch:
     def _keep(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
         self._prefixes.make_room(self._live_bytes())
         self._prefixes.put(tokens, layers, kind)
+        if self.busy:
+            self._prefixes.let_go()
 
     def _live_bytes(self) -> int:
         return self._decoder.nbytes + (self._prefill.nbytes if self._prefill is not None else 0)
@@ -145,7 +154,7 @@ class Batch:
 
     def _admit_next(self) -> bool:
         """Admit the request whose turn it is; False when there is none or no place for it."""
-        if not self._line or len(self._live) >= self._limits.batch_size or (self._no_room and self._live):
+        if not self._line or len(self._live) >= self._limits.places or (self._no_room and self._live):
             return False
         job = self._admitting = self._line.first()
         try:
@@ -179,7 +188,7 @@ class Batch:
         cached = len(prompt.tokens) - len(rest)
         self._uids += 1
         ends = () if self._plain else checkpoints(job.request, prompt, cached, self._model)
-        self._prefill = Prefill(self._model.network, self._uids, prompt.tokens, layers, cached, ends)
+        self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
         answer = Answer(job, prompt, cached, self._model, processors, admitted)
         sampler = sampler_for(job.request.sampling, self._model)
         self._live[self._uids] = Running(answer, plan, sampler, processors.all)

@@ -15,6 +15,9 @@ from mcp_local_llm.errors import InvalidRequestError
 LEAST_TOKENS = 32
 """A shorter part is computed again as fast as it is found."""
 
+FILE_OPENS, FILE_ENDS = '<file path="', "</file>"
+"""How files stand in a message (`<file path="a.py">...</file>`), one behind the other."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -25,19 +28,24 @@ class Checkpoint:
 
 
 def checkpoints(request: ChatRequest, prompt: Prompt, cached: int, model: LoadedModel) -> tuple[Checkpoint, ...]:
-    """Return the ends of the system part and of the last turn, as far as they lie behind the `cached` tokens.
+    """Return the ends of system part, files and last turn, as far as they lie behind the `cached` tokens.
 
-    The end of the last turn is where the next prompt of the conversation will part from this one: a template may
-    strip the reasoning of earlier answers, and an interface may send the answer in other words.
+    Behind the files of the last user message another question about them may follow. The end of the last turn is
+    where the next prompt of the conversation will part from this one: a template may strip the reasoning of earlier
+    answers, and an interface may send the answer in other words.
     """
     if request.prompt is not None:
         return ()
     found: list[Checkpoint] = []
     per_token = len(prompt.text) / len(prompt.tokens)
-    head = _system_part(request, prompt, model)
-    # The count is an estimate: tokenizing a long head only to learn that it is cached would cost more.
-    if head and len(head) > (cached + LEAST_TOKENS) * per_token:
-        found.append(Checkpoint(_tokens_of(head, prompt, model), "system"))
+    heads: tuple[tuple[str, Kind], ...] = (
+        (_system_part(request, prompt, model), "system"),
+        (_with_files(request, prompt, round(LEAST_TOKENS * per_token)), "files"),
+    )
+    for head, kind in heads:
+        # The count is an estimate: tokenizing a long head only to learn that it is cached would cost more.
+        if len(head) > (cached + LEAST_TOKENS) * per_token:
+            found.append(Checkpoint(_tokens_of(head, prompt, model), kind))
     body = _without_opening(request, prompt, model)
     if body:
         opening = model.tokenizer.encode(prompt.text[len(body) :], add_special_tokens=False)
@@ -59,6 +67,21 @@ def _system_part(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> st
     except InvalidRequestError:
         return ""
     return text[: alike(text, prompt.text)]
+
+
+def _with_files(request: ChatRequest, prompt: Prompt, least: int) -> str:
+    """Return the text up to the last file of the last user message, where its files have `least` characters.
+
+    A template writes a message's content as it stands; one that does not is given no checkpoint.
+    """
+    content = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+    end = content.rfind(FILE_ENDS) + len(FILE_ENDS)
+    start = content.find(FILE_OPENS, 0, end)
+    if start < 0 or end - start < least:
+        return ""
+    files = content[start:end]
+    place = prompt.text.rfind(files)
+    return "" if place < 0 else prompt.text[: place + len(files)]
 
 
 def _without_opening(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> str:

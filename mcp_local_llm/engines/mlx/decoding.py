@@ -8,7 +8,7 @@ from typing import Any
 
 from mlx_lm.generate import BatchGenerator
 
-from mcp_local_llm.engines.mlx.prefix_cache import Layers, snapshot
+from mcp_local_llm.engines.mlx.prefix_cache import Layers, held_bytes, snapshot
 from mcp_local_llm.engines.mlx.sequence import Drawn, Sequence
 from mcp_local_llm.engines.mlx.solo import SoloDecoder
 
@@ -33,7 +33,7 @@ class Decoder:
     @property
     def nbytes(self) -> int:
         """Bytes of all KV caches."""
-        total = sum(layer.nbytes for sequence in self._joining for layer in sequence.layers)
+        total = sum(held_bytes(sequence.layers) for sequence in self._joining)
         if self._solo is not None:
             total += self._solo.nbytes
         return total + (self._generator.prompt_cache_nbytes if self._generator is not None else 0)

@@ -2,11 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mcp_local_llm.budget import Memory
 
 WiredPolicy = Literal["auto", "off"]
+KVBits = Literal[4, 8]
+
+
+@dataclass(frozen=True)
+class PrefixDiskLimits:
+    """Where long prefixes may lie on the disk, and how much of them.
+
+    Attributes:
+        folder: theirs alone; made with the first that is written.
+        nbytes: of the files of all models together.
+        quiet_s: seconds without a command before something is written, so that calls in a row are not held up. An agent
+            reads an answer for longer.
+    """
+
+    folder: Path
+    nbytes: int
+    quiet_s: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -17,7 +35,9 @@ class EngineLimits:
         batch_size: requests decoded together.
         queue_size: requests that may wait beside those.
         prefix_cache_bytes: KV kept for reuse, running requests included; None takes a share of what is free.
+        prefix_disk: a second place for long prefixes, which outlives the process; None: prompts stay in memory.
         max_generation_tokens: the longest answer that one request may ask for.
+        kv_bits: keep keys and values in so many bits; None leaves them at 16.
         wired: `auto` pins the weights in the GPU's memory, `off` nothing.
         memory: reads this machine's memory; must be quick, it is asked before every prompt. None: no check.
     """
@@ -25,6 +45,13 @@ class EngineLimits:
     batch_size: int = 4
     queue_size: int = 16
     prefix_cache_bytes: int | None = None
+    prefix_disk: PrefixDiskLimits | None = None
     max_generation_tokens: int = 32_768
+    kv_bits: KVBits | None = None
     wired: WiredPolicy = "auto"
     memory: Callable[[], Memory] | None = None
+
+    @property
+    def places(self) -> int:
+        """How many requests run at a time: quantized keys and values cannot be decoded together."""
+        return self.batch_size if self.kv_bits is None else 1

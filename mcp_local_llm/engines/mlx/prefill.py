@@ -4,14 +4,13 @@ Prompts are read one at a time, each with a cache of its own: several at once wo
 single one needs no mask, which the attention kernels are faster without. Runs on the MLX thread only.
 """
 
-from typing import Any
-
 import mlx.core as mx
 from mlx_lm.generate import generation_stream
 from mlx_lm.models.cache import make_prompt_cache
 
 from mcp_local_llm.engines.mlx.checkpoints import Checkpoint
-from mcp_local_llm.engines.mlx.prefix_cache import Layers, snapshot
+from mcp_local_llm.engines.mlx.prefix_cache import Layers, held_bytes, snapshot
+from mcp_local_llm.engines.mlx.weights import LoadedModel
 
 PREFILL_SHARED = 256
 """Tokens of a prompt computed at once while others wait for their next token; the plan's step (2048) when nobody does.
@@ -26,7 +25,7 @@ class Prefill:
 
     def __init__(
         self,
-        network: Any,
+        model: LoadedModel,
         uid: int,
         tokens: list[int],
         layers: Layers | None,
@@ -34,10 +33,10 @@ class Prefill:
         checkpoints: tuple[Checkpoint, ...],
     ) -> None:
         self.uid = uid
-        self._network = network
+        self._network, self._kv = model.network, model.kv
         self._tokens = tokens
         self._checkpoints = [checkpoint for checkpoint in checkpoints if done < checkpoint.end < len(tokens)]
-        self._layers: Layers = make_prompt_cache(network) if layers is None else layers
+        self._layers: Layers = make_prompt_cache(model.network) if layers is None else layers
         self._done = done
 
     @property
@@ -73,7 +72,7 @@ class Prefill:
     @property
     def nbytes(self) -> int:
         """Bytes of the cache."""
-        return sum(layer.nbytes for layer in self._layers)
+        return held_bytes(self._layers)
 
     def advance(self, step: int) -> int:
         """Compute at most `step` tokens, up to the next checkpoint; return how many it were."""
@@ -83,11 +82,19 @@ class Prefill:
         if count:
             with mx.stream(generation_stream):
                 self._network(mx.array(self._tokens[self._done : end])[None], cache=self._layers)
+                self._quantize()
                 mx.eval([layer.state for layer in self._layers])
             # Each chunk's working buffers have other sizes; kept, they would only pile up.
             mx.clear_cache()
+        else:
+            self._quantize()
         self._done = end
         return count
+
+    def _quantize(self) -> None:
+        """Quantize what the first chunk has left, as mlx-lm does; later ones are quantized as they are written."""
+        if self._kv is not None:
+            self._kv.apply(self._layers)
 
     def checkpoint(self) -> tuple[Checkpoint, Layers] | None:
         """Return a copy of the cache where a checkpoint was just reached; it shares arrays until one is written."""

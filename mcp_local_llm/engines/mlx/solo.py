@@ -11,6 +11,7 @@ import mlx.core as mx
 from mlx_lm.generate import generation_stream
 from mlx_lm.models.cache import TokenBuffer
 
+from mcp_local_llm.engines.mlx.prefix_cache import held_bytes
 from mcp_local_llm.engines.mlx.sequence import Drawn, Sequence
 
 CLEAR_EVERY = 256
@@ -34,7 +35,7 @@ class SoloDecoder:
     @property
     def nbytes(self) -> int:
         """Bytes of the KV cache."""
-        return sum(layer.nbytes for layer in self.sequence.layers)
+        return held_bytes(self.sequence.layers)
 
     @property
     def tokens(self) -> list[int]:

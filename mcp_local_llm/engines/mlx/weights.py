@@ -13,6 +13,8 @@ from mlx_lm.utils import load as load_folder
 
 from mcp_local_llm.admission import NetworkShape
 from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
+from mcp_local_llm.engines.mlx.kv_quantization import KVQuantization, quantize_kv
+from mcp_local_llm.engines.mlx.limits import KVBits
 from mcp_local_llm.engines.mlx.shape import network_shape
 from mcp_local_llm.errors import ModelLoadError
 from mcp_local_llm.model import ModelInfo
@@ -35,6 +37,7 @@ class LoadedModel:
         context_length: longest sequence in tokens, None where the model does not tell.
         sampling: the model's own values (`generation_config.json`).
         shape: what decides the memory of a request.
+        kv: how keys and values are quantized; None where they are not.
     """
 
     info: ModelInfo
@@ -44,18 +47,22 @@ class LoadedModel:
     context_length: int | None
     sampling: SamplingDefaults
     shape: NetworkShape
+    kv: KVQuantization | None
 
 
-def load(info: ModelInfo, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> LoadedModel:
+def load(
+    info: ModelInfo, report: Callable[[int, int], None], cancelled: Callable[[], bool], kv_bits: KVBits | None
+) -> LoadedModel:
     """Read the weights of `info` and its tokenizer.
 
     Args:
         info: a usable model of format `mlx`.
         report: takes bytes read and bytes in all.
         cancelled: looked at between steps of `STEP_BYTES`.
+        kv_bits: to quantize keys and values to.
 
     Raises:
-        ModelLoadError: mlx-lm refused the folder; the message carries its reason.
+        ModelLoadError: mlx-lm refused the folder, or `kv_bits` for it; the message carries its reason.
         LoadCancelled: `cancelled` said so.
     """
     try:
@@ -63,16 +70,19 @@ def load(info: ModelInfo, report: Callable[[int, int], None], cancelled: Callabl
             tuple[Any, Any, dict[str, Any]],
             load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
         )
+        text_config = cast(dict[str, Any], config.get("text_config") or config)
+        shape, kv = network_shape(info, text_config), None
         if cancelled():
             raise LoadCancelled
+        if kv_bits is not None:
+            kv, shape = quantize_kv(network, shape, kv_bits, info.id)
         _read_weights(network, report, cancelled)
     except (Exception, SystemExit) as error:
         # Anything can come out of a model's files: mlx-lm raises what its parsers raise, and one of its model
         # files calls sys.exit(). All of it means that this folder cannot be loaded.
-        if isinstance(error, LoadCancelled):
+        if isinstance(error, LoadCancelled | ModelLoadError):
             raise
         raise ModelLoadError(f"{info.id} could not be loaded: {_reason(error)}") from error
-    text_config = cast(dict[str, Any], config.get("text_config") or config)
     return LoadedModel(
         info=info,
         network=network,
@@ -80,7 +90,8 @@ def load(info: ModelInfo, report: Callable[[int, int], None], cancelled: Callabl
         vocab_size=_vocab_size(info, text_config, network),
         context_length=info.context_length or text_config.get("max_position_embeddings"),
         sampling=read_sampling_defaults(info.path),
-        shape=network_shape(info, text_config),
+        shape=shape,
+        kv=kv,
     )
 
 

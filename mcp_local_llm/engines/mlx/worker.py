@@ -8,6 +8,7 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import mlx.core as mx
 
@@ -32,6 +33,10 @@ from mcp_local_llm.errors import GenerationError, ModelLoadError
 
 MAX_FAILURES = 2
 """Failures in a row after which the weights are no longer trusted either."""
+
+UNLOAD_SAVE_S = 5.0
+"""How long an unload may write prefixes to the disk: somebody may wait for the next model. Mostly there is nothing left
+to write."""
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +71,32 @@ class Worker:
         try:
             while True:
                 if self._loaded is not None and self._loaded.batch.busy and self._commands.empty():
-                    reason = self._step(self._loaded)
-                    if reason is not None:
-                        self._unload(reason)
+                    self._try(Batch.step)
                     continue
-                command = self._commands.get()
+                command = self._next()
                 if isinstance(command, Stop):
                     break
-                self._obey(command)
+                if command is not None:
+                    self._obey(command)
+                elif self._loaded is not None:
+                    self._try(partial(_save, cancelled=self._called))
         finally:
             self._unload("The server is stopping.")
             mx.synchronize()
             mx.clear_streams()
+
+    def _next(self) -> Command | None:
+        """Wait for the next command; None where it has been quiet for so long that prefixes may go to the disk."""
+        disk, loaded = self._limits.prefix_disk, self._loaded
+        if disk is None or loaded is None or not loaded.batch.prefixes.unsaved:
+            return self._commands.get()
+        try:
+            return self._commands.get(timeout=0 if loaded.batch.prefixes.leaving else disk.quiet_s)
+        except queue.Empty:
+            return None
+
+    def _called(self) -> bool:
+        return not self._commands.empty()
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -86,18 +105,21 @@ class Worker:
             case Submit(job):
                 self._submit(job)
             case Unload(emit):
+                self._save_before_unload()
                 self._unload("The model was unloaded while it was answering. Send the request again.")
                 emit(Done())
             case _:
                 pass  # Wake: the next step sees the cancelled job.
 
     def _load(self, command: Load) -> None:
+        self._save_before_unload()
         self._unload("Another model is being loaded. Send the request again.")
         try:
             model = load(
                 command.model,
                 lambda done, total: command.emit(LoadProgress(done, total)),
                 command.cancelled.is_set,
+                self._limits.kv_bits,
             )
             memory.wire_weights(self._limits.wired)
             free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
@@ -121,10 +143,24 @@ class Worker:
         else:
             self._loaded.batch.submit(job)
 
-    def _step(self, loaded: _Loaded) -> str | None:
-        """Step the batch; return why the model must be unloaded, or None."""
+    def _save_before_unload(self) -> None:
+        """Write what the disk does not know yet, as far as `UNLOAD_SAVE_S` allows."""
+        until = self._clock() + UNLOAD_SAVE_S
+        if self._loaded is not None:
+            self._try(partial(_save, cancelled=lambda: self._clock() > until))
+
+    def _try(self, work: Callable[[Batch], None]) -> None:
+        """Do something with the batch; unload the model where that has failed too often."""
+        reason = self._failure(work)
+        if reason is not None:
+            self._unload(reason)
+
+    def _failure(self, work: Callable[[Batch], None]) -> str | None:
+        """Do something with the batch; return why the model must be unloaded, or None."""
+        loaded = self._loaded
+        assert loaded is not None, "only where a model is loaded"
         try:
-            loaded.batch.step()
+            work(loaded.batch)
         except Exception as error:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.
@@ -166,3 +202,9 @@ class Worker:
             del loaded
             memory.give_back()
             vitals.memory = memory.held(0)
+
+
+def _save(batch: Batch, cancelled: Callable[[], bool]) -> None:
+    """Write prefixes to the disk, until all are written or `cancelled` says so."""
+    while batch.prefixes.unsaved and not cancelled():
+        batch.prefixes.save_next(cancelled)
