@@ -103,19 +103,23 @@ ReportProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class HolderReport:
-    """What the process that holds the model tells of itself.
-
-    Attributes:
-        pid: its process.
-        clients: the sessions with an answer under way there, each once.
-        waiting: calls in line.
-        status: its own status, in the form of the `status` tool.
-    """
+    """What the process that holds the model tells of itself: its number, and its own status as the `status` tool's."""
 
     pid: int
-    clients: tuple[str, ...]
-    waiting: int
     status: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HolderSwitch:
+    """What a load changed in the process that holds the model, as it says itself.
+
+    Attributes:
+        loaded: False where the model was resident already.
+        previous: the model that was resident before, where another one was.
+    """
+
+    loaded: bool
+    previous: str | None
 
 
 class Engine(Protocol):
@@ -129,6 +133,11 @@ class Engine(Protocol):
     @property
     def memory(self) -> EngineMemory | None:
         """What it holds; None where the model runs in another process. Never waits."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Calls in its own line, which it has not begun; 0 where the line is a server's. Never waits."""
         ...
 
     @property

@@ -121,6 +121,9 @@ class Status(Report):
     chosen: str | None
     """The choice that survives restarts."""
     calls_running: int
+    """Calls being answered; those in the line of a server that we only ask are among them."""
+    waiting: int = 0
+    """Calls in line: for the model to be loaded, or for a place beside those that run."""
     calls_answered: int
     completion_tokens: int
     """Generated since the start."""
@@ -133,12 +136,13 @@ class Status(Report):
     """Held for the resident model by this process: weights, KV caches, working memory."""
     prefix_cache_bytes: int | None = None
     """The part of it that keeps prompts for reuse."""
+    pid: int
+    """This process."""
     holder_pid: int | None = None
-    """The process that holds the model, where it is another one."""
+    """The process that holds the model for all sessions, which may be this one; null where none does, or sessions
+    share nothing."""
     clients: int = 0
-    """Other sessions with a call under way at the holder."""
-    waiting: int = 0
-    """Calls in line at the holder."""
+    """Sessions attached to it: other processes that have used its model and still run."""
     uptime_seconds: float
     version: str
     notes: list[str] = Field(default_factory=list[str])

@@ -11,7 +11,6 @@ from contextlib import aclosing
 
 import anyio.to_thread
 
-from mcp_local_llm import __version__
 from mcp_local_llm.budget import estimate_speed
 from mcp_local_llm.catalog import Catalog
 from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
@@ -26,7 +25,7 @@ from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, Qui
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.rows import listed_row, profile_rows
-from mcp_local_llm.sharing import Alone, Sharing, with_holder
+from mcp_local_llm.sharing import Alone, Sharing, Sight, own_status, with_holder
 from mcp_local_llm.speeds import SpeedFile
 from mcp_local_llm.suggestions import Suggestions
 from mcp_local_llm.tally import Counts, Tally, rate_of
@@ -114,9 +113,9 @@ class LocalLLM:
         self._tally.answered(result)
         # Calls that run side by side share the machine; their speed is not the model's. Another holder measures it.
         measured = alone and wanted.model.endpoint is None and not self._sharing.elsewhere()
-        if measured and (rate := rate_of(result)):
-            tokens = result.usage.completion_tokens
-            await anyio.to_thread.run_sync(self._speeds.record, engine.model, tokens, rate)
+        rate = rate_of(result) if measured else None
+        if rate and self._speeds.note(engine.model, result.usage.completion_tokens, rate):
+            await anyio.to_thread.run_sync(self._speeds.save)
         timings = dataclasses.replace(result.timings, load_s=entered - asked)
         warnings = (*((wanted.note,) if wanted.note else ()), *result.warnings)
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
@@ -218,8 +217,6 @@ class LocalLLM:
 
     def status(self) -> Status:
         """Tell how things stand, at once: nothing here waits for a model, a lock or the network."""
-        now, counts = self._resident.state(), self._tally.counts()
-        memory = self._machine().memory
         notes: list[str] = []
         try:
             saved = self._catalog.saved()
@@ -227,24 +224,15 @@ class LocalLLM:
             saved, notes = None, [str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
-        return Status(
-            state=now.state,
-            model=now.model.id if now.model else None,
-            progress=str(now.progress) if now.progress else None,
+        sight = Sight(
+            now=self._resident.state(),
+            counts=self._tally.counts(),
+            memory=self._machine().memory,
             chosen=saved,
-            calls_running=now.calls,
-            calls_answered=counts.answered,
-            completion_tokens=counts.completion_tokens,
-            tokens_per_second=counts.tokens_per_second,
-            last_error=now.last_error,
-            memory_total_bytes=memory.total,
-            memory_available_bytes=memory.available,
-            engine_bytes=now.memory.active_bytes + now.memory.buffer_bytes if now.memory else None,
-            prefix_cache_bytes=now.memory.prefix_bytes if now.memory else None,
-            uptime_seconds=round(self._clock() - self._started, 3),
-            version=__version__,
+            uptime_s=self._clock() - self._started,
             notes=notes,
         )
+        return own_status(sight, self._sharing)
 
     async def shared_status(self) -> Status:
         """Tell how things stand on this machine: like `status`, with the word of the process that holds the model."""
@@ -267,15 +255,18 @@ class LocalLLM:
         started = self._clock()
         try:
             # Another session may have changed the model since this one attached.
-            await self._sharing.settle(model, report)
+            told = await self._sharing.settle(model, report)
             async with self._resident.use(model, report):
                 pass
         except ModelLoadError as error:
+            if self._sharing.elsewhere():
+                raise  # The holder has said the way back already.
             raise ModelLoadError(f"{error}{self._way_back(before)}") from error
-        loaded = not _same(model, before)
+        loaded = told.loaded if told else not _same(model, before)
+        previous = told.previous if told else before.id if before and loaded and not model.endpoint else None
         return Switch(
             model=model.id,
-            previous=before.id if before and loaded and not model.endpoint else None,
+            previous=previous,
             loaded=loaded,
             seconds=round(self._clock() - started, 3),
             size_bytes=None if model.endpoint else model.weight_bytes,

@@ -68,7 +68,12 @@ def show_test(test: QuickTest) -> None:
 
 
 def show_status(status: Status) -> None:
-    """Print the choice and the memory; what is resident belongs to the server that an agent started."""
+    """Print what the process that holds the model tells, the choice and the memory."""
+    if status.holder_pid is not None:
+        model = f" {status.model}" if status.model else ""
+        progress = f" ({status.progress})" if status.progress else ""
+        print(f"{status.state}{model}{progress}, {status.calls_running} running, {status.waiting} waiting")
+        print(f"held by process {status.holder_pid}; other sessions attached to it: {status.clients}")
     print(f"choice: {status.chosen or 'none saved'}")
     if status.memory_total_bytes is not None and status.memory_available_bytes is not None:
         available, total = human_bytes(status.memory_available_bytes), human_bytes(status.memory_total_bytes)

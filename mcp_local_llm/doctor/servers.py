@@ -34,13 +34,25 @@ def sightings(facts: Facts) -> Iterator[Finding]:
         endpoint = configured.get(sighting.port)
         if endpoint is not None:
             yield from _configured(sighting, endpoint)
-        elif sighting.flavor == "mcp-local-llm":
-            text = f"`mcp-local-llm serve` answers on port {sighting.port}; sessions here use its model by themselves"
-            yield Finding("server", "ok", text)
+            continue
+        name = _free_name(sighting, taken)
+        taken.add(name)
+        if sighting.flavor == "mcp-local-llm":
+            yield _ours(sighting, name, facts)
         else:
-            name = _free_name(sighting, taken)
-            taken.add(name)
             yield Finding("server", "note", _told(sighting), _proposal(sighting, name, facts))
+
+
+def _ours(sighting: Sighting, name: str, facts: Facts) -> Finding:
+    """Tell of `mcp-local-llm serve`: sessions of its user find it by the lease, and need neither settings nor key."""
+    answers = f"`mcp-local-llm serve` answers on port {sighting.port}{' and wants a key' if sighting.locked else ''}"
+    if not facts.setup.settings.share:
+        text = f"{answers}; share is false, so sessions here do not use its model by themselves"
+        return Finding("server", "ok", text, _proposal(sighting, name, facts))
+    if not sighting.locked:
+        return Finding("server", "ok", f"{answers}; sessions here use its model by themselves")
+    text = f"{answers}; sessions of the user who started it use its model by themselves, without the key"
+    return Finding("server", "ok", text, _proposal(sighting, name, facts, "If that is another user: to"))
 
 
 def _configured(sighting: Sighting, endpoint: Endpoint) -> Iterator[Finding]:
@@ -59,7 +71,7 @@ def _told(sighting: Sighting) -> str:
     return f"{known}; {_models(sighting.models)}; the settings do not know it"
 
 
-def _proposal(sighting: Sighting, name: str, facts: Facts) -> str:
+def _proposal(sighting: Sighting, name: str, facts: Facts, first: str = "To") -> str:
     lines = [
         "[[endpoints]]",
         f'name = "{name}"',
@@ -68,9 +80,9 @@ def _proposal(sighting: Sighting, name: str, facts: Facts) -> str:
     ]
     if sighting.locked:
         variable = "".join(letter if letter.isalnum() else "_" for letter in name).upper()
-        lines.append(f'api_key_env = "{variable}_KEY"')
-    first = f"To choose its models here, add these lines to {facts.setup.file}:"
-    return "\n".join([first, *lines])
+        # A name that began like our own settings would be taken for a misspelt one.
+        lines.append(f'api_key_env = "{variable.removeprefix("MCP_")}_KEY"')
+    return "\n".join([f"{first} choose its models here, add these lines to {facts.setup.file}:", *lines])
 
 
 def _free_name(sighting: Sighting, taken: set[str]) -> str:

@@ -97,11 +97,14 @@ def status_text(status: Status) -> str:
     """Tell the state in a few lines."""
     model = f" {status.model}" if status.model else ""
     progress = f" ({status.progress})" if status.progress else ""
-    lines = [f"{status.state}{model}{progress}, {status.calls_running} running, {status.calls_answered} answered"]
+    waiting = f"{status.waiting} waiting, " if status.waiting else ""
+    calls = f"{status.calls_running} running, {waiting}{status.calls_answered} answered"
+    lines = [f"{status.state}{model}{progress}, {calls}"]
     if status.tokens_per_second is not None:
         lines.append(f"last answer: {status.tokens_per_second:.0f} tok/s; {status.completion_tokens} tokens so far")
     if status.holder_pid is not None:
-        lines.append(f"held by process {status.holder_pid}, {status.clients} clients, {status.waiting} calls waiting")
+        here = "this process" if status.holder_pid == status.pid else "process"
+        lines.append(f"held by {here} {status.holder_pid}; other sessions attached to it: {status.clients}")
     lines.append(f"choice: {status.chosen or 'none saved'}")
     if status.memory_total_bytes is not None and status.memory_available_bytes is not None:
         total, available = human_bytes(status.memory_total_bytes), human_bytes(status.memory_available_bytes)

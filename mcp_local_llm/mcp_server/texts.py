@@ -55,5 +55,6 @@ List the models on this machine: number, name, size, quantization, context lengt
 (estimated or measured), what it is good for, and which one is resident or chosen. Loads nothing."""
 
 STATUS = """\
-Tell how the local model stands: resident model, load progress, running calls, speed of the last answer, free memory, \
-the saved choice. Answers at once, also while a model loads or generates."""
+Tell how the local model stands: resident model, load progress, calls that run and wait, the process that holds the \
+model for all sessions, speed of the last answer, free memory, the saved choice. Answers at once, also while a model \
+loads or generates."""

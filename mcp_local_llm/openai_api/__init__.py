@@ -3,6 +3,7 @@
     api       routes and failures           chat, control   translate in, ask LocalLLM, translate out
     answers   whole or as events            traffic         what is under way, and how it ends
     access    who may ask over TCP          peer            who may connect to the Unix socket
+    sessions  who uses the model over it
     listen    sockets, serving in a running loop    standing        a holder without stdio
 
 The only place that knows starlette and uvicorn. Import it when something is to be served: it takes a third of a second,

@@ -18,7 +18,7 @@ from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.wire.envelope import envelope
 
 OPEN_PATHS = frozenset({"/health"})
-"""Answered without a key: it tells only that somebody is here."""
+"""Answered without a key: it tells only which program is here."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class ReportRoutes:
     traffic: Traffic
 
     async def models(self, request: Request) -> Response:
-        """List the models that a request can name: the resident one first, then the roles, then the others."""
+        """List what a request can name: the resident model first, then roles and profiles, then the other models."""
         return JSONResponse(model_list(await self._names()))
 
     async def model(self, request: Request) -> Response:
@@ -65,8 +65,8 @@ class ReportRoutes:
         return JSONResponse(model_list([name])["data"][0])
 
     async def health(self, request: Request) -> Response:
-        """Say that somebody is here."""
-        return JSONResponse({"status": "ok"})
+        """Say which program is here; a server that wants a key is recognised by it."""
+        return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
 
     async def metrics(self, request: Request) -> Response:
         """Tell the numbers."""
@@ -74,11 +74,13 @@ class ReportRoutes:
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _names(self) -> list[str]:
-        rows = [row for row in (await self.llm.list_models()).models if row.fits]
+        table = await self.llm.list_models()
+        rows = [row for row in table.models if row.fits]
         rows.sort(key=lambda row: not row.resident)
         resident = [row.name for row in rows if row.resident]
         roles = [role for row in rows for role in row.roles]
-        return list(dict.fromkeys([*resident, *roles, *(row.name for row in rows)]))
+        profiles = [profile.name for profile in table.profiles]
+        return list(dict.fromkeys([*resident, *roles, *profiles, *(row.name for row in rows)]))
 
 
 async def _failure(request: Request, error: Exception) -> Response:

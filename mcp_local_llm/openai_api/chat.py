@@ -68,7 +68,7 @@ class AnswerRoute:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
         asked = self.dialect.read(await json_body(request))
-        question = replace(asked.request, client=client)
+        question = replace(asked.request, client=client.name)
         # An empty name is what clients send that must name some model and care for none.
         model = asked.model or None
         if asked.stream:

@@ -63,7 +63,7 @@ class ControlRoutes:
                 "clients": list(traffic.clients),
                 "answers": traffic.answers,
                 "draining": traffic.draining,
-                "waiting": max(self.llm.counts().open - status.calls_running, 0),
+                "waiting": status.waiting,
                 "status": status.model_dump(mode="json"),
             }
         )

@@ -29,16 +29,17 @@ def metrics_text(status: Status, counts: Counts, traffic: TrafficState) -> str:
 
 
 def _metrics(status: Status, counts: Counts, traffic: TrafficState) -> Iterable[_Metric]:
-    waiting = max(counts.open - status.calls_running, 0)
+    sessions = status.clients if status.holder_pid == status.pid else None
     resident = f'{{model="{_escaped(status.model)}"}}' if status.model else ""
     return (
         _Metric("requests_total", "counter", "Calls that came in.", counts.asked),
         _Metric("requests_answered_total", "counter", "Calls that got an answer.", counts.answered),
         _Metric("requests_failed_total", "counter", "Calls that ended with an error.", counts.failed),
-        _Metric("requests_running", "gauge", "Calls that use the model now.", status.calls_running),
-        _Metric("requests_waiting", "gauge", "Calls that wait for the model.", waiting),
+        _Metric("requests_running", "gauge", "Calls being answered now.", status.calls_running),
+        _Metric("requests_waiting", "gauge", "Calls in line.", status.waiting),
         _Metric("http_answers_open", "gauge", "Answers under way over HTTP.", traffic.answers),
         _Metric("clients", "gauge", "Clients with an answer under way over HTTP.", len(traffic.clients)),
+        _Metric("sessions", "gauge", "Sessions attached to this process.", sessions),
         _Metric("prompt_tokens_total", "counter", "Tokens of prompts.", counts.prompt_tokens),
         _Metric("cached_tokens_total", "counter", "Prompt tokens not computed again.", counts.cached_tokens),
         _Metric("completion_tokens_total", "counter", "Tokens generated.", counts.completion_tokens),

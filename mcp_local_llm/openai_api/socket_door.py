@@ -37,6 +37,10 @@ class SocketDoor:
         """What is under way on the socket; None before it was first opened."""
         return self._traffic
 
+    def sessions(self) -> tuple[int, ...]:
+        """Return the processes that have used the model over the socket since it was opened, and still run."""
+        return self._traffic.sessions() if self._traffic is not None else ()
+
     async def open(self) -> None:
         """Begin to answer; does nothing when it is open already.
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from mcp_local_llm.errors import BackendUnavailableError, HolderGoneError
+from mcp_local_llm.openai_api.sessions import Sessions
 
 CLIENT_HEADER = "x-local-llm-client"
 """A client that opens several connections says here who it is, so that they wait as one."""
@@ -20,6 +21,14 @@ MAX_CLIENT = 64
 
 ENDED = "The server that held the model has ended before the answer was finished. Send the request again."
 LEAVING = "This server is finishing its last answers and then ends. Send the request again in a moment."
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asks: the name under which its calls wait, and its process where it came over the Unix socket."""
+
+    name: str
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self._open: dict[object, str] = {}
+        self._sessions = Sessions()
         self._draining = False
         self._ended = anyio.Event()
         self._quiet = anyio.Event()
@@ -43,6 +53,10 @@ class Traffic:
     def state(self) -> TrafficState:
         """Tell how things stand."""
         return TrafficState(len(self._open), tuple(sorted(set(self._open.values()))), self._draining)
+
+    def sessions(self) -> tuple[int, ...]:
+        """Return the processes that were answered over the Unix socket and still run."""
+        return self._sessions.pids()
 
     def drain(self) -> None:
         """Take no new answers."""
@@ -60,7 +74,7 @@ class Traffic:
         self._look()
 
     @contextmanager
-    def answering(self, client: str) -> Generator[None]:
+    def answering(self, client: Client) -> Generator[None]:
         """Count an answer for as long as the block lasts.
 
         Raises:
@@ -68,8 +82,10 @@ class Traffic:
         """
         if self._draining:
             raise HolderGoneError(LEAVING)
+        if client.pid is not None:
+            self._sessions.met(client.pid)
         key = object()
-        self._open[key] = client
+        self._open[key] = client.name
         try:
             yield
         finally:
@@ -110,14 +126,13 @@ class Traffic:
             self._quiet.set()
 
 
-def client_of(request: Request) -> str:
-    """Return who asks: the name that the client gives itself, else its process, else its address and program."""
+def client_of(request: Request) -> Client:
+    """Return who asks, called what the client calls itself, else by its process, else by its address and program."""
     named = request.headers.get(CLIENT_HEADER, "").strip()[:MAX_CLIENT]
-    if named:
-        return named
     if request.client is None:
-        return "unknown"
+        return Client(named or "unknown")
     if request.client.host == "unix":
-        return f"pid {request.client.port}"
+        pid = request.client.port
+        return Client(named or f"pid {pid}", pid)
     program = request.headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
-    return f"{program or 'unknown'} at {request.client.host}"
+    return Client(named or f"{program or 'unknown'} at {request.client.host}")

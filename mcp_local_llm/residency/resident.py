@@ -34,6 +34,7 @@ class ResidentState:
         model: the model that is loaded or being loaded.
         progress: of the load, while one runs.
         calls: calls that use the model, or one behind an endpoint, at this moment.
+        waiting: those of them that are in the engine's own line.
         last_error: why the last load failed, until one succeeds.
         memory: what the engine in this process holds.
     """
@@ -44,6 +45,7 @@ class ResidentState:
     calls: int = 0
     last_error: str | None = None
     memory: EngineMemory | None = None
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Resident:
             return ResidentState("unloaded", calls=self._calls + self._elsewhere)
         memory = engine.memory if engine is not None else None
         calls = self._calls + self._elsewhere
-        return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory)
+        waiting = engine.waiting if engine is not None else 0
+        return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory, waiting)
 
     @asynccontextmanager
     async def use(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 import anyio
 
-from mcp_local_llm.engine import Backend, Engine, HolderReport, Progress, ReportProgress
-from mcp_local_llm.errors import BackendUnavailableError, ConfigError, HolderGoneError
+from mcp_local_llm.engine import Backend, Engine, HolderReport, HolderSwitch, Progress, ReportProgress
+from mcp_local_llm.errors import BackendUnavailableError, ConfigError, HolderGoneError, ModelError
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency.lease import Lease
 
@@ -28,6 +28,10 @@ class Door(Protocol):
         """Begin to answer on the lease's socket; does nothing when it is open already."""
         ...
 
+    def sessions(self) -> tuple[int, ...]:
+        """Return the other processes that use the model through it."""
+        ...
+
 
 class Holder(Protocol):
     """The process that holds the model, seen from another one."""
@@ -39,6 +43,10 @@ class Holder(Protocol):
             HolderGoneError: it leaves or has gone, and has not begun to load.
             BackendUnavailableError: it died while it loaded.
         """
+        ...
+
+    async def settle(self, model: ModelInfo, report: ReportProgress) -> HolderSwitch:
+        """Let the holder make `model` resident, and say what that changed there. Raises as `load`."""
         ...
 
     async def leaving(self) -> bool:
@@ -61,6 +69,10 @@ class Holder(Protocol):
         ...
 
 
+RequireRoom = Callable[[ModelInfo], Awaitable[None]]
+"""Lets a model pass that fits into the memory of this moment; raises `InsufficientMemoryError` for any other."""
+
+
 class SharedBackend:
     """Loads into this process or attaches to another; which of the two, the lease decides for each load."""
 
@@ -72,6 +84,7 @@ class SharedBackend:
         local: Backend,
         holder: Holder,
         door: Door,
+        require_room: RequireRoom,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,6 +93,7 @@ class SharedBackend:
         self._local = local
         self._holder = holder
         self._door = door
+        self._require_room = require_room
         self._sleep = sleep
         self._clock = clock
 
@@ -88,6 +102,7 @@ class SharedBackend:
 
         Raises:
             ModelLoadError: the files cannot be loaded, here or by the holder.
+            InsufficientMemoryError: there was a holder to see to it, it has gone, and the model does not fit here.
             BackendUnavailableError: a process holds the lease and does not answer, or died while it loaded.
             ConfigError: the folder for the lock and the socket cannot be used.
         """
@@ -96,8 +111,9 @@ class SharedBackend:
             return await self._local.load(model, report)
         heard = self._clock()
         while self._clock() - heard < PATIENCE_S:
+            held = self._lease.held
             if self._lease.take(self._version):
-                return await self._load_here(model, report)
+                return await self._load_here(model, report, anew=not held)
             standing = await self._standing()
             if standing == "there" and (engine := await self._attached(model, report)) is not None:
                 return engine
@@ -111,20 +127,29 @@ class SharedBackend:
             f"The model is held by {who}, which does not answer. End that process, then send the request again."
         )
 
-    async def settle(self, model: ModelInfo, report: ReportProgress) -> None:
+    async def settle(self, model: ModelInfo, report: ReportProgress) -> HolderSwitch | None:
         """Let the holder, where it is another process, make `model` resident, whatever this process last saw there.
+
+        Returns what that changed there; None where there is no such holder (any more).
 
         Raises:
             LocalLLMError: see `load`.
         """
-        if model.endpoint is None and self._lease.elsewhere():
-            # One that leaves or is gone is replaced by the load that follows.
-            await self._attached(model, report)
-
-    async def _load_here(self, model: ModelInfo, report: ReportProgress) -> Engine:
+        if model.endpoint is not None or not self._lease.elsewhere():
+            return None
         try:
+            return await self._holder.settle(model, report)
+        except HolderGoneError:
+            # The load that follows replaces it.
+            return None
+
+    async def _load_here(self, model: ModelInfo, report: ReportProgress, *, anew: bool) -> Engine:
+        try:
+            if anew:
+                # Whoever asked may have seen a holder, which looks after its memory itself, and it has gone since.
+                await self._require_room(model)
             await self._door.open()
-        except ConfigError:
+        except (ConfigError, ModelError):
             # A holder that nobody can reach would shut the others out. A load that fails leaves it the holder: they
             # ask it to load what they need.
             self._lease.release()
@@ -148,6 +173,10 @@ class SharedBackend:
     def elsewhere(self) -> bool:
         """Whether another process holds the model now; its memory and its checks then decide."""
         return self._lease.elsewhere()
+
+    def sessions(self) -> tuple[int, ...] | None:
+        """Return the other processes that use the model of this one; None where this one does not hold it."""
+        return self._door.sessions() if self._lease.held else None
 
     async def holder_report(self) -> HolderReport | None:
         """Ask the holder how it stands; None where no other process holds the model, or it is just leaving.

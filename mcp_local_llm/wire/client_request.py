@@ -1,4 +1,4 @@
-"""What we ask another server: a request → the body of its `POST /chat/completions`. Pure."""
+"""What we ask another server: a request → the body of its `POST /chat/completions` or `/completions`. Pure."""
 
 import dataclasses
 import json
@@ -13,10 +13,11 @@ from mcp_local_llm.wire.flavors import Flavor
 
 @dataclasses.dataclass(frozen=True)
 class OutgoingRequest:
-    """A body to send, and what the caller must know of it, one sentence each."""
+    """A body to send, where to, and what the caller must know of it, one sentence each."""
 
     body: dict[str, Any]
     warnings: tuple[str, ...] = ()
+    path: str = "/chat/completions"
 
 
 def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> OutgoingRequest:
@@ -28,14 +29,15 @@ def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> 
     Raises:
         InvalidRequestError: a field that this flavor has no name for; the message names it.
     """
-    if request.prompt is not None:
-        raise _unsupported("A prompt without a chat template", flavor)
-    body: dict[str, Any] = {"model": served_name, "messages": wire_messages(request.messages), "stream": True}
+    body: dict[str, Any] = {"model": served_name, "stream": True}
     if flavor.stream_usage:
         body["stream_options"] = {"include_usage": True}
     if not flavor.raw and not request.stream:
         # Our own server can keep an event for each token to itself, which costs both sides time.
         body["stream_options"]["include_text"] = False
+    if request.prompt is not None:
+        return _continuation(request.prompt, body | _sampling(request.sampling, flavor), flavor)
+    body["messages"] = wire_messages(request.messages)
     if request.tools:
         body["tools"] = [tool.openai() for tool in request.tools]
     body |= _sampling(request.sampling, flavor)
@@ -50,6 +52,13 @@ def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> 
                 "Set the endpoint's flavor in the settings if it is another program."
             )
     return OutgoingRequest(body, tuple(warnings))
+
+
+def _continuation(prompt: str, body: dict[str, Any], flavor: Flavor) -> OutgoingRequest:
+    """Write a request for a text that is continued as it stands: no template, so nothing that one switches."""
+    if not flavor.completions:
+        raise _unsupported("A prompt without a chat template", flavor)
+    return OutgoingRequest({**body, "prompt": prompt}, path="/completions")
 
 
 def wire_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:

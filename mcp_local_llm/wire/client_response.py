@@ -51,6 +51,8 @@ class AnswerPiece:
 def read_answer(value: object) -> AnswerPiece:
     """Read a `chat.completion.chunk`, or a whole `chat.completion` where the server does not stream.
 
+    The `text_completion` that answers a raw prompt is read as well.
+
     Raises:
         ValueError: it is neither; says what it is instead.
     """
@@ -62,7 +64,7 @@ def read_answer(value: object) -> AnswerPiece:
     reason = choice.get("finish_reason")
     model = data.get("model")
     return AnswerPiece(
-        content=as_text(message.get("content")),
+        content=as_text(message.get("content")) or as_text(choice.get("text")),
         reasoning=next((text for name in REASONING_FIELDS if (text := as_text(message.get(name)))), ""),
         calls=tuple(_call_piece(as_object(call)) for call in as_list(message.get("tool_calls"))),
         finish_reason=reason if isinstance(reason, str) and reason else None,

@@ -72,6 +72,7 @@ class Flavor:
         default_max_tokens: sent where the request names no limit and the server's own would cut answers short.
         extra: further fields that every request carries.
         raw: whether the content may hold markup; our own server has taken it apart by the rules that we would use.
+        completions: whether a raw prompt is sent, to `POST /completions`.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Flavor:
     default_max_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     raw: bool = True
+    completions: bool = False
 
 
 GENERIC = Flavor("an OpenAI-compatible server")
@@ -166,6 +168,7 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         thinking=TEMPLATE_SWITCH,
         thinking_budget="max_thinking_tokens",
         raw=False,
+        completions=True,
     ),
 }
 """Flavor by name; every name has its row."""

@@ -77,11 +77,16 @@ def _is_mlx_lm(value: JsonObject, answer: Answer) -> bool:
     return value.get("status") == "ok" and answer.server.startswith("BaseHTTP/")
 
 
+def _is_ours(value: JsonObject, answer: Answer) -> bool:
+    return value.get("server") == "mcp-local-llm"
+
+
 MARKS = (
     Mark("ollama", "/api/version", _is_ollama),  # docs.ollama.com/api: Version
     Mark("lm-studio", "/api/v0/models", _is_lm_studio),  # lmstudio.ai/docs: REST API v0
     Mark("litellm", "/health/liveliness", _is_litellm),  # docs.litellm.ai: Health Checks; needs no key
     Mark("mlx_lm.server", "/health", _is_mlx_lm),  # mlx_lm/server.py: Python's own HTTP server
+    Mark("mcp-local-llm", "/health", _is_ours),  # needs no key
 )
 """For those that do not say in the list who they are."""
 

@@ -17,7 +17,7 @@ BROKEN = ModelInfo("acme/half", Path("h"), "huggingface", problems=("2 of 4 file
 HUGE = ModelInfo("acme/huge", Path("h"), "folder", weight_bytes=60 * 2**30)
 BOX = Endpoint(name="box", url="http://192.168.1.20:8000/v1")
 NEAR = Endpoint(name="near", url="http://localhost:11434/v1")
-HOLDER = HolderReport(77, ("a", "b"), 3, {"model": QWEN.id, "state": "ready"})
+HOLDER = HolderReport(77, {"model": QWEN.id, "state": "ready", "clients": 2, "calls_running": 1, "waiting": 3})
 FOLDER = Path("/run/x")
 
 
@@ -103,7 +103,7 @@ CASES: dict[str, tuple[Facts, str, str, list[str]]] = {
         replace(SOUND, tenancy=Tenancy(FOLDER, pid=77, version="0.1.0", report=HOLDER)),
         "sharing",
         "ok",
-        [f"process 77 (version 0.1.0) holds {QWEN.id}", "under way: 2", "in line: 3"],
+        [f"process 77 (version 0.1.0) holds {QWEN.id}", "sessions attached: 2, calls running: 1, in line: 3"],
     ),
     "an older holder": (
         replace(SOUND, tenancy=Tenancy(FOLDER, pid=77, version="0.0.9", report=HOLDER)),
@@ -221,6 +221,25 @@ CASES: dict[str, tuple[Facts, str, str, list[str]]] = {
         replace(SOUND, sightings=(Sighting(11535, "mcp-local-llm"),)),
         "server",
         "ok",
-        ["use its model by themselves"],
+        ["sessions here use its model by themselves"],
+    ),
+    "our own server with a key": (
+        replace(SOUND, sightings=(Sighting(11535, "mcp-local-llm", locked=True),)),
+        "server",
+        "ok",
+        [
+            "wants a key; sessions of the user who started it use its model by themselves, without the key",
+            f"If that is another user: to choose its models here, add these lines to {CONFIG}:\n"
+            '[[endpoints]]\nname = "mcp-local-llm"\nurl = "http://127.0.0.1:11535/v1"\nflavor = "mcp-local-llm"\n'
+            'api_key_env = "LOCAL_LLM_KEY"',
+        ],
+    ),
+    "our own server, and nothing is shared": (
+        replace(
+            SOUND, setup=Setup(CONFIG, Settings(share=False)), sightings=(Sighting(11535, "mcp-local-llm", ("m",)),)
+        ),
+        "server",
+        "ok",
+        ["share is false", 'flavor = "mcp-local-llm"'],
     ),
 }

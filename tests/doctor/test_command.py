@@ -14,6 +14,7 @@ from mcp_local_llm.residency.lease import Lease
 from tests.clients import WAIT_S
 from tests.doctor.servers import Script, models, serving
 from tests.model_cache import place_tiny, write
+from tests.openai_api.test_serve import serve
 
 NAME = "acme/tiny-4bit"
 SECRET = "sk-not-to-be-seen"
@@ -121,6 +122,20 @@ def test_a_server_on_a_port_is_named_with_the_lines_for_the_settings(environ: di
     assert told["server"][0]["verdict"] == "ok"
     (asleep,) = findings(environ)["endpoint"]
     assert (asleep["verdict"], "cannot be reached" in asleep["text"]) == ("note", True)
+
+
+def test_our_own_server_is_known_although_it_wants_a_key(environ: dict[str, str], home: Path) -> None:
+    config = home / ".config" / "mcp-local-llm" / "config.toml"
+    with serve({**environ, "MCP_LOCAL_LLM_API_KEY": SECRET}) as served:
+        port = served.url.removesuffix("/v1").rpartition(":")[2]
+        (server,) = findings(environ, port)["server"]
+        assert "`mcp-local-llm serve` answers" in server["text"]
+        assert "wants a key" in server["text"]
+        write(config, server["advice"].partition("\n")[2])
+        told = findings({**environ, "LOCAL_LLM_KEY": SECRET}, port)
+    assert (told["endpoint"][0]["verdict"], f"it has {NAME}" in told["endpoint"][0]["text"]) == ("ok", True)
+    assert "the settings know it as mcp-local-llm" in told["server"][0]["text"]
+    assert len(told["settings"]) == 1
 
 
 def test_what_a_server_calls_its_models_cannot_steer_a_terminal(environ: dict[str, str]) -> None:

@@ -84,6 +84,16 @@ KINDS: dict[str, tuple[Script, str | None, tuple[str, ...], bool]] = {
         ("m",),
         False,
     ),
+    "mcp-local-llm with a key": (
+        Script(
+            {"/v1/models": (401, NO_KEY), "/health": (200, {"status": "ok", "server": "mcp-local-llm"})},
+            "",
+            (401, NO_KEY),
+        ),
+        "mcp-local-llm",
+        (),
+        True,
+    ),
     "some other OpenAI-compatible server": (Script({"/v1/models": (200, models("m"))}, "x"), None, ("m",), False),
 }
 

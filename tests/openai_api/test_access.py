@@ -61,7 +61,7 @@ async def test_without_the_key_nothing_is_told(locked: Door, given: str | None) 
 
 async def test_the_key_opens_and_health_needs_none(locked: Door) -> None:
     assert (await locked.http.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})).status_code == 200
-    assert (await locked.http.get("/health")).json() == {"status": "ok"}
+    assert (await locked.http.get("/health")).json() == {"status": "ok", "server": "mcp-local-llm"}
 
 
 async def test_the_unix_socket_needs_no_key(locked: Door) -> None:

@@ -13,8 +13,11 @@ from mcp_local_llm.engine import Progress, ReportProgress
 from mcp_local_llm.errors import BackendUnavailableError, BusyError, LocalLLMError
 from mcp_local_llm.openai_api import Traffic
 from mcp_local_llm.openai_api.answers import EventAnswer, JsonAnswer
+from mcp_local_llm.openai_api.traffic import Client
 from tests.clients import WAIT_S
 from tests.virtual_time import VirtualTimeLoop
+
+ONE, TWO = Client("one"), Client("two")
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ class Connection:
 async def talk(events: Callable[[ReportProgress], AsyncGenerator[str]], traffic: Traffic | None = None) -> Connection:
     """Send the events of one answer to a client that stays."""
     connection = Connection()
-    answer = EventAnswer(events, traffic=traffic or Traffic(), client="test")
+    answer = EventAnswer(events, traffic=traffic or Traffic(), client=Client("test"))
     with anyio.fail_after(WAIT_S * 100):
         await answer({}, connection.receive, connection.send)
     return connection
@@ -113,7 +116,7 @@ async def test_a_client_that_goes_ends_the_work() -> None:
 
     traffic = Traffic()
     with anyio.fail_after(WAIT_S):
-        await EventAnswer(events, traffic=traffic, client="test")({}, connection.receive, connection.send)
+        await EventAnswer(events, traffic=traffic, client=Client("test"))({}, connection.receive, connection.send)
     assert ended.is_set()
     assert not connection.whole
     assert traffic.state().answers == 0
@@ -151,7 +154,7 @@ async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone:
     failure: LocalLLMError | None = None
     with anyio.fail_after(WAIT_S):
         try:
-            await JsonAnswer(work, traffic=traffic, client="test")({}, connection.receive, connection.send)
+            await JsonAnswer(work, traffic=traffic, client=Client("test"))({}, connection.receive, connection.send)
         except BackendUnavailableError as error:
             failure = error
     assert ended.is_set()
@@ -162,11 +165,11 @@ async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone:
 async def test_draining_takes_no_new_answers_and_waits_for_the_last() -> None:
     traffic = Traffic()
     with anyio.fail_after(WAIT_S):
-        with traffic.answering("one"), traffic.answering("one"), traffic.answering("two"):
+        with traffic.answering(ONE), traffic.answering(ONE), traffic.answering(TWO):
             traffic.drain()
             assert traffic.state().clients == ("one", "two")
             assert traffic.state().answers == 3
-            with pytest.raises(BackendUnavailableError), traffic.answering("three"):
+            with pytest.raises(BackendUnavailableError), traffic.answering(Client("three")):
                 pass
             with anyio.move_on_after(1) as waited:
                 await traffic.drained()

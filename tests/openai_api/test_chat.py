@@ -260,9 +260,12 @@ async def test_what_a_raw_prompt_cannot_have_is_refused_by_name(door: Door, fiel
     assert reply.json()["error"]["param"] == param
 
 
-def test_a_raw_prompt_is_not_sent_to_another_server() -> None:
+def test_a_raw_prompt_is_sent_to_a_server_of_our_own_alone() -> None:
     with pytest.raises(InvalidRequestError, match="chat template"):
         outgoing_request(ChatRequest((), prompt="Once"), "m", FLAVORS["openai"])
+    ours = outgoing_request(ChatRequest((), prompt="Once", thinking=True, stream=True), "m", FLAVORS["mcp-local-llm"])
+    assert (ours.path, ours.warnings) == ("/completions", ())
+    assert ours.body == {"model": "m", "prompt": "Once", "stream": True, "stream_options": {"include_usage": True}}
 
 
 async def test_every_event_of_a_stream_is_json_of_one_answer(door: Door) -> None:

@@ -100,6 +100,7 @@ def test_a_label_keeps_its_quotes_and_what_is_unknown_is_left_out() -> None:
         last_error=None,
         memory_total_bytes=None,
         memory_available_bytes=None,
+        pid=1,
         uptime_seconds=1.5,
         version="1",
     )

@@ -15,6 +15,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.openai_api import SocketDoor, Traffic, bind_unix, build_api, serve_socket, serving
 from mcp_local_llm.openai_api.peer import Peer, peer_of
+from mcp_local_llm.openai_api.traffic import Client
 from tests.clients import WAIT_S
 from tests.openai_api.door import Door, endless
 
@@ -129,7 +130,7 @@ async def test_a_holder_that_is_asked_to_leave_finishes_and_then_leaves(shared_a
     assert holder.traffic is not None
     with anyio.fail_after(WAIT_S):
         async with over(path) as http:
-            with holder.traffic.answering("somebody"):
+            with holder.traffic.answering(Client("somebody")):
                 told = await http.post("/control/drain", json={})
                 assert (told.status_code, told.json()) == (202, {"draining": True, "answers": 1})
                 refused = await http.post("/v1/chat/completions", json=endless())

@@ -21,6 +21,7 @@ IDLE_S = 600.0
 class FakeEngine:
     model: ModelInfo = MODEL
     memory: EngineMemory | None = None
+    waiting: int = 0
     lost: bool = False
     unloaded: anyio.Event = field(default_factory=anyio.Event)
 

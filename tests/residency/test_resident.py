@@ -22,6 +22,7 @@ class ScriptedEngine:
     model: ModelInfo
     log: list[str]
     memory: EngineMemory | None = None
+    waiting: int = 0
     lost: bool = False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
@@ -123,6 +124,14 @@ async def test_callers_of_one_model_share_one_load_and_run_side_by_side(stage: S
             caller.leave.set()
     assert stage.log == ["load A", "loaded A", "one in A", "two in A", "three in A"]
     assert stage.resident.state().calls == 0
+
+
+async def test_calls_in_the_line_of_the_engine_are_told_beside_those_that_hold_the_model(stage: Stage) -> None:
+    async with stage.resident.use(A, lambda progress: None) as engine, stage.resident.use(A, lambda progress: None):
+        assert (stage.resident.state().calls, stage.resident.state().waiting) == (2, 0)
+        assert isinstance(engine, ScriptedEngine)
+        engine.waiting = 1
+        assert (stage.resident.state().calls, stage.resident.state().waiting) == (2, 1)
 
 
 async def test_everyone_who_waits_hears_of_the_load_also_who_comes_in_the_middle(stage: Stage) -> None:

@@ -6,19 +6,27 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.engine import ChatChunk, Engine, EngineMemory, HolderReport, Progress, ReportProgress
-from mcp_local_llm.errors import BackendUnavailableError, ConfigError, HolderGoneError, ModelLoadError
+from mcp_local_llm.engine import ChatChunk, Engine, EngineMemory, HolderReport, HolderSwitch, Progress, ReportProgress
+from mcp_local_llm.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    HolderGoneError,
+    InsufficientMemoryError,
+    ModelLoadError,
+)
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency.lease import Lease
 from mcp_local_llm.residency.shared import PATIENCE_S, RETRY_S, SharedBackend
 
 MODEL = ModelInfo("org/model", Path("/nowhere"), "folder")
+CHANGED = HolderSwitch(loaded=True, previous="org/other")
 
 
 class NamedEngine:
     """An engine that only tells where it came from."""
 
     lost = False
+    waiting = 0
     memory: EngineMemory | None = None
 
     def __init__(self, origin: str, model: ModelInfo) -> None:
@@ -45,6 +53,18 @@ class Recorder:
         self.events.append("door")
         self._fail()
 
+    def sessions(self) -> tuple[int, ...]:
+        return (8, 9)
+
+    async def require_room(self, model: ModelInfo) -> None:
+        self.events.append("room")
+        self._fail()
+
+    async def settle(self, model: ModelInfo, report: ReportProgress) -> HolderSwitch:
+        self.events.append("settle")
+        self._fail()
+        return CHANGED
+
     def close(self) -> None:
         self.events.append("close")
 
@@ -59,7 +79,7 @@ class Recorder:
 
     async def report(self) -> HolderReport:
         self._fail()
-        return HolderReport(7, (), 0, {})
+        return HolderReport(7, {})
 
     async def leaving(self) -> bool:
         if self._silent:
@@ -88,7 +108,14 @@ class Sleeps:
 def shared(folder: Path, here: Recorder, there: Recorder, sleep: Sleeps | None = None) -> SharedBackend:
     sleep = sleep or Sleeps()
     return SharedBackend(
-        lease=Lease(folder), version="1.0.0", local=here, holder=there, door=here, sleep=sleep, clock=sleep.clock
+        lease=Lease(folder),
+        version="1.0.0",
+        local=here,
+        holder=there,
+        door=here,
+        require_room=here.require_room,
+        sleep=sleep,
+        clock=sleep.clock,
     )
 
 
@@ -98,9 +125,15 @@ def ignore(progress: Progress) -> None:
 
 async def test_with_the_lease_free_the_door_opens_before_the_load(tmp_path: Path) -> None:
     here, there = Recorder(), Recorder()
-    await shared(tmp_path, here, there).load(MODEL, ignore)
-    assert here.events == ["door", "load"]
+    backend = shared(tmp_path, here, there)
+    assert backend.sessions() is None
+    await backend.load(MODEL, ignore)
+    assert here.events == ["room", "door", "load"]
     assert there.events == []
+    assert backend.sessions() == (8, 9)
+    # Whoever holds the lease has checked before it unloaded, and what it gave back may not be free yet.
+    await backend.load(MODEL, ignore)
+    assert here.events[3:] == ["door", "load"]
 
 
 async def test_with_the_lease_taken_the_holder_loads(tmp_path: Path) -> None:
@@ -128,7 +161,7 @@ async def test_a_holder_that_goes_is_replaced(tmp_path: Path) -> None:
     sleep.at[2] = other
     here = Recorder()
     await shared(tmp_path, here, Recorder(silent=99), sleep).load(MODEL, ignore)
-    assert here.events == ["door", "load"]
+    assert here.events == ["room", "door", "load"]
 
 
 async def test_an_older_holder_is_waited_for_until_it_has_left(tmp_path: Path) -> None:
@@ -139,7 +172,7 @@ async def test_an_older_holder_is_waited_for_until_it_has_left(tmp_path: Path) -
     here, there = Recorder(), Recorder(old=99)
     await shared(tmp_path, here, there, sleep).load(MODEL, ignore)
     assert there.events == []
-    assert here.events == ["door", "load"]
+    assert here.events == ["room", "door", "load"]
 
 
 async def test_a_holder_that_never_answers_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -160,7 +193,7 @@ async def test_an_older_holder_may_take_longer_to_leave_than_a_silent_one_is_wai
     here = Recorder()
     await shared(tmp_path, here, Recorder(old=long), sleep).load(MODEL, ignore)
     assert sleep.count == long
-    assert here.events == ["door", "load"]
+    assert here.events == ["room", "door", "load"]
 
 
 async def test_a_holder_that_has_not_begun_is_asked_again(tmp_path: Path) -> None:
@@ -181,9 +214,25 @@ async def test_a_load_that_the_holder_began_is_not_repeated(tmp_path: Path) -> N
 
 
 async def test_a_process_whose_door_does_not_open_gives_the_lease_back(tmp_path: Path) -> None:
-    backend = shared(tmp_path, Recorder(fails=[ConfigError("no socket")]), Recorder())
+    class NoDoor(Recorder):
+        async def open(self) -> None:
+            raise ConfigError("no socket")
+
+    backend = shared(tmp_path, NoDoor(), Recorder())
     with pytest.raises(ConfigError, match="no socket"):
         await backend.load(MODEL, ignore)
+    assert Lease(tmp_path).take("1.0.0")
+
+
+async def test_a_holder_that_goes_leaves_no_way_around_the_check_of_memory(tmp_path: Path) -> None:
+    other = Lease(tmp_path)
+    other.take("1.0.0")
+    sleep = Sleeps()
+    sleep.at[2] = other
+    here = Recorder(fails=[InsufficientMemoryError("too large")])
+    with pytest.raises(InsufficientMemoryError, match="too large"):
+        await shared(tmp_path, here, Recorder(silent=99), sleep).load(MODEL, ignore)
+    assert here.events == ["room"]
     assert Lease(tmp_path).take("1.0.0")
 
 
@@ -199,14 +248,15 @@ async def test_a_process_whose_load_fails_stays_the_holder(tmp_path: Path) -> No
 
 
 async def test_a_change_of_model_is_asked_of_the_holder_alone(tmp_path: Path) -> None:
-    here, there = Recorder(), Recorder()
+    here, there = Recorder(), Recorder(fails=[HolderGoneError("leaving")])
     backend = shared(tmp_path, here, there)
-    await backend.settle(MODEL, ignore)
+    assert await backend.settle(MODEL, ignore) is None
     assert (here.events, there.events) == ([], [])
     other = Lease(tmp_path)
     other.take("1.0.0")
-    await backend.settle(MODEL, ignore)
-    assert (here.events, there.events) == ([], ["load"])
+    assert await backend.settle(MODEL, ignore) is None
+    assert await backend.settle(MODEL, ignore) == CHANGED
+    assert (here.events, there.events) == ([], ["settle", "settle"])
 
 
 async def test_a_holder_that_does_not_answer_is_told_only_while_it_is_there(tmp_path: Path) -> None:
@@ -216,4 +266,4 @@ async def test_a_holder_that_does_not_answer_is_told_only_while_it_is_there(tmp_
     other.take("1.0.0")
     with pytest.raises(BackendUnavailableError, match="silent"):
         await backend.holder_report()
-    assert await backend.holder_report() == HolderReport(7, (), 0, {})
+    assert await backend.holder_report() == HolderReport(7, {})

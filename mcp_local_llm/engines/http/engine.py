@@ -61,6 +61,11 @@ class HttpEngine:
         return None
 
     @property
+    def waiting(self) -> int:
+        """0: the line is the server's."""
+        return 0
+
+    @property
     def lost(self) -> bool:
         """False: a server that failed may answer the next request."""
         return False
@@ -82,7 +87,7 @@ class HttpEngine:
         answer = Answer(_asked(request, self._model.id, endpoint, outgoing), self._clock)
         yield ChatChunk(Progress("prefill"))
         while True:
-            async with self._connection.post("/chat/completions", outgoing.body, failures) as reply:
+            async with self._connection.post(outgoing.path, outgoing.body, failures) as reply:
                 body = b"" if reply.status == 200 else await reply.body()
                 # Our own server says what it means by a code, and its messages may hold any word.
                 if endpoint.flavor == "mcp-local-llm" or not loading(reply.status, body):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.engine import ChatChunk, EngineMemory, HolderReport, ReportProgress
+from mcp_local_llm.engine import ChatChunk, EngineMemory, HolderReport, HolderSwitch, ReportProgress
 from mcp_local_llm.engines.http.engine import HttpEngine, events_of
 from mcp_local_llm.engines.http.failures import Failures
 from mcp_local_llm.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.wire.envelope import read_error
-from mcp_local_llm.wire.json_values import JsonObject, as_list, as_number, as_object
+from mcp_local_llm.wire.json_values import JsonObject, as_number, as_object, as_text
 from mcp_local_llm.wire.progress import read_comment
 from mcp_local_llm.wire.sse import SseComment
 
@@ -74,14 +74,19 @@ class SocketHolder:
         self._clock = clock
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> "AttachedEngine":
+        """Attach to the holder once it has made `model` resident; see `residency.shared.Holder`."""
+        await self.settle(model, report)
+        return AttachedEngine(HttpEngine(model, self._answers, clock=self._clock), self._alive)
+
+    async def settle(self, model: ModelInfo, report: ReportProgress) -> HolderSwitch:
         """Let the holder make `model` resident, with its progress; see `residency.shared.Holder`."""
         connection = self._control
         failures = connection.failures(model.id)
         async with connection.post("/load", {"name": model.serving.profile or model.id}, failures) as reply:
             if reply.status != 200:
                 raise failures.status(reply.status, await reply.body(), reply.headers)
-            await _finished(reply, failures, report)
-        return AttachedEngine(HttpEngine(model, self._answers, clock=self._clock), self._alive)
+            done = await _finished(reply, failures, report)
+        return HolderSwitch(done.get("loaded") is True, as_text(done.get("previous")) or None)
 
     async def leaving(self) -> bool:
         """Whether the holder is about to leave; an older one is asked to. See `residency.shared.Holder`."""
@@ -104,13 +109,7 @@ class SocketHolder:
     async def report(self) -> HolderReport:
         """Let the holder tell how it stands; see `residency.shared.Holder`."""
         told = await self._asked("/status")
-        clients = tuple(str(client) for client in as_list(told.get("clients")))
-        return HolderReport(
-            int(as_number(told.get("pid")) or 0),
-            clients,
-            int(as_number(told.get("waiting")) or 0),
-            as_object(told.get("status")),
-        )
+        return HolderReport(int(as_number(told.get("pid")) or 0), as_object(told.get("status")))
 
     async def _asked(self, path: str) -> JsonObject:
         connection = self._control
@@ -161,6 +160,11 @@ class AttachedEngine:
         return None
 
     @property
+    def waiting(self) -> int:
+        """0: the line is the holder's, and its status tells it."""
+        return 0
+
+    @property
     def lost(self) -> bool:
         """Whether the holder has gone."""
         return self._lost or not self._alive()
@@ -189,8 +193,8 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-async def _finished(reply: "Reply", failures: Failures, report: ReportProgress) -> None:
-    """Pass the progress of a load on until it is done; an error in the stream is raised."""
+async def _finished(reply: "Reply", failures: Failures, report: ReportProgress) -> JsonObject:
+    """Pass the progress of a load on until it is done, and return its result; an error in the stream is raised."""
     async with aclosing(events_of(reply, failures)) as events:
         async for event in events:
             if isinstance(event, SseComment):
@@ -201,7 +205,7 @@ async def _finished(reply: "Reply", failures: Failures, report: ReportProgress) 
             if error := read_error(value):
                 raise failures.told(error)
             if "result" in as_object(value):
-                return
+                return as_object(value["result"])
     raise failures.cut("")
 
 

@@ -34,6 +34,11 @@ class ProcessEngine:
         return None
 
     @property
+    def waiting(self) -> int:
+        """0: the line is the server's."""
+        return 0
+
+    @property
     def lost(self) -> bool:
         """Whether the server has ended; the next call starts it again."""
         return not self._server.alive

@@ -1,0 +1,136 @@
+"""What one session tells of another's model: two composed applications in one private home, on real sockets."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from mcp_local_llm.app import App, compose
+from mcp_local_llm.engine import Progress
+from mcp_local_llm.openai_api import Traffic, bind_tcp, build_api, serving
+from tests.clients import WAIT_S, private_environ
+from tests.openai_api.door import Json, events
+from tests.sharing.sessions import LARGE, SMALL
+
+ONCE = {"model": SMALL, "prompt": " Once upon a time", "max_tokens": 24, "temperature": 0.0}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A session that holds the model, one that is attached to it, and the HTTP door of each."""
+
+    holder: App
+    other: App
+    at_holder: httpx.AsyncClient
+    at_other: httpx.AsyncClient
+
+
+def ignore(progress: Progress) -> None:
+    """Take progress that no test here looks at."""
+
+
+@asynccontextmanager
+async def door(app: App) -> AsyncGenerator[httpx.AsyncClient]:
+    """Serve `app` on a free port, as `mcp-local-llm serve` does."""
+    listener = bind_tcp("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with (
+        serving(build_api(app.llm, Traffic()), listener),
+        httpx.AsyncClient(base_url=url, timeout=WAIT_S) as http,
+    ):
+        yield http
+
+
+@pytest.fixture
+async def pair(home: Path, hub: Path) -> AsyncGenerator[Pair]:
+    environ = {**private_environ(home), "MCP_LOCAL_LLM_BATCH_SIZE": "1"}
+    holder, other = compose(environ, home), compose(environ, home)
+    try:
+        async with door(holder) as at_holder, door(other) as at_other:
+            # Whoever is asked first holds the model.
+            await holder.llm.set_model(SMALL, ignore)
+            yield Pair(holder, other, at_holder, at_other)
+            await holder.door.close()
+    finally:
+        holder.backend.close()
+        assert holder.backend.join(WAIT_S), "the MLX thread did not end"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_raw_prompt_is_continued_through_another_holder_as_by_it(pair: Pair, stream: bool) -> None:
+    texts: list[str] = []
+    for http in (pair.at_holder, pair.at_other):
+        reply = await http.post("/v1/completions", json={**ONCE, "stream": stream})
+        assert reply.status_code == 200, reply.text
+        told: list[Json] = events(reply.text) if stream else [reply.json()]
+        assert {event["object"] for event in told} == {"text_completion"}
+        assert told[-1]["choices"][0]["finish_reason"] == "length"
+        texts.append("".join(event["choices"][0]["text"] for event in told))
+    assert texts[0] == texts[1] != ""
+    assert pair.other.llm.counts().completion_tokens == 24
+    assert (await pair.other.llm.shared_status()).holder_pid == os.getpid()
+
+
+async def test_a_raw_prompt_of_a_profile_takes_its_sampling_and_no_template_s_switches(home: Path, hub: Path) -> None:
+    folder = home / ".config" / "mcp-local-llm"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'[profiles.brief]\nmodel = "{SMALL}"\ntemperature = 0.0\nthinking = true\nmax_thinking_tokens = 9\n'
+    )
+    environ = private_environ(home)
+    holder, other = compose(environ, home), compose(environ, home)
+    try:
+        async with door(other) as http:
+            await holder.llm.set_model(SMALL, ignore)
+            names = [entry["id"] for entry in (await http.get("/v1/models")).json()["data"]]
+            assert names.index("brief") < names.index(LARGE)
+            reply = await http.post("/v1/completions", json={"model": "brief", "prompt": "Once", "max_tokens": 4})
+            assert reply.status_code == 200, reply.text
+            assert reply.json()["usage"]["completion_tokens"] == 4
+            await holder.door.close()
+    finally:
+        holder.backend.close()
+        assert holder.backend.join(WAIT_S), "the MLX thread did not end"
+
+
+async def test_a_change_of_model_from_an_attached_session_tells_what_changed_at_the_holder(pair: Pair) -> None:
+    # This session has never seen what is resident there.
+    first = await pair.other.llm.set_model(SMALL, ignore)
+    assert (first.loaded, first.previous) == (False, None)
+    await pair.holder.llm.set_model(LARGE, ignore)
+    # It still believes in SMALL.
+    second = await pair.other.llm.set_model(SMALL, ignore)
+    assert (second.loaded, second.previous) == (True, LARGE)
+    third = await pair.other.llm.set_model(LARGE, ignore)
+    assert (third.loaded, third.previous) == (True, SMALL)
+
+
+async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pair) -> None:
+    endless = {**ONCE, "prompt": "la la la", "max_tokens": 3900, "repetition_limit": 0}
+    alone = await pair.holder.llm.shared_status()
+    assert (alone.holder_pid, alone.pid, alone.clients) == (os.getpid(), os.getpid(), 0)
+    async with anyio.create_task_group() as tasks:
+        for http in (pair.at_holder, pair.at_other, pair.at_other):
+            tasks.start_soon(lambda http: http.post("/v1/completions", json=endless), http)
+        with anyio.fail_after(WAIT_S):
+            while ((own := await pair.holder.llm.shared_status()).calls_running, own.waiting) != (1, 2):
+                # The holder's own status waits for nothing.
+                await anyio.lowlevel.checkpoint()
+        seen = await pair.other.llm.shared_status()
+        assert (seen.calls_running, seen.waiting) == (1, 2)
+        # Both applications are in this process.
+        assert (own.holder_pid, own.clients) == (seen.holder_pid, seen.clients) == (os.getpid(), 1)
+        told = (await pair.at_holder.get("/metrics")).text.splitlines()
+        assert "mcp_local_llm_requests_running 1" in told
+        assert "mcp_local_llm_requests_waiting 2" in told
+        assert "mcp_local_llm_sessions 1" in told
+        tasks.cancel_scope.cancel()
+    with anyio.fail_after(WAIT_S):
+        while (now := await pair.other.llm.shared_status()).calls_running or now.waiting:
+            pass
