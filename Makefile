@@ -15,8 +15,10 @@ LLAMA_SERVER := .cache/engines/llama-server
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
 
+# Two processes, because most tests wait for servers that they have started; each takes a run of neighbours, so that
+# what a file's tests share is made once.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-engines: $(READY) $(LLAMA_SERVER)
 	$(BIN)/python -m pytest -m engines
