@@ -23,11 +23,11 @@ Comparison = Callable[[Subject, Path], Awaitable[list[Row]]]
 
 COMPARISONS: tuple[Comparison, ...] = (
     one_stream,
-    eight_at_once,
     beside_a_long_prompt,
     sixth_turn,
     second_question,
     loading,
+    eight_at_once,
 )
 LONG = (beside_a_long_prompt, sixth_turn, second_question)
 """Those that read long prompts; left out for a model that is slow here."""
@@ -78,10 +78,10 @@ def main() -> None:
                 found = asyncio.run(_awaited(comparison(subject, scratch)))
                 rows += found
                 print(table(found), flush=True)
-    if options.write:
-        REPORT.parent.mkdir(exist_ok=True)
-        REPORT.write_text(report(rows, subjects, peers), encoding="utf-8")
-        print(f"written: {REPORT}")
+                if options.write:
+                    # Each time: a run that is interrupted after an hour leaves what it has found.
+                    REPORT.write_text(report(rows, subjects, peers), encoding="utf-8")
+                    print(f"written: {REPORT}", flush=True)
 
 
 async def _awaited(rows: Awaitable[list[Row]]) -> list[Row]:
