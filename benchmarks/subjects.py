@@ -29,18 +29,24 @@ SLOW = 50.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything, so that a run takes minutes: rounds, then tokens of answers and prompts."""
+    """How much of everything, so that a run takes minutes: tokens of answers and prompts, and how often.
+
+    Attributes:
+        rounds: turns that everybody takes.
+        calls: over stdio in a round, where a call's own time is looked for.
+    """
 
     rounds: int = 5
     decode: int = 256
     together: int = 128
     question: int = 30
+    calls: int = 5
     long_prompt: int = 4096
     file: int = 8192
 
     def for_slow(self) -> "Sizes":
         """Return sizes for a model that takes the better part of a second for a token."""
-        return replace(self, decode=24, together=8, question=6)
+        return replace(self, decode=24, together=8, question=6, calls=1)
 
 
 @dataclass(frozen=True)
