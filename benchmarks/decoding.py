@@ -34,7 +34,7 @@ async def one_stream(subject: Subject, scratch: Path) -> list[Row]:
     name, rate, wall = subject.name, Series(), Series()
     async with bench_for(subject) as bench, stdio_for(subject, scratch) as client:
         with running(subject.peers, subject.info.path) as peers:
-            for number in range(-1, subject.sizes.rounds):
+            for number in range(-1, subject.sizes.streams):
                 await _one_round(bench, client, peers, number, (rate, wall))
             titles = peers.titles()
     added, whole = statistics.median(wall["added"]), statistics.median(wall["stdio"])

@@ -57,6 +57,8 @@ def _sizes(subjects: Sequence[Subject]) -> str:
     for subject in subjects:
         one, eight = subject.sizes.decode, subject.sizes.together
         line = f"- `{subject.name}` answers with {one} tokens in one stream, with {eight} each in eight"
+        if subject.sizes.streams > subject.sizes.rounds:
+            line += f"; single streams are medians of {subject.sizes.streams} rounds"
         if subject.slow:
             line += (
                 f"; this machine reads {subject.reads:.0f} tokens of its prompts a second (MLX multiplies quantized\n"
