@@ -48,13 +48,15 @@ async def loading(subject: Subject, scratch: Path) -> list[Row]:
 
 
 async def _memory(folder: Path) -> tuple[int, int]:
-    """Return the resident set before a load (mlx is imported, nothing is loaded) and after answers and an unload."""
+    """Return the resident set before a load (nothing is loaded, all code is) and after answers and an unload."""
     (model,) = (model for model in find_models(default_roots({}, folder, (folder,))) if model.path == folder)
     backend = MlxBackend()
     process = psutil.Process()
     try:
-        # A first load and unload, so that code, tokenizer tables and thread stacks are counted on both sides.
-        await (await backend.load(model, lambda progress: None)).unload()
+        # A first load, answer and unload, so that code, tokenizer tables and thread stacks are counted on both sides.
+        engine = await backend.load(model, lambda progress: None)
+        await ask(engine, user("Hello"), 1)
+        await engine.unload()
         before = process.memory_info().rss
         engine = await backend.load(model, lambda progress: None)
         for number in range(3):

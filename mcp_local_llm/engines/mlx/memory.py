@@ -17,6 +17,13 @@ from mcp_local_llm.engines.mlx.limits import EngineLimits, WiredPolicy
 BUFFER_CACHE_BYTES = 2**30
 """Freed buffers that MLX may keep for reuse. Its own default is as large as its memory limit, so it never lets go."""
 
+MAPPED_BYTES = 2**17
+"""Pieces from this size on get pages of their own from glibc, which go back to the system when they are freed; its own
+bound, as long as it has not raised it."""
+
+M_MMAP_THRESHOLD = -3
+"""Of `mallopt`; glibc's malloc.h."""
+
 UNLIMITED = 2**62
 
 
@@ -27,6 +34,7 @@ def set_up() -> None:
     (ml-explore/mlx issue 3186, ml-explore/mlx-lm issues 883 and 1666).
     """
     mx.set_cache_limit(BUFFER_CACHE_BYTES)
+    _map_large_pieces()
     generate = importlib.import_module("mlx_lm.generate")
     vars(generate)["maybe_set_recommended_wired_limit"] = _no_wired_limit
 
@@ -72,6 +80,17 @@ def give_back() -> None:
     gc.collect()
     mx.clear_cache()
     _trim_heap()
+
+
+def _map_large_pieces() -> None:
+    """Keep large pieces out of the C library's heap, where it can be told to.
+
+    glibc raises the bound by itself, up to 32 MB, with each piece that is freed, and then weights and KV caches lie
+    between small pieces that stay: measured, 37 of the 54 MB that a model of 0.5B left behind.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
 def _trim_heap() -> None:
