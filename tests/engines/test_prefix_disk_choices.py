@@ -19,22 +19,12 @@ from mlx_lm.models.cache import (
 from mcp_local_llm.engines.mlx.prefix_cache import Entry, Layers, PrefixCache
 from mcp_local_llm.engines.mlx.prefix_disk import RESTORED, PrefixDisk
 from mcp_local_llm.engines.mlx.prefix_files import PrefixFiles
-from tests.engines.kept_prefixes import LENGTH, MIB, entry, files_of, key, never
+from tests.engines.kept_prefixes import LENGTH, entry, files_of, key, never
 
 # mlx and mlx-lm declare their types in part only.
 mx: Any = mlx.core
 utils: Any = mlx.utils
 caches: Any = mlx_lm.models.cache
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "prefixes"
-
-
-@pytest.fixture
-def disk(root: Path) -> PrefixDisk:
-    return PrefixDisk(PrefixFiles(root, "model", 64 * MIB))
 
 
 def values(found: Entry | None) -> list[float]:

@@ -19,16 +19,6 @@ from tests.engines.kept_prefixes import LENGTH, MIB, always, entry, files_of, ke
 mx: Any = mlx.core
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "prefixes"
-
-
-@pytest.fixture
-def disk(root: Path) -> PrefixDisk:
-    return PrefixDisk(PrefixFiles(root, "model", 64 * MIB))
-
-
 def test_the_longest_unused_go_first_whatever_model_they_belong_to(root: Path) -> None:
     path = root
     for number, (name, first) in enumerate((("other", 1), ("model", 2), ("model", 3))):

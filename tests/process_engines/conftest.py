@@ -15,6 +15,7 @@ from tests.clients import WAIT_S
 from tests.model_cache import TINY, gguf, write
 
 STANDIN = Path(__file__).with_name("standin_server.py")
+BUILT = Path(__file__).parents[2] / ".cache" / "engines" / "llama-server"
 
 Compose = Callable[..., App]
 
@@ -26,6 +27,15 @@ def standin(tmp_path: Path) -> Path:
     write(program, f"#!{sys.executable}\n{STANDIN.read_text(encoding='utf-8')}")
     program.chmod(0o700)
     return program
+
+
+@pytest.fixture
+def llama_server() -> str:
+    """A real one: what `make test-engines` has built, or what is on the PATH."""
+    server = str(BUILT) if BUILT.is_file() else shutil.which("llama-server")
+    if server is None:
+        pytest.skip("there is no llama-server here; `make test-engines` builds one")
+    return server
 
 
 @pytest.fixture

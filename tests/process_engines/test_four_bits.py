@@ -1,6 +1,5 @@
 """A real llama-server with a 4-bit model as a Q4_1 file: it reads the text as MLX does, and draws what MLX draws."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,20 +7,18 @@ import pytest
 from benchmarks.random_model import Shape, make_model
 from tests.process_engines.asking import question
 from tests.process_engines.conftest import Compose
-from tests.process_engines.test_llama_server import BUILT
 from training.to_gguf import write_gguf
 
 pytestmark = pytest.mark.engines
 SHAPE = Shape("mini", 512, 64, 2, 2, 1, 128)
 
 
-async def test_a_file_of_four_bits_draws_the_same_tokens_as_its_folder(composed: Compose, models: Path) -> None:
-    server = str(BUILT) if BUILT.is_file() else shutil.which("llama-server")
-    if server is None:
-        pytest.skip("there is no llama-server here; `make test-engines` builds one")
+async def test_a_file_of_four_bits_draws_the_same_tokens_as_its_folder(
+    composed: Compose, models: Path, llama_server: str
+) -> None:
     make_model(models / "mini", SHAPE)
     assert write_gguf(models / "mini", models / "mini-Q4_1.gguf") == "Q4_1"
-    app = composed("reserve_context = 1024\n", llama_server=server)
+    app = composed("reserve_context = 1024\n", llama_server=llama_server)
     # Questions whose next tokens are far ahead of the others: the two engines do not round alike.
     for text in ("Who are you?", "A cat and a dog"):
         asked = question(text, max_tokens=4)

@@ -3,7 +3,6 @@
 It is the one that `make test-engines` has built, or the one on the PATH.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,7 +26,6 @@ from training.to_gguf import write_gguf
 
 pytestmark = pytest.mark.engines
 
-BUILT = Path(__file__).parents[2] / ".cache" / "engines" / "llama-server"
 WEATHER = ToolSpec(
     name="get_weather",
     description="Get the current weather for a city.",
@@ -36,13 +34,10 @@ WEATHER = ToolSpec(
 
 
 @pytest.fixture
-def app(composed: Compose, models: Path) -> App:
+def app(composed: Compose, models: Path, llama_server: str) -> App:
     """The application over a real server and `tiny-F32`, the built-in model as a GGUF file."""
-    server = str(BUILT) if BUILT.is_file() else shutil.which("llama-server")
-    if server is None:
-        pytest.skip("there is no llama-server here; `make test-engines` builds one")
     write_gguf(TINY, models / "tiny-F32.gguf")
-    return composed("reserve_context = 1024\nllama_slots = 2\n", llama_server=server)
+    return composed("reserve_context = 1024\nllama_slots = 2\n", llama_server=llama_server)
 
 
 async def test_it_answers_what_the_engine_in_this_process_answers(app: App) -> None:
