@@ -60,7 +60,7 @@ def main() -> None:
     peers, absent = find_peers(places)
     print("peers:", "; ".join(f"{one.peer.name} {one.version}" for one in peers))
     print("peers left out:", ", ".join(absent) or "none", flush=True)
-    sizes = Sizes(options.rounds, options.rounds)
+    sizes = Sizes(options.rounds)
     if options.quick:
         sizes = replace(sizes, decode=96, together=48, file=4096)
     rows: list[Row] = []

@@ -32,12 +32,12 @@ class Sizes:
     """How much of everything, so that a run takes minutes: tokens of answers and prompts, and how often.
 
     Attributes:
-        rounds: turns that everybody takes; `streams` of them where single streams are compared.
+        rounds: turns that everybody takes; `repeats` times as many where single streams are compared.
         calls: over stdio in a round, where a call's own time is looked for.
     """
 
     rounds: int = 5
-    streams: int = 5
+    repeats: int = 1
     decode: int = 256
     together: int = 128
     question: int = 30
@@ -45,9 +45,14 @@ class Sizes:
     long_prompt: int = 4096
     file: int = 8192
 
+    @property
+    def streams(self) -> int:
+        """Turns where single streams are compared."""
+        return self.rounds * self.repeats
+
     def for_tiny(self) -> "Sizes":
         """Return sizes for a model whose token takes a millisecond: bare mlx-lm differs by 5 % from itself there."""
-        return replace(self, streams=5 * self.rounds)
+        return replace(self, repeats=5)
 
     def for_slow(self) -> "Sizes":
         """Return sizes for a model that takes the better part of a second for a token."""
