@@ -16,8 +16,8 @@ from benchmarks.figures import Row, table
 from benchmarks.loading import loading
 from benchmarks.peers import OPTIONAL, find_peers, parse_places
 from benchmarks.report import report
-from benchmarks.reuse import second_question, sixth_turn
-from benchmarks.subjects import Sizes, Subject, make_subject
+from benchmarks.reuse import second_question, sixth_turn, three_conversations
+from benchmarks.subjects import MODELS, Sizes, Subject, make_subject
 
 Comparison = Callable[[Subject, Path], Awaitable[list[Row]]]
 
@@ -25,11 +25,12 @@ COMPARISONS: tuple[Comparison, ...] = (
     one_stream,
     beside_a_long_prompt,
     sixth_turn,
+    three_conversations,
     second_question,
     loading,
     eight_at_once,
 )
-LONG = (beside_a_long_prompt, sixth_turn, second_question)
+LONG = (beside_a_long_prompt, sixth_turn, three_conversations, second_question)
 """Those that read long prompts; left out for a model that is slow here."""
 REPORT = Path("docs/benchmarks.md")
 
@@ -38,7 +39,7 @@ def main() -> None:
     """Measure what was asked for, print the table, and write the report where that was asked for."""
     names = [comparison.__name__ for comparison in COMPARISONS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="tiny,realistic", help="tiny, small, realistic; separated by commas")
+    parser.add_argument("--models", default="tiny,realistic", help=f"{', '.join(MODELS)}; separated by commas")
     parser.add_argument("--only", choices=names, action="append", help="one comparison (may be given again)")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind (default: 5)")
     parser.add_argument("--quick", action="store_true", help="shorter answers and prompts; for slow machines and CI")
@@ -55,6 +56,9 @@ def main() -> None:
         places = parse_places(options.peers)
     except ValueError as error:
         parser.error(str(error))
+    models = options.models.split(",")
+    if unknown := [name for name in models if name not in MODELS]:
+        parser.error(f"--models: unknown {', '.join(unknown)}; there are {', '.join(MODELS)}")
     chosen = [one for one in COMPARISONS if not options.only or one.__name__ in options.only]
     print("comparisons:", ", ".join(one.__name__ for one in chosen), flush=True)
     peers, absent = find_peers(places)
@@ -67,7 +71,7 @@ def main() -> None:
     subjects: list[Subject] = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
-        for name in options.models.split(","):
+        for name in models:
             subject = make_subject(name, scratch, sizes, peers)
             subjects.append(subject)
             print(f"{name} reads {subject.reads:.0f} tokens a second", flush=True)

@@ -8,7 +8,7 @@ import io
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,12 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a Qwen2 network, its embeddings tied, its weights in 4 bits with groups of 64.
+    """The sizes of a Qwen2 network, its embeddings tied.
 
-    The scales are float32: with 16 bits a CPU takes about ten times as long, which would hide whatever is measured.
+    Attributes:
+        bits: of the weights, in groups of 64; None does not quantize them.
+        dtype: of everything else, the scales among it. With the 16 bits of published models MLX takes about ten times
+            as long on a CPU, which would hide whatever else is measured.
     """
 
     name: str
@@ -48,10 +51,14 @@ class Shape:
     heads: int
     kv_heads: int
     ffn: int
+    bits: int | None = 4
+    dtype: str = "float32"
 
 
 SMALL = Shape("small-151k", 151_936, 256, 4, 4, 2, 768)
+HALF = replace(SMALL, name="small-151k-bfloat16", dtype="bfloat16")
 QWEN_05B = Shape("qwen2.5-0.5b", 151_936, 896, 24, 14, 2, 4864)
+DENSE_05B = replace(QWEN_05B, name="qwen2.5-0.5b-float32", bits=None)
 
 
 def make_model(folder: Path, shape: Shape, seed: int = 0) -> Path:
@@ -74,10 +81,11 @@ def make_model(folder: Path, shape: Shape, seed: int = 0) -> Path:
     }
     mx.random.seed(seed)
     network = qwen2.Model(qwen2.ModelArgs.from_dict(config))
-    network.set_dtype(mx.float32)
-    # mlx-lm prints as it quantizes, and what we print is our result.
-    with contextlib.redirect_stdout(io.StringIO()):
-        network, config = lm_utils.quantize_model(network, config, group_size=64, bits=4)
+    network.set_dtype(getattr(mx, shape.dtype))
+    if shape.bits is not None:
+        # mlx-lm prints as it quantizes, and what we print is our result.
+        with contextlib.redirect_stdout(io.StringIO()):
+            network, config = lm_utils.quantize_model(network, config, group_size=64, bits=shape.bits)
     weights = dict(utils.tree_flatten(network.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(config))

@@ -26,10 +26,11 @@ some percent.
 
 - machine: {machine.chip}, {machine.cores} cores, {human_bytes(machine.memory.total)} of memory, {platform.system()}
 - other work: a load average of {os.getloadavg()[2]:.1f} over the last fifteen minutes, the run's own included
-- versions: {versions}, Python {platform.python_version()}
+- versions: {versions}, Python {platform.python_version()}{_preloaded()}
 - other servers: {_versions(rows, peers)}
 - `tiny`: the built-in model; its arithmetic is nothing, so it shows what everything around it costs
-- `realistic`: random weights in the shape of Qwen2.5-0.5B, 4 bits, vocabulary of 151,936; `small`: a third of it
+- `realistic`: random weights in the shape of Qwen2.5-0.5B, 4 bits, vocabulary of 151,936; `small`: a third of it;
+  `dense`: its weights not quantized, for machines that multiply float32 much faster (`LD_PRELOAD=libopenblas.so.0`)
 {_sizes(subjects)}
 
 The tokens of an answer are counted from its first to its last; prompts are included where several calls run at once.
@@ -50,6 +51,12 @@ exactly; Q4_1 has the 4-bit codes of the others, while scale and offset of each 
 that its weights are nearly, not bit by bit, the same. The charts leave it out: on a model as small as `tiny` it is so
 much faster on a CPU that the others' bars could not be told apart.
 """
+
+
+def _preloaded() -> str:
+    """Name the libraries that stood in for those of MLX's wheel, if any."""
+    names = os.environ.get("LD_PRELOAD", "")
+    return f"; in place of the wheel's own libraries: `{names}`" if names else ""
 
 
 def _sizes(subjects: Sequence[Subject]) -> str:

@@ -13,44 +13,57 @@ MOST = 1.15
 LEAST = 5.0
 
 
-def _conversation(bare: Bare, salt: str) -> list[list[Message]]:
-    """Return the prompts of six turns, each about 250 tokens longer than the one before."""
-    turns: list[Message] = []
-    prompts: list[list[Message]] = []
-    for turn in range(TURNS):
-        turns.append(Message(role="user", content=words(TURN_TOKENS - 60, bare, f"{salt} {turn}")))
-        prompts.append(list(turns))
-        turns.append(Message(role="assistant", content=words(50, bare, f"answer {turn}")))
-    return prompts
+class Conversation:
+    """Five turns that we and bare mlx-lm have read one after the other, and a sixth that can be asked again.
+
+    Each turn is about 250 tokens longer than the one before.
+    """
+
+    def __init__(self, bare: Bare, salt: str) -> None:
+        self._bare, self._salt = bare, salt
+        self._turns: list[Message] = []
+        self._cache: KeptCache | None = None
+
+    async def take_turn(self, bench: Bench) -> None:
+        """Go on by one turn, in our engine and with a cache kept by hand."""
+        self._turns = self._longer(str(len(self._turns)))
+        await ask(bench.engine, self._turns, 1)
+        self._cache = self._bare.keep(self._turns, self._cache)
+
+    async def ask_next(self, bench: Bench, number: int) -> dict[str, float]:
+        """Return the milliseconds to the first token of a next turn in words of its own, in all three ways."""
+        prompt = self._longer(f"again {number}")
+        kept = self._bare.first_token(prompt, self._cache)
+        _, ours = await ask(bench.engine, prompt, 1)
+        return {"kept": 1000 * kept, "ours": 1000 * ours, "cold": 1000 * self._bare.first_token(prompt)}
+
+    def _longer(self, salt: str) -> list[Message]:
+        """Return the turns so far, with an answer to the last and one more question."""
+        answer = [Message(role="assistant", content=words(50, self._bare, f"answer {salt}"))] if self._turns else []
+        question = words(TURN_TOKENS - 60, self._bare, f"{self._salt} {salt}")
+        return [*self._turns, *answer, *user(question)]
 
 
 async def sixth_turn(subject: Subject, scratch: Path) -> list[Row]:
-    """Seconds to the first token of the sixth turn, of one conversation and of three in turns."""
-    rows: list[Row] = []
+    """Seconds to the first token of the sixth turn of a conversation."""
+    return await _last_turn(subject, 1, "first token, turn 6")
+
+
+async def three_conversations(subject: Subject, scratch: Path) -> list[Row]:
+    """Seconds to the first token of the sixth turn where three conversations take turns."""
+    return await _last_turn(subject, 3, "first token, turn 6 of three conversations in turns")
+
+
+async def _last_turn(subject: Subject, count: int, what: str) -> list[Row]:
+    series = Series()
     async with bench_for(subject) as bench:
-        for count, what in ((1, "turn 6"), (3, "turn 6 of three conversations in turns")):
-            series = Series()
-            for number in range(-1, subject.sizes.rounds):
-                ours, kept, cold = await _last_turns(bench, [f"{what} {number} {at}" for at in range(count)])
-                series.add(number, ours=1000 * ours / count, kept=1000 * kept / count, cold=1000 * cold / count)
-            rows += _rows(f"first token, {what}", subject.name, series)
-    return rows
-
-
-async def _last_turns(bench: Bench, salts: list[str]) -> tuple[float, float, float]:
-    """Take the conversations turn by turn in all three ways; return the seconds of their last turns."""
-    conversations = [_conversation(bench.bare, salt) for salt in salts]
-    caches: list[KeptCache | None] = [None] * len(salts)
-    for turn in range(TURNS - 1):
-        for at, prompts in enumerate(conversations):
-            await ask(bench.engine, prompts[turn], 1)
-            caches[at] = bench.bare.keep(prompts[turn], caches[at])
-    ours = kept = cold = 0.0
-    for at, prompts in enumerate(conversations):
-        kept += bench.bare.first_token(prompts[-1], caches[at])
-        ours += (await ask(bench.engine, prompts[-1], 1))[1]
-        cold += bench.bare.first_token(prompts[-1])
-    return ours, kept, cold
+        conversations = [Conversation(bench.bare, f"{what} {at}") for at in range(count)]
+        for _ in range(TURNS - 1):
+            for conversation in conversations:
+                await conversation.take_turn(bench)
+        for number in range(subject.sizes.rounds):
+            series.add(number, **await conversations[number % count].ask_next(bench, number))
+    return _rows(what, subject.name, series)
 
 
 async def second_question(subject: Subject, scratch: Path) -> list[Row]:

@@ -14,13 +14,17 @@ from mcp import Client, StdioServerParameters
 
 from benchmarks.bare import Bare
 from benchmarks.peers import Installed
-from benchmarks.random_model import QWEN_05B, SMALL, make_model
+from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
 from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 from mcp_local_llm.model import ModelInfo
 
+SHAPES: dict[str, Shape] = {"small": SMALL, "half": HALF, "realistic": QWEN_05B, "dense": DENSE_05B}
+"""Models of random weights, by name."""
+MODELS = ("tiny", *SHAPES)
+"""What can be measured: the built-in model and those."""
 NO_TOKEN = 10_000_000
 """An id that no vocabulary has."""
 SLOW = 50.0
@@ -80,7 +84,7 @@ class Subject:
 
 
 def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Installed] = ()) -> Subject:
-    """Write the model `name` (tiny, small or realistic) into `scratch`; none of them ends an answer by itself.
+    """Write the model `name` (one of `MODELS`) into `scratch`; none of them ends an answer by itself.
 
     One that is slow on this machine gets shorter answers, and of `peers` only mlx-lm's own server, the first.
     """
@@ -89,7 +93,7 @@ def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Install
         _endless_tiny(folder)
         sizes = sizes.for_tiny()
     elif not folder.exists():
-        make_model(folder, SMALL if name == "small" else QWEN_05B)
+        make_model(folder, SHAPES[name])
     (info,) = (model for model in find_models(default_roots({}, scratch, (scratch,))) if model.path == folder)
     bare = Bare(folder)
     bare.first_token(user("Warm up."))
