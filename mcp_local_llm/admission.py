@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mcp_local_llm.budget import UNKNOWN_KV_BYTES
 from mcp_local_llm.errors import InsufficientMemoryError
-from mcp_local_llm.model import human_bytes
+from mcp_local_llm.model import KV_ELEMENT_BYTES, human_bytes
 
 PREFILL_STEPS = (2048, 1024, 512, 256, 128)
 """Tokens of a prompt computed at once, best first. Fewer cost speed (weights are read once a step) and save memory."""
@@ -28,9 +28,10 @@ KV_BUDGET_SHARE = 0.25
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What of a network decides the memory of a request; 16-bit values are assumed.
+    """What of a network decides the memory of a request.
 
     Attributes:
+        value_bytes: of one value of the residual stream and of the KV cache.
         kv_bytes_per_token: of KV cache, over all layers.
         fresh_kv_bytes: what a token of the first chunk takes besides until it is quantized; 0 where it never is.
         hidden, intermediate: widths of the residual stream and of the feed-forward part that one token passes.
@@ -45,17 +46,18 @@ class NetworkShape:
     head_dim: int = 128
     fused: bool = False
     fresh_kv_bytes: int = 0
+    value_bytes: int = KV_ELEMENT_BYTES
 
     def prefill_bytes(self, step: int, context: int) -> int:
         """Estimate the working memory of one prefill step, in bytes.
 
         Eight activations of the residual width, three of the feed-forward part and four of the heads are alive at
-        once in a layer, at 2 bytes; the scores, where they are written, twice (before and after the softmax). Keys and
-        values that are to be quantized lie there as they were computed until then.
+        once in a layer; the scores, where they are written, twice (before and after the softmax). Keys and values
+        that are to be quantized lie there as they were computed until then.
         """
-        activations = 2 * step * (8 * self.hidden + 3 * self.intermediate + 4 * self.heads * self.head_dim)
-        scores = 0 if self.fused else 2 * 2 * self.heads * step * context
-        return activations + scores + step * self.fresh_kv_bytes
+        activations = step * (8 * self.hidden + 3 * self.intermediate + 4 * self.heads * self.head_dim)
+        scores = 0 if self.fused else 2 * self.heads * step * context
+        return self.value_bytes * (activations + scores) + step * self.fresh_kv_bytes
 
 
 @dataclass(frozen=True)

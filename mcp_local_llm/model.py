@@ -10,6 +10,9 @@ from typing import Literal
 from mcp_local_llm.endpoint import Endpoint
 from mcp_local_llm.launch import Launch
 
+KV_ELEMENT_BYTES = 2
+"""Bytes of one cached key or value, where a network does not compute in more than 16 bits."""
+
 ModelFormat = Literal["mlx", "gguf", "unknown"]
 ModelSource = Literal["builtin", "huggingface", "lmstudio", "folder", "endpoint", "launch"]
 

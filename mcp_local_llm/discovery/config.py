@@ -3,10 +3,7 @@
 from typing import cast
 
 from mcp_local_llm.discovery.files import JsonObject, count_of, section
-from mcp_local_llm.model import Quantization
-
-KV_ELEMENT_BYTES = 2
-"""Bytes of one cached value: mlx-lm keeps keys and values in 16 bits."""
+from mcp_local_llm.model import KV_ELEMENT_BYTES, Quantization
 
 # What mlx-lm turns into its own packing on load (mlx_lm/utils.py, load_model).
 _READABLE_METHODS = frozenset({"awq", "bitnet", "compressed-tensors", "fp8", "gptq", "modelopt", "mxfp4", "mxfp8"})

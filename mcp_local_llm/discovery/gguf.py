@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from mcp_local_llm.discovery.files import JsonObject, UnreadableError, count_of, size_of
 from mcp_local_llm.discovery.template import has_thinking, reads_tools
-from mcp_local_llm.model import ModelInfo, ModelSource, Quantization
+from mcp_local_llm.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
 
 MAX_HEADER_BYTES = 128 * 2**20
 """How far a header is read, in bytes; a vocabulary of 250,000 tokens takes about 15 MB."""
@@ -193,7 +193,7 @@ def _kv_bytes_per_token(facts: JsonObject, architecture: str) -> int | None:
     key, value = of("attention.key_length") or fallback, of("attention.value_length") or fallback
     if layers is None or kept is None or key is None or value is None:
         return None
-    return layers * kept * (key + value) * 2
+    return layers * kept * (key + value) * KV_ELEMENT_BYTES
 
 
 def _read_header(path: Path) -> _Header:

@@ -104,6 +104,6 @@ async def test_mlx_lm_is_kept_from_wiring_memory(tiny: ModelInfo) -> None:
 
 def test_the_shape_of_a_network_comes_from_its_config(tiny: ModelInfo) -> None:
     config = json.loads((tiny.path / "config.json").read_text())
-    shape = network_shape(tiny, config)
+    shape = network_shape(tiny, config, 2)
     assert (shape.hidden, shape.intermediate, shape.heads, shape.head_dim) == (128, 384, 4, 32)
     assert shape.kv_bytes_per_token == 2 * 4 * 2 * 32 * 2

@@ -6,11 +6,17 @@ import mlx.core as mx
 
 from mcp_local_llm.admission import FUSED_HEAD_DIMS, NetworkShape
 from mcp_local_llm.budget import UNKNOWN_KV_BYTES
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.model import KV_ELEMENT_BYTES, ModelInfo
 
 
-def network_shape(info: ModelInfo, config: dict[str, Any]) -> NetworkShape:
-    """Fill in a shape; what the config does not name keeps the value of a model of about 8 billion weights."""
+def network_shape(info: ModelInfo, config: dict[str, Any], value_bytes: int) -> NetworkShape:
+    """Fill in a shape; what the config does not name keeps the value of a model of about 8 billion weights.
+
+    Args:
+        info: the model; its KV figure is that of 16 bits.
+        config: the text part of config.json.
+        value_bytes: of a value that the network computes with.
+    """
     default = NetworkShape()
     hidden = _number(config, "hidden_size", "d_model", "n_embd") or default.hidden
     heads = _number(config, "num_attention_heads", "n_head") or default.heads
@@ -18,13 +24,15 @@ def network_shape(info: ModelInfo, config: dict[str, Any]) -> NetworkShape:
     experts = _number(config, "num_experts_per_tok", "num_experts_per_token") or 0
     expert = experts * (_number(config, "moe_intermediate_size") or 0)
     intermediate = expert or _number(config, "intermediate_size", "n_inner") or 4 * hidden
+    narrow = UNKNOWN_KV_BYTES if info.kv_bytes_per_token is None else info.kv_bytes_per_token
     return NetworkShape(
-        kv_bytes_per_token=UNKNOWN_KV_BYTES if info.kv_bytes_per_token is None else info.kv_bytes_per_token,
+        kv_bytes_per_token=narrow * value_bytes // KV_ELEMENT_BYTES,
         hidden=hidden,
         intermediate=intermediate,
         heads=heads,
         head_dim=head_dim,
         fused=mx.metal.is_available() and head_dim in FUSED_HEAD_DIMS,
+        value_bytes=value_bytes,
     )
 
 

@@ -15,6 +15,7 @@ from mcp_local_llm.admission import NetworkShape
 from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.limits import KVBits
+from mcp_local_llm.engines.mlx.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.shape import network_shape
 from mcp_local_llm.errors import ModelLoadError
 from mcp_local_llm.model import ModelInfo
@@ -71,9 +72,10 @@ def load(
             load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
         )
         text_config = cast(dict[str, Any], config.get("text_config") or config)
-        shape, kv = network_shape(info, text_config), None
         if cancelled():
             raise LoadCancelled
+        widen_scales(network)
+        shape, kv = network_shape(info, text_config, value_bytes(network)), None
         if kv_bits is not None:
             kv, shape = quantize_kv(network, shape, kv_bits, info.id)
         _read_weights(network, report, cancelled)
