@@ -23,7 +23,7 @@ async def loading(subject: Subject, scratch: Path) -> list[Row]:
     load: Any = importlib.import_module("mlx_lm.utils").load  # untyped
     backend = MlxBackend()
     try:
-        for number in range(-1, subject.sizes.rounds):
+        for number in range(-1, subject.sizes.streams):
             started = time.perf_counter()
             engine = await backend.load(subject.info, lambda progress: None)
             own = time.perf_counter() - started

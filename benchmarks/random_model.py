@@ -40,7 +40,7 @@ class Shape:
 
     Attributes:
         bits: of the weights, in groups of 64; None does not quantize them.
-        dtype: of everything else, the scales among it. With the 16 bits of published models MLX takes about ten times
+        dtype: of everything else, the scales among it. With the 16 bits of published models MLX takes about eight times
             as long on a CPU, which would hide whatever else is measured.
     """
 

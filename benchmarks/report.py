@@ -30,7 +30,8 @@ some percent.
 - other servers: {_versions(rows, peers)}
 - `tiny`: the built-in model; its arithmetic is nothing, so it shows what everything around it costs
 - `realistic`: random weights in the shape of Qwen2.5-0.5B, 4 bits, vocabulary of 151,936; `small`: a third of it;
-  `dense`: its weights not quantized, for machines that multiply float32 much faster (`LD_PRELOAD=libopenblas.so.0`)
+  `half`: `small` with scales of 16 bits instead of 32, as models are published; the engine widens them on a CPU;
+  `dense`: `realistic` with weights of 32 bits, for CPUs that multiply those much faster
 {_sizes(subjects)}
 
 The tokens of an answer are counted from its first to its last; prompts are included where several calls run at once.
@@ -66,7 +67,7 @@ def _sizes(subjects: Sequence[Subject]) -> str:
         one, eight = subject.sizes.decode, subject.sizes.together
         line = f"- `{subject.name}` answers with {one} tokens in one stream, with {eight} each in eight"
         if subject.sizes.streams > subject.sizes.rounds:
-            line += f"; single streams are medians of {subject.sizes.streams} rounds"
+            line += f"; single streams and loads are medians of {subject.sizes.streams} rounds"
         if subject.slow:
             speed = f"this machine reads {subject.reads:.0f} tokens of its prompts a second"
             line += f";\n  {speed}; below {SLOW:.0f}, comparisons of long prompts are left out, because they take hours"

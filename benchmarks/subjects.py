@@ -36,7 +36,7 @@ class Sizes:
     """How much of everything, so that a run takes minutes: tokens of answers and prompts, and how often.
 
     Attributes:
-        rounds: turns that everybody takes; `repeats` times as many where single streams are compared.
+        rounds: turns that everybody takes; `repeats` times as many where single streams and loads are compared.
         calls: over stdio in a round, where a call's own time is looked for.
     """
 
@@ -51,7 +51,7 @@ class Sizes:
 
     @property
     def streams(self) -> int:
-        """Turns where single streams are compared."""
+        """Turns where single streams and loads are compared."""
         return self.rounds * self.repeats
 
     def for_tiny(self) -> "Sizes":
