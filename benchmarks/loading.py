@@ -11,9 +11,9 @@ from typing import Any
 import mlx.core as mx
 import psutil
 
+from benchmarks.discovered import model_in
 from benchmarks.figures import Row, Series, compare
 from benchmarks.subjects import Subject, ask, user
-from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.engines.mlx import MlxBackend
 
 
@@ -49,7 +49,7 @@ async def loading(subject: Subject, scratch: Path) -> list[Row]:
 
 async def _memory(folder: Path) -> tuple[int, int]:
     """Return the resident set before a load (nothing is loaded, all code is) and after answers and an unload."""
-    (model,) = (model for model in find_models(default_roots({}, folder, (folder,))) if model.path == folder)
+    model = model_in(folder)
     backend = MlxBackend()
     process = psutil.Process()
     try:

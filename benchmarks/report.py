@@ -55,9 +55,9 @@ much faster on a CPU that the others' bars could not be told apart.
 
 
 def _preloaded() -> str:
-    """Name the libraries that stood in for those of MLX's wheel, if any."""
+    """Name the libraries that were loaded before MLX's own, another BLAS for example."""
     names = os.environ.get("LD_PRELOAD", "")
-    return f"; in place of the wheel's own libraries: `{names}`" if names else ""
+    return f"; `LD_PRELOAD={names}`" if names else ""
 
 
 def _sizes(subjects: Sequence[Subject]) -> str:
@@ -70,7 +70,8 @@ def _sizes(subjects: Sequence[Subject]) -> str:
             line += f"; single streams and loads are medians of {subject.sizes.streams} rounds"
         if subject.slow:
             speed = f"this machine reads {subject.reads:.0f} tokens of its prompts a second"
-            line += f";\n  {speed}; below {SLOW:.0f}, comparisons of long prompts are left out, because they take hours"
+            rule = f"below {SLOW:.0f}, long prompts are measured only with `--only`, because they take hours"
+            line += f";\n  {speed}; {rule}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.bare import Bare, KeptCache
+from benchmarks.bare import KeptCache
 from benchmarks.figures import Row, Series, compare
 from benchmarks.subjects import Bench, Subject, ask, bench_for, user, words
 from mcp_local_llm.chat import Message
@@ -19,28 +19,29 @@ class Conversation:
     Each turn is about 250 tokens longer than the one before.
     """
 
-    def __init__(self, bare: Bare, salt: str) -> None:
-        self._bare, self._salt = bare, salt
+    def __init__(self, bench: Bench, salt: str) -> None:
+        self._bench, self._salt = bench, salt
         self._turns: list[Message] = []
         self._cache: KeptCache | None = None
 
-    async def take_turn(self, bench: Bench) -> None:
+    async def take_turn(self) -> None:
         """Go on by one turn, in our engine and with a cache kept by hand."""
         self._turns = self._longer(str(len(self._turns)))
-        await ask(bench.engine, self._turns, 1)
-        self._cache = self._bare.keep(self._turns, self._cache)
+        await ask(self._bench.engine, self._turns, 1)
+        self._cache = self._bench.bare.keep(self._turns, self._cache)
 
-    async def ask_next(self, bench: Bench, number: int) -> dict[str, float]:
+    async def ask_next(self, number: int) -> dict[str, float]:
         """Return the milliseconds to the first token of a next turn in words of its own, in all three ways."""
-        prompt = self._longer(f"again {number}")
-        kept = self._bare.first_token(prompt, self._cache)
-        _, ours = await ask(bench.engine, prompt, 1)
-        return {"kept": 1000 * kept, "ours": 1000 * ours, "cold": 1000 * self._bare.first_token(prompt)}
+        bare, prompt = self._bench.bare, self._longer(f"again {number}")
+        kept = bare.first_token(prompt, self._cache)
+        _, ours = await ask(self._bench.engine, prompt, 1)
+        return {"kept": 1000 * kept, "ours": 1000 * ours, "cold": 1000 * bare.first_token(prompt)}
 
     def _longer(self, salt: str) -> list[Message]:
         """Return the turns so far, with an answer to the last and one more question."""
-        answer = [Message(role="assistant", content=words(50, self._bare, f"answer {salt}"))] if self._turns else []
-        question = words(TURN_TOKENS - 60, self._bare, f"{self._salt} {salt}")
+        bare = self._bench.bare
+        answer = [Message(role="assistant", content=words(50, bare, f"answer {salt}"))] if self._turns else []
+        question = words(TURN_TOKENS - 60, bare, f"{self._salt} {salt}")
         return [*self._turns, *answer, *user(question)]
 
 
@@ -57,12 +58,12 @@ async def three_conversations(subject: Subject, scratch: Path) -> list[Row]:
 async def _last_turn(subject: Subject, count: int, what: str) -> list[Row]:
     series = Series()
     async with bench_for(subject) as bench:
-        conversations = [Conversation(bench.bare, f"{what} {at}") for at in range(count)]
+        conversations = [Conversation(bench, f"{what} {at}") for at in range(count)]
         for _ in range(TURNS - 1):
             for conversation in conversations:
-                await conversation.take_turn(bench)
+                await conversation.take_turn()
         for number in range(subject.sizes.rounds):
-            series.add(number, **await conversations[number % count].ask_next(bench, number))
+            series.add(number, **await conversations[number % count].ask_next(number))
     return _rows(what, subject.name, series)
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 
 from benchmarks.bare import Bare
+from benchmarks.discovered import model_in
 from benchmarks.peers import Installed
 from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
 from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 from mcp_local_llm.model import ModelInfo
@@ -94,11 +94,10 @@ def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Install
         sizes = sizes.for_tiny()
     elif not folder.exists():
         make_model(folder, SHAPES[name])
-    (info,) = (model for model in find_models(default_roots({}, scratch, (scratch,))) if model.path == folder)
     bare = Bare(folder)
     bare.first_token(user("Warm up."))
     prompt = user(words(32, bare, "speed"))
-    subject = Subject(name, info, sizes, tuple(peers), len(bare.prompt(prompt)) / bare.first_token(prompt))
+    subject = Subject(name, model_in(folder), sizes, tuple(peers), len(bare.prompt(prompt)) / bare.first_token(prompt))
     return replace(subject, sizes=sizes.for_slow(), peers=subject.peers[:1]) if subject.slow else subject
 
 

@@ -8,8 +8,8 @@ import mlx.utils
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
+from benchmarks.discovered import model_in
 from benchmarks.random_model import Shape, make_model
-from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.engines.mlx.precision import widen_scales
 from mcp_local_llm.engines.mlx.prefix_cache import held_bytes
 from mcp_local_llm.engines.mlx.weights import LoadedModel, load
@@ -27,9 +27,7 @@ def shape(dtype: str, bits: int | None = 4) -> Shape:
 
 
 def made(folder: Path, model: Shape) -> ModelInfo:
-    make_model(folder / "mini", model)
-    (info,) = (one for one in find_models(default_roots({}, folder, (folder,))) if one.path == folder / "mini")
-    return info
+    return model_in(make_model(folder / "mini", model))
 
 
 def loaded(model: ModelInfo) -> LoadedModel:

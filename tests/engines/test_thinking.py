@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.discovered import model_in
 from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 from mcp_local_llm.model import ModelInfo
 from tests.engines.asking import answer, engine_of, prompt
@@ -32,8 +32,7 @@ def other_template(cache: Path, old: str, new: str) -> ModelInfo:
     assert old in text
     template.unlink()
     template.write_text(text.replace(old, new))
-    (info,) = (one for one in find_models(default_roots({}, cache, (folder.parent,))) if one.path == folder)
-    return info
+    return model_in(folder)
 
 
 @pytest.mark.parametrize("budget", [0, 1, 2, 3, 5, 17, 60, 100])
@@ -109,8 +108,7 @@ async def test_wishes_about_reasoning_are_said_to_be_void_for_a_model_without_it
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
         "<|im_start|>assistant\n"
     )
-    (model,) = (one for one in find_models(default_roots({}, tmp_path, (tmp_path,))) if one.path == folder)
-    async with engine_of(model) as engine:
+    async with engine_of(model_in(folder)) as engine:
         result = await ask(engine, "Hello", 5, thinking=True)
     assert any("no thinking mode" in warning for warning in result.warnings)
     assert any("max_thinking_tokens changed nothing" in warning for warning in result.warnings)
