@@ -5,56 +5,63 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
-import anyio.to_thread
 
 from mcp_local_llm import __version__
-from mcp_local_llm.budget import Memory
-from mcp_local_llm.discovery import announced_model, native_architectures
-from mcp_local_llm.downloads import Downloads
-from mcp_local_llm.engine import Engine, ReportProgress
-from mcp_local_llm.engines.http import EndpointModels, HttpBackend, SocketHolder
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
-from mcp_local_llm.engines.process import ProcessBackend, ServerSettings
 from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.ground import lay_ground, prefix_folder, settings_file
-from mcp_local_llm.hub import Hub, Repository, hub_access
-from mcp_local_llm.machine import memory_reader
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.ground import lay_lease, settings_file
+from mcp_local_llm.llm.llm import Caller
+from mcp_local_llm.llm.session import Session
 from mcp_local_llm.prompts import read_prompt
-from mcp_local_llm.residency import Lease, Resident, RoutedBackend, SharedBackend
-from mcp_local_llm.service import LocalLLM
 from mcp_local_llm.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from mcp_local_llm.budget import Memory
     from mcp_local_llm.cli import Background, ServeOptions
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.openai_api import SocketDoor
+    from mcp_local_llm.engine import Engine, ReportProgress
+    from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+    from mcp_local_llm.engines.process import ProcessBackend, ServerSettings
+    from mcp_local_llm.hub import Repository
+    from mcp_local_llm.llm.local import Local
+    from mcp_local_llm.model import ModelInfo
 
 JOIN_S = 0.05
 """How long the end of the process waits for the MLX thread: a step of a large model takes longer, and then the kernel
 takes everything back."""
 
-HANDOVER_S = 2.0
-"""Seconds that a process which was asked to leave lets the newer one take its place."""
+
+@dataclass
+class Engines:
+    """The engines of this process; None until the first verb that runs here made them."""
+
+    mlx: "MlxBackend | None" = None
+    servers: "ProcessBackend | None" = None
+
+    def close(self, join_s: float = JOIN_S) -> bool:
+        """Stop them; returns whether the MLX thread ended within `join_s` seconds."""
+        if self.servers is not None:
+            self.servers.close()
+        if self.mlx is None:
+            return True
+        self.mlx.close()
+        return self.mlx.join(join_s)
 
 
 @dataclass(frozen=True)
 class App:
     """The parts that the outside touches."""
 
-    llm: LocalLLM
-    backend: MlxBackend
-    servers: ProcessBackend
+    llm: Session
     settings: Settings
-    door: "HolderDoor"
+    engines: Engines = field(default_factory=Engines)
 
 
 def compose(environ: Mapping[str, str], home: Path) -> App:
@@ -64,89 +71,53 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
         ConfigError: a setting is wrong.
     """
     settings = load_settings(settings_file(environ, home), environ)
+    engines = Engines()
+    session = Session(
+        lease=lay_lease(environ, home),
+        version=__version__,
+        make_local=partial(_make_local, environ, home, settings, engines),
+        caller=Caller(f"pid {os.getpid()}", settings.model, settings.sampling),
+        share=settings.share,
+    )
+    return App(session, settings, engines)
+
+
+def _make_local(environ: Mapping[str, str], home: Path, settings: Settings, engines: Engines) -> "Local":
+    """Make what executes verbs in this process. An attached session never comes here, so it imports none of this."""
+    from mcp_local_llm.downloads import Downloads
+    from mcp_local_llm.engines.http import EndpointModels, HttpBackend
+    from mcp_local_llm.engines.mlx import MlxBackend
+    from mcp_local_llm.engines.process import ProcessBackend
+    from mcp_local_llm.ground import lay_ground, prefix_folder
+    from mcp_local_llm.hub import Hub, hub_access
+    from mcp_local_llm.llm.local import Local
+    from mcp_local_llm.machine import memory_reader
+    from mcp_local_llm.residency import Resident, RoutedBackend
+
     ground = lay_ground(environ, home, settings, EndpointModels(settings.endpoints, environ))
-    catalog, lease = ground.catalog, ground.lease
     hub = Hub(hub_access(environ, home, ground.roots.hub_caches[0]))
     prefixes = prefix_folder(environ, home, ground.probe.system)
-    backend = MlxBackend(_engine_limits(settings, prefixes, memory_reader(ground.probe)))
-    servers = ProcessBackend(_server_settings(settings, environ, ground.state), _connect, ground.programs)
-    routed = RoutedBackend(here=backend, started=servers, elsewhere=HttpBackend(environ))
-    door = HolderDoor(lease)
-    holder = SocketHolder(lease.socket, __version__, alive=lease.elsewhere)
-    shared = SharedBackend(
-        lease=lease,
-        version=__version__,
-        local=routed,
-        holder=holder,
-        door=door,
-        require_room=partial(catalog.require_room, held=None),
-    )
-    resident = Resident(shared if settings.share else routed, idle_s=settings.idle_minutes * 60)
-    llm = LocalLLM(
-        catalog=catalog,
-        resident=resident,
-        downloads=Downloads(hub=hub, catalog=catalog, describe=_announced),
+    engines.mlx = MlxBackend(_engine_limits(settings, prefixes, memory_reader(ground.probe)))
+    engines.servers = ProcessBackend(_server_settings(settings, environ, ground.state), _connect, ground.programs)
+    routed = RoutedBackend(here=engines.mlx, started=engines.servers, elsewhere=HttpBackend(environ))
+    return Local(
+        catalog=ground.catalog,
+        resident=Resident(routed, idle_s=settings.idle_minutes * 60),
+        downloads=Downloads(hub=hub, catalog=ground.catalog, describe=_announced),
         speeds=ground.speeds,
         machine=ground.machine,
-        sampling=settings.sampling,
-        sharing=shared if settings.share else None,
     )
-    door.answer_with(llm, resident)
-    return App(llm, backend, servers, settings, door)
 
 
-class HolderDoor:
-    """The socket on which the holder answers other sessions; the web server behind it is imported when it opens."""
+async def _connect(model: "ModelInfo", key: Mapping[str, str], report: "ReportProgress") -> "Engine":
+    from mcp_local_llm.engines.http import HttpBackend
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
-        self._parts: tuple[LocalLLM, Resident] | None = None
-        self._door: SocketDoor | None = None
-
-    def answer_with(self, llm: LocalLLM, resident: Resident) -> None:
-        """Name who answers; the core and its backends need each other, so this comes after both were made."""
-        self._parts = (llm, resident)
-
-    async def open(self) -> None:
-        """Begin to answer; see `residency.shared.Door`."""
-        if self._door is None:
-            assert self._parts is not None, "answer_with comes first"
-            self._door = await anyio.to_thread.run_sync(self._build, self._parts[0])
-        await self._door.open()
-
-    def _build(self, llm: LocalLLM) -> "SocketDoor":
-        # On a thread: the import takes a third of a second, in which the event loop answers `status`.
-        from mcp_local_llm.openai_api import SocketDoor
-
-        return SocketDoor(self._lease.socket, llm, self._leaving)
-
-    def sessions(self) -> tuple[int, ...]:
-        """Return the other processes that use the model through it."""
-        return self._door.sessions() if self._door is not None else ()
-
-    async def close(self) -> None:
-        """Tell the sessions that wait for an answer that it will not come, and stop answering."""
-        if self._door is not None:
-            await self._door.close()
-
-    @asynccontextmanager
-    async def _leaving(self) -> AsyncGenerator[None]:
-        """Make room for a newer holder; this process attaches to it with its next call."""
-        assert self._parts is not None, "answer_with comes first"
-        async with self._parts[1].vacated():
-            yield
-            self._lease.release()
-            # Calls that wait here would take the lease back at once; whoever asked for it looks ten times a second.
-            with anyio.move_on_after(HANDOVER_S):
-                while not self._lease.elsewhere():
-                    await anyio.sleep(HANDOVER_S / 40)
-
-
-async def _connect(model: ModelInfo, key: Mapping[str, str], report: ReportProgress) -> Engine:
     return await HttpBackend(key).load(model, report)
 
 
-def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path) -> ServerSettings:
+def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path) -> "ServerSettings":
+    from mcp_local_llm.engines.process import ServerSettings
+
     return ServerSettings(
         context=settings.reserve_context,
         slots=settings.llama_slots,
@@ -156,7 +127,9 @@ def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path
     )
 
 
-def _engine_limits(settings: Settings, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:
+def _engine_limits(settings: Settings, prefixes: Path, memory: "Callable[[], Memory]") -> "EngineLimits":
+    from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
+
     megabytes = settings.prefix_cache_mb
     on_disk = settings.prefix_disk_mb * 2**20
     return EngineLimits(
@@ -186,17 +159,19 @@ def run_stdio() -> NoReturn:
     def leave(code: int = 0) -> NoReturn:
         # At once, from inside the loop: an orderly end of the loop, the socket and the threads takes a third of a
         # second in which the client waits. Attached sessions see their connection end, as after a crash.
-        app.servers.close()
+        if app.engines.servers is not None:
+            app.engines.servers.close()
         _leave(code)
 
     async def serve() -> None:
-        await serve_stdio(build_server(app.llm, read_prompt("switch-model")), leave)
-        leave()
+        async with app.llm:
+            await serve_stdio(build_server(app.llm, read_prompt("switch-model")), leave, app.llm.finish_others)
+            leave()
 
     try:
         anyio.run(serve)
     except BaseException as error:
-        # Whatever it was: the thread that holds the model would keep the process alive, for nobody.
+        # Caught at the edge of the process: the thread that holds the model would keep the process alive, for nobody.
         logging.critical("The server failed.", exc_info=error)
     leave(1)
 
@@ -217,6 +192,8 @@ def run_cli() -> NoReturn:
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
     # Imported here: only `doctor` needs it.
     from mcp_local_llm.checkup import examine, read_setup
+    from mcp_local_llm.engines.http import EndpointModels
+    from mcp_local_llm.ground import lay_ground
 
     home = Path.home()
     setup = read_setup(settings_file(os.environ, home), os.environ)
@@ -225,7 +202,7 @@ async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
 
 
 def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
-    # Imported here: only who serves over HTTP needs a web server.
+    # Imported here: only this command needs a web server.
     from mcp_local_llm.openai_api import Address, Traffic, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
@@ -234,43 +211,44 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     address = Address(options.host, options.port, key.get_secret_value() if key else None)
 
     async def serve() -> None:
-        try:
+        async with app.llm:
             await serve_standing(app.llm, address, announce, traffic=Traffic(), model=options.model)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await app.door.close()
 
     try:
         anyio.run(serve)
     finally:
-        _close(app)
+        app.engines.close()
 
 
-@contextlib.contextmanager
-def _opened() -> Generator[LocalLLM]:
+@asynccontextmanager
+async def _opened(note: Callable[[str], None]) -> AsyncGenerator[Session]:
+    """Open the core for one command; `note` takes a sentence for the user."""
     app = compose(os.environ, Path.home())
     try:
-        yield app.llm
+        async with app.llm:
+            yield app.llm
+            if app.llm.holds_model:
+                note(
+                    "this command loaded the model, and gives its memory back now. `mcp-local-llm serve` keeps a model "
+                    "loaded for every session; `mcp-local-llm serve --install` does so after each login."
+                )
+                await app.llm.finish_others()
     finally:
-        _close(app)
-
-
-def _close(app: App) -> None:
-    app.servers.close()
-    app.backend.close()
-    app.backend.join(JOIN_S)
+        app.engines.close()
 
 
 def _leave(code: int = 0) -> NoReturn:
     """End the process now: no thread may hold the exit up while it computes."""
-    # Whoever read our output may be gone already (`mcp-local-llm models | head -1`).
+    # The reader of our output may be gone already (`mcp-local-llm models | head -1`).
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
 
 
-def _announced(repository: Repository) -> ModelInfo:
+def _announced(repository: "Repository") -> "ModelInfo":
+    from mcp_local_llm.discovery import announced_model, native_architectures
+
     names = [file.name for file in repository.files]
     architectures = native_architectures()
     return announced_model(repository.id, dict(repository.config), names, repository.weight_bytes, architectures)

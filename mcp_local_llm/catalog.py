@@ -85,8 +85,10 @@ class Catalog:
         """The profiles of the settings, by name."""
         return self._settings.profiles
 
-    async def named(self, query: str, held: ModelInfo | None) -> Resolution:
+    async def named(self, query: str, held: ModelInfo | None, default: str | None = None) -> Resolution:
         """Find the model that `query` means; `held` is resident now, and its memory counts as free.
+
+        `default` is the caller's own setting, see `chosen`.
 
         A number means a place in the list; then come the names of profiles, then those of roles and models.
 
@@ -96,16 +98,16 @@ class Catalog:
         listing = await self.look()
         name = profile_named(query, self.profiles)
         if name is None:
-            return await self._model(query, listing, held)
+            return await self._model(query, listing, held, default)
         profile = self.profiles[name]
-        found = await self._model(profile.query, listing, held)
+        found = await self._model(profile.query, listing, held, default)
         return with_profile(found, name, profile, role=listing.roles.get(name.casefold()))
 
-    async def _model(self, query: str, listing: Listing, held: ModelInfo | None) -> Resolution:
+    async def _model(self, query: str, listing: Listing, held: ModelInfo | None, default: str | None) -> Resolution:
         role = listing.roles.get(query.strip().casefold(), "")
         if role is None:
             # A role that nobody filled means whatever is resident, or else the choice: never a swap.
-            model = held or (await self.chosen()).model
+            model = held or (await self.chosen(default)).model
             return Resolution(model, f"The role {query!r} is not set; it means {model.id}.")
         try:
             return self._resolve(query, listing, held)
@@ -114,16 +116,16 @@ class Catalog:
                 return Resolution(unlisted, f"{query.strip()} is not in the list of its server, which is asked for it.")
             raise
 
-    async def chosen(self) -> Resolution:
+    async def chosen(self, default: str | None = None) -> Resolution:
         """Return the model that a chat without a name uses.
 
-        The saved choice comes first, then the setting `model`, then the registry's `default`, then the only real
-        model there is; with no real model at all, the built-in one, and the note says so.
+        The saved choice comes first, then `default`, which is the caller's setting `model`, then the registry's role
+        `default`, then the only real model there is; with no real model at all, the built-in one, and the note says so.
 
         Raises:
             UnknownModelError: several models and no choice, or a choice that is not on this machine any more.
         """
-        wanted = self._state.read() or self._settings.model
+        wanted = self._state.read() or default
         if wanted and self._choice and self._choice[0] == wanted:
             return self._choice[1]
         found = await self._saved(wanted)

@@ -19,9 +19,10 @@ from mcp_local_llm import __version__
 from mcp_local_llm.doctor import Claude, Finding, Setup, Sources, Surveyed, gather, report
 from mcp_local_llm.doctor.basics import CUDA
 from mcp_local_llm.doctor.claude_config import names_this_server
-from mcp_local_llm.engines.http import SocketHolder, list_endpoint, look_at_ports
+from mcp_local_llm.engines.http import list_endpoint, look_at_ports
 from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.ground import Ground
+from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.registry import read_registry
 from mcp_local_llm.settings import Settings, load_settings
 
@@ -54,16 +55,16 @@ async def examine(ground: Ground, setup: Setup, ports: Iterable[int]) -> tuple[F
         ports: of 127.0.0.1, to look for servers on.
     """
     environ = setup.environ
-    holder = SocketHolder(ground.lease.socket, __version__, alive=ground.lease.elsewhere)
+    remote = Remote(ground.lease.socket, __version__, ground.lease.owner)
     sources = Sources(
         setup=setup,
         survey=partial(_survey, ground, environ),
         saved=ground.catalog.saved,
-        chosen=ground.catalog.chosen,
+        chosen=partial(ground.catalog.chosen, setup.settings.model),
         plan=partial(ground.catalog.planner, None, ever=True),
         measured=ground.speeds.measured,
         lease=ground.lease,
-        holder=holder.report,
+        holder=remote.status,
         listed=lambda endpoint: list_endpoint(endpoint, environ),
         sightings=partial(look_at_ports, tuple(ports)),
     )

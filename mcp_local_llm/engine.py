@@ -4,9 +4,9 @@ Protocols only. An `Engine` answers requests with a loaded model; a `Backend` tu
 an engine. Both are implemented in `engines/`, and the core knows nothing else of them.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from mcp_local_llm.chat import ChatRequest, ChatResult
 from mcp_local_llm.model import ModelInfo, human_bytes
@@ -74,12 +74,14 @@ class ChatChunk:
     Attributes:
         text, reasoning: what became certain since the last chunk; only where the request asked to stream. Joined,
             they are the beginning of the result's fields.
+        model: the id of the model that answers; filled in above the engines.
     """
 
     progress: Progress | None = None
     text: str = ""
     reasoning: str = ""
     result: ChatResult | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,27 +101,6 @@ class EngineMemory:
 
 ReportProgress = Callable[[Progress], None]
 """Takes a step of progress; may be called from any thread."""
-
-
-@dataclass(frozen=True)
-class HolderReport:
-    """What the process that holds the model tells of itself: its number, and its own status as the `status` tool's."""
-
-    pid: int
-    status: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class HolderSwitch:
-    """What a load changed in the process that holds the model, as it says itself.
-
-    Attributes:
-        loaded: False where the model was resident already.
-        previous: the model that was resident before, where another one was.
-    """
-
-    loaded: bool
-    previous: str | None
 
 
 class Engine(Protocol):

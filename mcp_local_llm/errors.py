@@ -13,7 +13,7 @@ LocalLLMError
 │   └── ModelLoadError          the engine refused the model's files
 ├── BackendError
 │   ├── BackendUnavailableError connect, timeout, died
-│   │   └── HolderGoneError     whoever held the model leaves or is gone; nothing was begun
+│   │   └── HolderGoneError     the process that held the model leaves or is gone; nothing was begun
 │   └── BackendProtocolError    status, malformed stream
 ├── ContextLengthError          prompt + max_tokens against the window, in tokens
 ├── BusyError                   the queue is full
@@ -101,7 +101,15 @@ class BackendUnavailableError(BackendError):
 
 
 class HolderGoneError(BackendUnavailableError):
-    """Whoever held the model leaves or is gone and has not begun with the request; the next holder can have it."""
+    """The process that held the model leaves or is gone, and has not begun with the request; the next one can take it.
+
+    Only the two ends of the socket between sessions raise it; a server of somebody else never does. `leaving` says
+    that the process is there and finishes what it has begun.
+    """
+
+    def __init__(self, message: str, *, leaving: bool = False) -> None:
+        super().__init__(message)
+        self.leaving = leaving
 
 
 class BackendProtocolError(BackendError):

@@ -4,6 +4,7 @@ A part of the composition root, apart from `app.py` because the check-up stands 
 """
 
 import os
+import platform
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -80,8 +81,13 @@ def lay_ground(
         find=find,
         catalog=catalog,
         speeds=SpeedFile(state / "speeds.json"),
-        lease=Lease(runtime_folder(environ, home, system=probe.system, uid=os.getuid())),
+        lease=lay_lease(environ, home),
     )
+
+
+def lay_lease(environ: Mapping[str, str], home: Path) -> Lease:
+    """Return this process's view of the lease of this user."""
+    return Lease(runtime_folder(environ, home, system=platform.system(), uid=os.getuid()))
 
 
 def prefix_folder(environ: Mapping[str, str], home: Path, system: str) -> Path:

@@ -1,14 +1,15 @@
 """What every test shares: a private home, the built-in model, and bounded waiting. Nothing here reads the real home."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.model import ModelInfo
-from tests.clients import WAIT_S, private_environ
+from tests.apps import opened
+from tests.clients import private_environ
 
 
 @pytest.fixture
@@ -37,12 +38,10 @@ def tiny(home: Path) -> ModelInfo:
 
 
 @pytest.fixture
-def app(environ: dict[str, str], home: Path) -> Iterator[App]:
+async def app(environ: dict[str, str], home: Path) -> AsyncIterator[App]:
     """The composed application in this process; its MLX thread ends with the test."""
-    composed = compose(environ, home)
-    yield composed
-    composed.backend.close()
-    assert composed.backend.join(WAIT_S), "the MLX thread did not end"
+    async with opened(environ, home) as composed:
+        yield composed
 
 
 @pytest.fixture(params=["auto", "legacy"])

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.catalog import no_endpoints
 from mcp_local_llm.chat import ChatRequest, Message
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.ground import lay_ground
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import ModelInfo
-from tests.clients import WAIT_S
+from tests.apps import opened
 
 
 async def test_a_chat_loads_the_only_model_and_answers(app: App) -> None:
     seen: list[Progress] = []
-    result = await app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), seen.append)
+    result = await answered(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), seen.append))
     assert result.text == "Hello! How can I help you today?"
     assert result.model == "tiny"
     assert result.reasoning
@@ -23,22 +24,18 @@ async def test_a_chat_loads_the_only_model_and_answers(app: App) -> None:
 async def test_the_bits_of_keys_and_values_count_in_the_plan_of_a_load_and_in_the_engine(
     environ: dict[str, str], home: Path, tiny: ModelInfo
 ) -> None:
-    composed = compose({**environ, "MCP_LOCAL_LLM_KV_BITS": "8"}, home)
-    try:
+    async with opened({**environ, "MCP_LOCAL_LLM_KV_BITS": "8"}, home) as composed:
         ground = lay_ground(environ, home, composed.settings, no_endpoints)
         assert ground.catalog.planner(None)(tiny).kv_cache == 4096 * 576
-        await composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None)
+        await answered(composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None))
         # A cache grows by 256 tokens.
-        assert composed.llm.status().prefix_cache_bytes == 256 * 576
-    finally:
-        composed.backend.close()
-        assert composed.backend.join(WAIT_S)
+        assert (await composed.llm.status()).prefix_cache_bytes == 256 * 576
 
 
 async def test_a_streamed_answer_without_reasoning_shows_its_text_before_the_end(app: App) -> None:
     request = ChatRequest((Message(role="user", content="Count from 1 to 150."),), thinking=False, stream=True)
     shown, result = "", None
-    async for chunk in app.llm.stream(request, lambda progress: None):
+    async for chunk in app.llm.chat(request, lambda progress: None):
         shown += chunk.text
         result = chunk.result
     assert result is not None

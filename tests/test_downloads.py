@@ -1,14 +1,14 @@
 """From a name to a model on this machine: what is fetched, what is refused before the first byte, and what it means."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.budget import Memory
 from mcp_local_llm.catalog import Catalog
 from mcp_local_llm.chat import ChatRequest, Message
@@ -23,10 +23,12 @@ from mcp_local_llm.errors import (
     UnknownModelError,
 )
 from mcp_local_llm.hub import Hub, HubAccess, Repository
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.registry import Registry
 from mcp_local_llm.settings import Settings
 from mcp_local_llm.state import StateFile
+from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY
@@ -47,12 +49,10 @@ def server() -> Iterator[LoopbackHub]:
 
 
 @pytest.fixture
-def online(environ: dict[str, str], server: LoopbackHub, home: Path) -> Iterator[App]:
+async def online(environ: dict[str, str], server: LoopbackHub, home: Path) -> AsyncIterator[App]:
     """The composed application, with the loopback hub within reach."""
-    app = compose({**environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.endpoint}, home)
-    yield app
-    app.backend.close()
-    assert app.backend.join(WAIT_S), "the MLX thread did not end"
+    async with opened({**environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.endpoint}, home) as app:
+        yield app
 
 
 def downloads(server: LoopbackHub, home: Path, *, memory: Memory, roles: dict[str, str | None]) -> Downloads:
@@ -85,7 +85,7 @@ async def test_a_downloaded_model_is_loaded_chosen_and_answers(online: App) -> N
     phases = list(dict.fromkeys(step.phase for step in seen))
     assert phases[:2] == ["downloading", "loading"]
     assert any(str(step).startswith("downloading ") and "/s, " in str(step) for step in seen)
-    result = await online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore)
+    result = await answered(online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
     assert (result.model, result.text) == (NAME, "Hello! How can I help you today?")
 
 

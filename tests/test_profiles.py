@@ -1,21 +1,22 @@
 """Profiles: what their names mean, what they set, and that a call's own values win."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.endpoint import Endpoint
 from mcp_local_llm.errors import ConfigError, UnknownModelError
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import ModelInfo, Serving, endpoint_model
 from mcp_local_llm.profiles import Profile, applied, profile_named, with_profile
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.settings import load_settings
-from tests.clients import WAIT_S
+from tests.apps import opened
 from tests.model_cache import write
 
 GGUF = ModelInfo("org/coder-Q4", Path("/m/coder.gguf"), "folder", format="gguf")
@@ -117,20 +118,18 @@ def test_a_text_to_be_continued_gets_no_system_prompt() -> None:
 
 
 @pytest.fixture
-def app(environ: dict[str, str], home: Path) -> Iterator[App]:
+async def app(environ: dict[str, str], home: Path) -> AsyncIterator[App]:
     write(home / ".config" / "mcp-local-llm" / "config.toml", SETTINGS)
     roles = {"models": {"raw": "org/other", "reason": "tiny"}}
     write(home / ".config" / "ai-stack" / "registry.json", json.dumps(roles))
-    composed = compose(environ, home)
-    yield composed
-    composed.backend.close()
-    assert composed.backend.join(WAIT_S)
+    async with opened(environ, home) as composed:
+        yield composed
 
 
 async def test_a_chat_with_a_profile_is_asked_as_it_says(app: App) -> None:
     asked = ChatRequest(ASKED.messages, sampling=SamplingParams(temperature=0.0))
-    plain = await app.llm.chat(asked, lambda _: None, model="tiny")
-    result = await app.llm.chat(asked, lambda _: None, model="code")
+    plain = await answered(app.llm.chat(asked, lambda _: None, model="tiny"))
+    result = await answered(app.llm.chat(asked, lambda _: None, model="code"))
     assert plain.reasoning
     assert not result.reasoning
     assert result.usage.prompt_tokens > plain.usage.prompt_tokens, "the system prompt"
@@ -143,7 +142,7 @@ async def test_the_saved_choice_may_be_a_profile(app: App, environ: dict[str, st
     assert switch.notes[0] == "The profile 'code' stands for tiny."
     assert (home / ".config" / "mlx-mcp" / "active_model").read_text(encoding="utf-8").strip() == "code"
     asked = ChatRequest(ASKED.messages, sampling=SamplingParams(temperature=0.0))
-    assert not (await app.llm.chat(asked, lambda _: None)).reasoning
+    assert not (await answered(app.llm.chat(asked, lambda _: None))).reasoning
     table = await app.llm.list_models()
     assert table.chosen == "tiny"
     assert [(row.name, row.chosen) for row in table.profiles] == [("code", True), ("raw", False)]
@@ -151,7 +150,7 @@ async def test_the_saved_choice_may_be_a_profile(app: App, environ: dict[str, st
 
 
 async def test_a_profile_comes_before_a_role_and_after_a_number(app: App) -> None:
-    result = await app.llm.chat(ASKED, lambda _: None, model="raw")
+    result = await answered(app.llm.chat(ASKED, lambda _: None, model="raw"))
     assert result.model == "tiny"
     assert any("It hides the role of that name, which stands for org/other." in one for one in result.warnings)
     with pytest.raises(UnknownModelError, match="no number 9"):

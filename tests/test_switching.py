@@ -12,6 +12,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.errors import InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.reports import Switch
 from tests.clients import WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny
@@ -52,7 +53,7 @@ def choice(home: Path) -> str:
 
 async def state_becomes(app: App, state: str) -> None:
     with anyio.fail_after(WAIT_S):
-        while app.llm.status().state != state:
+        while (await app.llm.status()).state != state:
             await anyio.lowlevel.checkpoint()
 
 
@@ -69,7 +70,7 @@ async def test_there_and_back_again_holds_one_model_at_a_time(app: App, home: Pa
         (ALPHA, None, False),
     ]
     assert choice(home) == ALPHA
-    assert (await app.llm.chat(HELLO, ignore)).model == ALPHA
+    assert (await answered(app.llm.chat(HELLO, ignore))).model == ALPHA
 
 
 async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: App, home: Path, cache: Path) -> None:
@@ -79,16 +80,16 @@ async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: A
         await app.llm.set_model(broken, ignore)
     assert str(raised.value).startswith(f"{broken} could not be loaded: ")
     assert str(raised.value).endswith(f'The choice is still {ALPHA}; set_model("{ALPHA}") loads it.')
-    now = app.llm.status()
+    now = await app.llm.status()
     assert (now.state, now.chosen, choice(home)) == ("unloaded", ALPHA, ALPHA)
     assert now.last_error
     assert broken in now.last_error
-    assert (await app.llm.chat(HELLO, ignore)).model == ALPHA
+    assert (await answered(app.llm.chat(HELLO, ignore))).model == ALPHA
 
 
 async def test_without_a_saved_choice_the_model_that_was_resident_is_named(app: App, cache: Path) -> None:
     broken = place_unloadable(cache)
-    await app.llm.chat(HELLO, ignore, model="alpha")
+    await answered(app.llm.chat(HELLO, ignore, model="alpha"))
     with pytest.raises(ModelLoadError, match=r'set_model\("acme/alpha-tiny"\) loads the model that was resident'):
         await app.llm.set_model(broken, ignore)
 
@@ -98,7 +99,7 @@ async def test_a_model_that_does_not_fit_leaves_the_resident_one_in_place(app: A
     place_in_hub(cache, "acme/giant-16bit", model_files(QWEN_32B, Packing(16), parts=2))
     with pytest.raises(InsufficientMemoryError):
         await app.llm.set_model("giant", ignore)
-    assert (app.llm.status().state, app.llm.status().model) == ("ready", ALPHA)
+    assert ((await app.llm.status()).state, (await app.llm.status()).model) == ("ready", ALPHA)
 
 
 @pytest.mark.usefixtures("cache")
@@ -106,8 +107,8 @@ async def test_calls_for_the_same_model_share_one_load(app: App) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
             tasks.start_soon(app.llm.set_model, "beta", ignore)
-    assert app.llm.counts().loads == 1
-    assert app.llm.status().model == BETA
+    assert (await app.llm.counters()).loads == 1
+    assert (await app.llm.status()).model == BETA
 
 
 @pytest.mark.usefixtures("cache")
@@ -123,7 +124,7 @@ async def test_calls_for_several_models_are_served_in_their_order(app: App, home
             tasks.start_soon(choose, name)
             await anyio.lowlevel.checkpoint()
     assert sorted(order) == [ALPHA, ALPHA, BETA]
-    assert app.llm.status().model == order[-1] == choice(home)
+    assert (await app.llm.status()).model == order[-1] == choice(home)
 
 
 @pytest.mark.usefixtures("cache")
@@ -137,9 +138,9 @@ async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_
         switched.append(await app.llm.set_model("beta", ignore))
 
     async def ask() -> None:
-        later.append(await app.llm.chat(HELLO, ignore, model="beta"))
+        later.append(await answered(app.llm.chat(HELLO, ignore, model="beta")))
 
-    async with anyio.create_task_group() as tasks, aclosing(app.llm.stream(LONG, ignore)) as chunks:
+    async with anyio.create_task_group() as tasks, aclosing(app.llm.chat(LONG, ignore)) as chunks:
         await anext(chunks)
         tasks.start_soon(switch)
         await state_becomes(app, "draining")
@@ -155,7 +156,7 @@ async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_
 async def test_a_switch_that_is_cancelled_while_it_waits_changes_nothing(app: App, home: Path) -> None:
     await app.llm.set_model("alpha", ignore)
     results: list[ChatResult] = []
-    async with aclosing(app.llm.stream(LONG, ignore)) as chunks:
+    async with aclosing(app.llm.chat(LONG, ignore)) as chunks:
         await anext(chunks)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(app.llm.set_model, "beta", ignore)
@@ -163,4 +164,4 @@ async def test_a_switch_that_is_cancelled_while_it_waits_changes_nothing(app: Ap
             tasks.cancel_scope.cancel()
         results += [chunk.result async for chunk in chunks if chunk.result]
     assert [result.model for result in results] == [ALPHA]
-    assert (app.llm.status().state, choice(home)) == ("ready", ALPHA)
+    assert ((await app.llm.status()).state, choice(home)) == ("ready", ALPHA)

@@ -12,9 +12,9 @@ from mcp_local_llm.cli.doctor import Examine, add_doctor_command
 from mcp_local_llm.cli.runner import FAILED, WRONG_REQUEST, Open, fail, perform
 from mcp_local_llm.cli.serve import Holder, add_serve_command
 from mcp_local_llm.engine import ReportProgress
+from mcp_local_llm.llm.llm import LLM, answered
 from mcp_local_llm.prompts import prompt_names, read_prompt
 from mcp_local_llm.reports import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
-from mcp_local_llm.service import LocalLLM
 
 HELP = """One resident local model for coding agents.
 
@@ -56,7 +56,7 @@ def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
     def models() -> None:
         """List the models on this machine; loads nothing."""
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> ModelTable:
+        async def ask(llm: LLM, report: ReportProgress) -> ModelTable:
             return await llm.list_models()
 
         perform(open_llm, ask, show.show_models)
@@ -67,7 +67,7 @@ def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
     ) -> None:
         """Choose the model; it is loaded once to see that it works."""
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> Switch:
+        async def ask(llm: LLM, report: ReportProgress) -> Switch:
             return await llm.set_model(name, report, download=download)
 
         perform(open_llm, ask, show.show_switch)
@@ -75,7 +75,7 @@ def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
     def pull(name: Annotated[str, typer.Argument(help="Whole name of a repository, publisher/name.")]) -> None:
         """Download a safetensors model; an interrupted download is continued."""
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> Download:
+        async def ask(llm: LLM, report: ReportProgress) -> Download:
             return await llm.download(name, report)
 
         perform(open_llm, ask, show.show_download)
@@ -83,12 +83,22 @@ def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
     def status() -> None:
         """Tell what is resident, the saved choice and the memory."""
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> Status:
-            return await llm.shared_status()
+        async def ask(llm: LLM, report: ReportProgress) -> Status:
+            return await llm.status()
 
         perform(open_llm, ask, show.show_status)
 
-    for command in (models, use, pull, status):
+    def unload(
+        force: Annotated[bool, typer.Option("--force", help="End the calls that use it with an error.")] = False,
+    ) -> None:
+        """Give the resident model's memory back; the choice stays, and the next call loads it again."""
+
+        async def ask(llm: LLM, report: ReportProgress) -> Status:
+            return await llm.unload(report, force=force)
+
+        perform(open_llm, ask, show.show_status)
+
+    for command in (models, use, pull, status, unload):
         commands.command()(command)
 
 
@@ -108,15 +118,15 @@ def _add_question_commands(commands: typer.Typer, open_llm: Open) -> None:
         turns.append(Message(role="user", content=text))
         request = ChatRequest(tuple(turns), sampling=SamplingParams(max_tokens), thinking=thinking)
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> ChatResult:
-            return await llm.chat(request, report, model=model)
+        async def ask(llm: LLM, report: ReportProgress) -> ChatResult:
+            return await answered(llm.chat(request, report, model=model))
 
         perform(open_llm, ask, show.show_chat)
 
     def test(name: Annotated[QuickTestName, typer.Argument(help="Which question.")] = "hello") -> None:
         """Ask the chosen model one scripted question; the exit code is 1 where the answer is wrong."""
 
-        async def ask(llm: LocalLLM, report: ReportProgress) -> QuickTest:
+        async def ask(llm: LLM, report: ReportProgress) -> QuickTest:
             return await llm.quick_test(name, report)
 
         def judge(outcome: QuickTest) -> None:

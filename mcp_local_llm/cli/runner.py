@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, TypeVar
 
 import anyio
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mcp_local_llm.engine import Progress, ReportProgress
 from mcp_local_llm.errors import LocalLLMError
-from mcp_local_llm.service import LocalLLM
+from mcp_local_llm.llm.llm import LLM
 
 FAILED = 1
 WRONG_REQUEST = 2
@@ -20,12 +20,12 @@ INTERRUPTED = 130
 
 Answer = TypeVar("Answer")
 
-Open = Callable[[], AbstractContextManager[LocalLLM]]
-"""Opens the core; leaving the context ends everything that it started."""
+Open = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
+"""Opens the core, given what takes a sentence for the user; leaving the context ends everything that it started."""
 
 
 def perform(
-    open_llm: Open, ask: Callable[[LocalLLM, ReportProgress], Awaitable[Answer]], show: Callable[[Answer], None]
+    open_llm: Open, ask: Callable[[LLM, ReportProgress], Awaitable[Answer]], show: Callable[[Answer], None]
 ) -> None:
     """Ask the core, then show its answer; meanwhile progress is one line on stderr, if that is a terminal.
 
@@ -34,19 +34,19 @@ def perform(
     """
     console = Console(stderr=True)
 
-    async def run(llm: LocalLLM) -> Answer:
-        with console.status("starting") as line:
+    async def run() -> None:
+        async with open_llm(note) as llm:
+            with console.status("starting") as line:
 
-            def report(progress: Progress) -> None:
-                line.update(str(progress))
+                def report(progress: Progress) -> None:
+                    line.update(str(progress))
 
-            return await ask(llm, report)
+                answer = await ask(llm, report)
+            # The line is gone by now: while it is shown, rich takes what is printed for its own.
+            show(answer)
 
     try:
-        with open_llm() as llm:
-            answer = anyio.run(run, llm)
-        # The line is gone by now: while it is shown, rich takes what is printed for its own.
-        show(answer)
+        anyio.run(run)
     except LocalLLMError as error:
         fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
     except KeyboardInterrupt:

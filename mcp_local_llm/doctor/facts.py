@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mcp_local_llm.budget import LoadPlan, Speed
 from mcp_local_llm.endpoint import Endpoint, Sighting
-from mcp_local_llm.engine import HolderReport
 from mcp_local_llm.machine import Machine
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.registry import Registry
+from mcp_local_llm.reports import Status
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.settings import Settings
@@ -88,7 +88,7 @@ class Sources:
     plan: Callable[[], Planner]
     measured: Callable[[], Measured]
     lease: Lease
-    holder: Callable[[], Awaitable[HolderReport]]
+    holder: Callable[[], Awaitable[Status]]
     listed: Callable[[Endpoint], Awaitable[tuple[str, ...]]]
     sightings: Callable[[], Awaitable[tuple[Sighting, ...]]]
 
@@ -111,7 +111,7 @@ class Tenancy:
     fault: str = ""
     pid: int | None = None
     version: str = ""
-    report: HolderReport | None = None
+    report: Status | None = None
     silent: str = ""
 
 

@@ -62,7 +62,7 @@ async def _tenancy(sources: Sources) -> Tenancy:
     fault = _said(lease.inspect)
     if fault or not lease.elsewhere():
         return Tenancy(lease.folder, fault)
-    holder = lease.holder()
+    holder = lease.owner()
     pid, version = (holder.pid, holder.version) if holder else (None, "")
     try:
         return Tenancy(lease.folder, pid=pid, version=version, report=await sources.holder())

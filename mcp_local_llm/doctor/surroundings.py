@@ -6,7 +6,6 @@ from mcp_local_llm import __version__
 from mcp_local_llm.doctor.facts import Facts
 from mcp_local_llm.doctor.finding import Finding
 from mcp_local_llm.doctor.models import runnable
-from mcp_local_llm.wire.json_values import as_count, as_text
 
 CLAUDE_COMMAND = "claude mcp add --scope user local-llm -- mcp-local-llm"
 GET_LLAMA_SERVER = (
@@ -31,11 +30,8 @@ def resident(facts: Facts) -> Iterator[Finding]:
         yield Finding("sharing", "ok", f"no process holds a model; {tenancy.folder} is sound{off}")
         return
     report = tenancy.report
-    model = as_text(report.status.get("model")) or "no model at the moment"
-    sessions, running, waiting = (
-        as_count(report.status.get(name)) or 0 for name in ("clients", "calls_running", "waiting")
-    )
-    counts = f"sessions attached: {sessions}, calls running: {running}, in line: {waiting}"
+    model = report.model or "no model at the moment"
+    counts = f"sessions attached: {report.clients}, calls running: {report.calls_running}, in line: {report.waiting}"
     yield Finding("sharing", "ok", f"process {report.pid} (version {tenancy.version}) holds {model}; {counts}")
     if tenancy.version and tenancy.version != __version__:
         text = f"that process runs version {tenancy.version}, this is {__version__}"

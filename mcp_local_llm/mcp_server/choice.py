@@ -11,7 +11,7 @@ from mcp.server.mcpserver import Context, Elicit
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 from pydantic import BaseModel, Field, create_model
 
-from mcp_local_llm.service import LocalLLM
+from mcp_local_llm.llm.llm import LLM
 
 MAX_COMPLETIONS = 100
 """The most that the protocol allows in one answer."""
@@ -26,7 +26,7 @@ class ModelChoice(BaseModel):
     model: str
 
 
-def model_question(llm: LocalLLM) -> Ask:
+def model_question(llm: LLM) -> Ask:
     """Make the resolver that asks which model a name means; it gives None where there is nothing to ask."""
 
     async def ask_which_model(name: str, ctx: Context[Any, Any]) -> Elicit[ModelChoice] | None:
@@ -43,7 +43,7 @@ def model_question(llm: LocalLLM) -> Ask:
 
 
 def name_completion(
-    llm: LocalLLM, prompt: str
+    llm: LLM, prompt: str
 ) -> Callable[[Reference, CompletionArgument, CompletionContext | None], Awaitable[Completion | None]]:
     """Make the handler that completes the argument `name` of the prompt of this name."""
 

@@ -23,19 +23,19 @@ from mcp_local_llm.chat import (
     TopP,
 )
 from mcp_local_llm.errors import InvalidRequestError
+from mcp_local_llm.llm.llm import LLM, answered
 from mcp_local_llm.mcp_server import render, texts
 from mcp_local_llm.mcp_server.choice import ModelChoice, model_question, name_completion
 from mcp_local_llm.mcp_server.progress import reporting
 from mcp_local_llm.mcp_server.prompts import switch_model_prompt
 from mcp_local_llm.mcp_server.tool import StrictTool, without_titles
 from mcp_local_llm.reports import ModelTable, QuickTest, QuickTestName, Status, Switch
-from mcp_local_llm.service import LocalLLM
 
 MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
 
 
-def build_server(llm: LocalLLM, switch_model: str) -> MCPServer[Any]:
+def build_server(llm: LLM, switch_model: str) -> MCPServer[Any]:
     """Make the server for `llm`; `switch_model` is the text of the prompt of that name."""
     tools = [chat_tool(llm), *report_tools(llm)]
     prompt = switch_model_prompt(switch_model)
@@ -63,7 +63,7 @@ def build_server(llm: LocalLLM, switch_model: str) -> MCPServer[Any]:
     return server
 
 
-def chat_tool(llm: LocalLLM) -> StrictTool:
+def chat_tool(llm: LLM) -> StrictTool:
     """Make the tool that all others serve."""
 
     async def chat(
@@ -112,7 +112,7 @@ def chat_tool(llm: LocalLLM) -> StrictTool:
             response_schema=response_schema,
         )
         async with reporting(ctx) as report:
-            return render.chat_result(await llm.chat(request, report, model=model))
+            return render.chat_result(await answered(llm.chat(request, report, model=model)))
 
     return StrictTool.of(
         chat,
@@ -140,7 +140,7 @@ def conversation(message: str, system: str | None, history: Sequence[Message]) -
     return tuple(turns)
 
 
-def report_tools(llm: LocalLLM) -> list[StrictTool]:
+def report_tools(llm: LLM) -> list[StrictTool]:
     """Make the four tools that answer with a structured value."""
 
     async def set_model(
@@ -175,7 +175,7 @@ def report_tools(llm: LocalLLM) -> list[StrictTool]:
         return render.report_result(table, render.table_text(table))
 
     async def status() -> Annotated[CallToolResult, Status]:
-        now = await llm.shared_status()
+        now = await llm.status()
         return render.report_result(now, render.status_text(now))
 
     read_only = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)

@@ -5,25 +5,49 @@ import os
 import select
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 
+PARENT_S = 2.0
+"""Seconds between two looks at the parent process."""
 
-async def serve_stdio(server: MCPServer[Any], leave: Callable[[], None]) -> None:
-    """Serve until stdin ends; on SIGINT or SIGTERM, or when nobody reads stdout any more, call `leave`.
 
-    `leave` must end the process. The SDK reads stdin on a thread that nothing wakes, so an orderly end would wait for
-    the client to close the pipe (measured: over 4 s).
+async def serve_stdio(
+    server: MCPServer[Any], leave: Callable[[], None], finish: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Serve until the client goes: stdin ends, nobody reads stdout, or the parent process has died.
+
+    The SDK reads stdin on a thread that nothing wakes, so an orderly end would wait for the client to close the pipe
+    (measured: over 4 s).
+
+    Args:
+        server: what is served.
+        leave: ends the process. It is called on SIGINT and SIGTERM, and where the client has gone though stdin is open.
+        finish: awaited once the client has gone, before the end; SIGINT and SIGTERM do not wait for it.
     """
+    gone = anyio.Event()
     async with anyio.create_task_group() as tasks:
+        # Ctrl-Z in the client's terminal stops its whole group; the other sessions wait for this process.
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         tasks.start_soon(_leave_on_signal, leave)
-        _leave_unheard(os.dup(1), leave)
+        tasks.start_soon(_watch_parent, os.getppid(), gone)
+        _watch_reader(os.dup(1), gone)
+
+        async def end() -> None:
+            await gone.wait()
+            if finish is not None:
+                await finish()
+            leave()
+
+        tasks.start_soon(end)
         await server.run_stdio_async()
         # The SDK has just put stdout back on the wire, and a library that is still loading may print.
         os.dup2(2, 1)
+        if finish is not None:
+            await finish()
         tasks.cancel_scope.cancel()
 
 
@@ -33,8 +57,16 @@ async def _leave_on_signal(leave: Callable[[], None]) -> None:
             leave()
 
 
-def _leave_unheard(wire: int, leave: Callable[[], None]) -> None:
-    """Call `leave` when the other end of the pipe or socket `wire` is closed, though stdin may still be open."""
+async def _watch_parent(parent: int, gone: anyio.Event) -> None:
+    """Set `gone` when the parent has died; a child of it may keep the pipes open, so that stdin never ends."""
+    while os.getppid() == parent:
+        await anyio.sleep(PARENT_S)
+    gone.set()
+
+
+def _watch_reader(wire: int, gone: anyio.Event) -> None:
+    """Set `gone` when the other end of the pipe or socket `wire` is closed, though stdin may still be open."""
+    # asyncio: anyio can wait until a descriptor is readable, but a closed pipe is no reading to it.
     loop = asyncio.get_running_loop()
 
     def look() -> None:
@@ -43,7 +75,7 @@ def _leave_unheard(wire: int, leave: Callable[[], None]) -> None:
         poll = select.poll()
         poll.register(wire, 0)
         if any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0)):
-            leave()
+            gone.set()
 
     mode = os.fstat(wire).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):

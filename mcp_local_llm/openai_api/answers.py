@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from mcp_local_llm.engine import Progress, ReportProgress
 from mcp_local_llm.errors import LocalLLMError
-from mcp_local_llm.openai_api.traffic import Client, Traffic
+from mcp_local_llm.openai_api.traffic import Traffic
 from mcp_local_llm.wire.envelope import error_body
 from mcp_local_llm.wire.progress import progress_comment
 from mcp_local_llm.wire.sse import sse_comment, sse_event
@@ -36,7 +36,7 @@ Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
 class JsonAnswer(Response):
     """Does the work, then sends its result."""
 
-    def __init__(self, work: Work, *, traffic: Traffic, client: Client) -> None:
+    def __init__(self, work: Work, *, traffic: Traffic, client: str) -> None:
         self._work = work
         self._traffic = traffic
         self._client = client
@@ -63,7 +63,7 @@ class JsonAnswer(Response):
 class EventAnswer(Response):
     """Sends events as they are made."""
 
-    def __init__(self, events: Events, *, traffic: Traffic, client: Client) -> None:
+    def __init__(self, events: Events, *, traffic: Traffic, client: str) -> None:
         self._events = events
         self._traffic = traffic
         self._client = client

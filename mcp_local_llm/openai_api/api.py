@@ -10,19 +10,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mcp_local_llm.errors import BackendUnavailableError, BusyError, LocalLLMError
+from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.openai_api.chat import CHAT, TEXT, AnswerRoute
-from mcp_local_llm.openai_api.control import ControlRoutes
 from mcp_local_llm.openai_api.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.openai_api.traffic import Traffic
-from mcp_local_llm.service import LocalLLM
 from mcp_local_llm.wire.envelope import envelope, error_body
 from mcp_local_llm.wire.server_response import model_list
 
 
-def build_api(llm: LocalLLM, traffic: Traffic) -> ASGIApp:
-    """Make the application; `traffic` is the handle by which whoever serves it ends it."""
+def build_api(llm: LLM, traffic: Traffic) -> ASGIApp:
+    """Make the application; `traffic` ends what it is answering."""
     chat, completions = AnswerRoute(llm, traffic, CHAT), AnswerRoute(llm, traffic, TEXT)
-    reports, control = ReportRoutes(llm, traffic), ControlRoutes(llm, traffic)
+    reports = ReportRoutes(llm, traffic)
     routes = [
         Route("/v1/chat/completions", chat.answer, methods=["POST"]),
         Route("/v1/completions", completions.answer, methods=["POST"]),
@@ -30,11 +29,6 @@ def build_api(llm: LocalLLM, traffic: Traffic) -> ASGIApp:
         Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
         Route("/health", reports.health, methods=["GET"]),
         Route("/metrics", reports.metrics, methods=["GET"]),
-        Route("/control/hello", control.hello, methods=["GET"]),
-        Route("/control/status", control.status, methods=["GET"]),
-        Route("/control/set_model", control.set_model, methods=["POST"]),
-        Route("/control/load", control.load, methods=["POST"]),
-        Route("/control/drain", control.drain, methods=["POST"]),
     ]
     handlers = {
         LocalLLMError: _failure,
@@ -49,7 +43,7 @@ def build_api(llm: LocalLLM, traffic: Traffic) -> ASGIApp:
 class ReportRoutes:
     """Answers what can be told at once."""
 
-    llm: LocalLLM
+    llm: LLM
     traffic: Traffic
 
     async def models(self, request: Request) -> Response:
@@ -70,7 +64,7 @@ class ReportRoutes:
 
     async def metrics(self, request: Request) -> Response:
         """Tell the numbers."""
-        text = metrics_text(self.llm.status(), self.llm.counts(), self.traffic.state())
+        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.traffic.state())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _names(self) -> list[str]:

@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from mcp_local_llm.chat import ChatRequest, ChatResult
 from mcp_local_llm.engine import ChatChunk, ReportProgress
+from mcp_local_llm.llm.llm import LLM, answered
 from mcp_local_llm.openai_api.answers import EventAnswer, JsonAnswer
 from mcp_local_llm.openai_api.body import json_body
 from mcp_local_llm.openai_api.traffic import Traffic, client_of
-from mcp_local_llm.service import LocalLLM
 from mcp_local_llm.wire.server_completion import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.server_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.server_response import CompletionIdentity, CompletionStream, completion
@@ -60,7 +60,7 @@ TEXT = Dialect(
 class AnswerRoute:
     """Answers questions of one dialect."""
 
-    llm: LocalLLM
+    llm: LLM
     traffic: Traffic
     dialect: Dialect
 
@@ -68,7 +68,7 @@ class AnswerRoute:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
         asked = self.dialect.read(await json_body(request))
-        question = replace(asked.request, client=client.name)
+        question = replace(asked.request, client=client)
         # An empty name is what clients send that must name some model and care for none.
         model = asked.model or None
         if asked.stream:
@@ -79,19 +79,17 @@ class AnswerRoute:
         return JsonAnswer(lambda report: self._whole(question, model, report), traffic=self.traffic, client=client)
 
     async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
-        result = await self.llm.chat(question, report, model=model)
+        result = await answered(self.llm.chat(question, report, model=model))
         return self.dialect.whole(result, self.dialect.identity(result.model))
 
     async def _events(
         self, question: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
     ) -> AsyncGenerator[str]:
         writer: EventWriter | None = None
-        async with aclosing(self.llm.stream(question, report, model=model)) as chunks:
+        async with aclosing(self.llm.chat(question, report, model=model)) as chunks:
             async for chunk in chunks:
                 if writer is None:
-                    # The first chunk comes from the model that now answers; its name was only a wish before.
-                    named = self.llm.status().model or model or ""
-                    writer = self.dialect.stream(self.dialect.identity(named), include_usage)
+                    writer = self.dialect.stream(self.dialect.identity(chunk.model), include_usage)
                 for event in writer.events(chunk):
                     yield json.dumps(event, ensure_ascii=False)
         yield DONE

@@ -1,4 +1,4 @@
-"""A holder without stdio: the door on a TCP port, until a signal comes or another holder asks it to leave."""
+"""A server without stdio: the door on a TCP port, until a signal comes."""
 
 import asyncio
 import signal
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import anyio
 
 from mcp_local_llm.engine import Progress
+from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.openai_api.access import Guard, access_rules
 from mcp_local_llm.openai_api.api import build_api
 from mcp_local_llm.openai_api.listen import bind_tcp, serving
 from mcp_local_llm.openai_api.traffic import Traffic
-from mcp_local_llm.service import LocalLLM
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Address:
 
 
 async def serve_standing(
-    llm: LocalLLM, address: Address, announce: Callable[[str], None], *, traffic: Traffic, model: str | None = None
+    llm: LLM, address: Address, announce: Callable[[str], None], *, traffic: Traffic, model: str | None = None
 ) -> None:
     """Serve on `address`; SIGINT and SIGTERM end it, and answers under way get an error.
 
@@ -35,7 +35,7 @@ async def serve_standing(
         llm: who answers.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
-        traffic: the handle that other listeners of this holder share.
+        traffic: ends what is being answered.
         model: made resident at once, as by `set_model`; None waits for the first call.
 
     Raises:
@@ -49,7 +49,7 @@ async def serve_standing(
             announce(_url(listener, address.host))
             if model is not None:
                 await llm.set_model(model, _ignore)
-            await traffic.drained()
+            await traffic.ended()
 
 
 @contextmanager
@@ -74,4 +74,4 @@ def _url(listener: socket.socket, host: str) -> str:
 
 
 def _ignore(progress: Progress) -> None:
-    """Drop progress: whoever asks meanwhile sees it in the status."""
+    """Drop progress: the status shows it meanwhile."""

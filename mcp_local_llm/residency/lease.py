@@ -1,8 +1,9 @@
-"""The machine-wide right to hold the model: a lock file that the kernel releases when its holder dies.
+"""The machine-wide right to hold the model: a lock file that the kernel releases when its owner dies.
 
 It knows files and locks, not models, engines or protocols.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -20,8 +21,8 @@ MAX_SOCKET_PATH = 103
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds the lease: a process and the version of this package that it runs."""
+class LeaseOwner:
+    """The process that holds the lease, and the version of this package that it runs."""
 
     pid: int
     version: str
@@ -74,37 +75,60 @@ class Lease:
         return self._handle is not None
 
     def take(self, version: str) -> bool:
-        """Take the lease if nobody holds it; says whether this process holds it now.
+        """Take the lease if nobody holds it; returns whether this process holds it now.
 
         Raises:
-            ConfigError: the folder cannot be made, or belongs to or is open to others.
+            ConfigError: the folder or a file in it cannot be used; the lease is free then.
         """
         if self.held:
             return True
         self._prepare()
-        handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = self._open_lock()
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             return False
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(asdict(Holder(os.getpid(), version))).encode(), 0)
-        # Whoever left this socket behind is gone, or the lock would be held.
-        self.socket.unlink(missing_ok=True)
+        except OSError as error:
+            os.close(handle)
+            raise self._unusable(LOCK, error) from error
+        try:
+            # The owner of a socket left here is gone, or the lock would be held.
+            self.socket.unlink(missing_ok=True)
+        except OSError as error:
+            os.close(handle)
+            raise self._unusable(SOCKET, error) from error
+        # The record only names the owner in messages, so a full disk must not stop the session.
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(asdict(LeaseOwner(os.getpid(), version))).encode(), 0)
         self._handle = handle
         return True
+
+    def _open_lock(self) -> int:
+        """Open the lock file; a FIFO or a folder in its place is refused, not waited for."""
+        try:
+            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise self._unusable(LOCK, error) from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise self._unusable(LOCK, "it is no regular file")
+        return handle
+
+    def _unusable(self, name: str, reason: object) -> ConfigError:
+        return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
 
     def elsewhere(self) -> bool:
         """Whether another process holds it at this moment."""
         if self.held:
             return False
         try:
-            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return False
         try:
-            # Shared: two processes that look at once must not take each other for a holder.
+            # Shared: two processes that look at once must not take each other for the owner.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -115,16 +139,17 @@ class Lease:
     def release(self) -> None:
         """Let another process take it. The files stay: removing a lock file that others wait on splits the lock."""
         if self._handle is not None:
-            self.socket.unlink(missing_ok=True)
-            os.ftruncate(self._handle, 0)
+            with contextlib.suppress(OSError):
+                self.socket.unlink(missing_ok=True)
+                os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None
 
-    def holder(self) -> Holder | None:
-        """Tell who wrote into the lock file last; None where nobody has, or they are writing just now."""
+    def owner(self) -> LeaseOwner | None:
+        """Return the process that wrote into the lock file last; None where none has, or it is writing just now."""
         try:
             value = json.loads((self._folder / LOCK).read_text(encoding="utf-8"))
-            return Holder(int(value["pid"]), str(value["version"]))
+            return LeaseOwner(int(value["pid"]), str(value["version"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

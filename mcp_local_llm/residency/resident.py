@@ -116,17 +116,13 @@ class Resident:
                 if self._idle is not None:
                     self._idle.set()
 
-    async def unload(self) -> None:
-        """Give the memory back once the running calls are done."""
-        async with self.vacated():
-            pass
-
-    @asynccontextmanager
-    async def vacated(self) -> AsyncGenerator[None]:
-        """Unload once the running calls are done, and load nothing for the length of the block; new calls wait."""
+    async def unload(self, *, force: bool = False) -> None:
+        """Give the memory back once the running calls are done; with `force` at once, and those calls fail."""
+        engine = self._engine
+        if force and engine is not None:
+            await engine.unload()
         async with self._change:
             await self._drop()
-            yield
 
     @asynccontextmanager
     async def _beside(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:

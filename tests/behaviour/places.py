@@ -9,16 +9,17 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, ChatResult, Timings
 from mcp_local_llm.endpoint import Endpoint, FlavorName
 from mcp_local_llm.engine import ChatChunk, Engine, Progress, ReportProgress
 from mcp_local_llm.engines.http import HttpBackend
 from mcp_local_llm.model import endpoint_model
 from mcp_local_llm.openai_api import Guard, Traffic, access_rules, bind_tcp, build_api, serving
+from tests.apps import opened
 from tests.behaviour.cases import CASES, ENDLESS, SCRIPTS, Case
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens, write_reciting_model
-from tests.clients import WAIT_S, private_environ
+from tests.clients import private_environ
 from tests.http.fake_server import Exchange, call_piece, counts, delta, fake_server
 
 MODEL = "reciting"
@@ -40,7 +41,7 @@ class Place:
 
     ask: Ask
     running: Callable[[], Awaitable[int]]
-    finished: Callable[[], int]
+    finished: Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,12 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
         "MCP_LOCAL_LLM_BATCH_SIZE": "1",
         "MCP_LOCAL_LLM_MAX_GENERATION_TOKENS": str(WINDOW),
     }
-    holder, other, foreign = compose(environ, home), compose(environ, home), ForeignServer()
-    listener = bind_tcp("127.0.0.1", 0)
+    foreign, listener = ForeignServer(), bind_tcp("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    api = Guard(build_api(holder.llm, Traffic()), access_rules("127.0.0.1", None))
 
     async def running() -> int:
         # The holder's word, as it gives it to others.
-        told = await other.llm.shared_status()
+        told = await other.llm.status()
         assert told.holder_pid == os.getpid()
         return told.calls_running + told.waiting
 
@@ -129,26 +128,26 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
         await asyncio.sleep(0)
         return foreign.running
 
-    def finished() -> int:
-        return holder.llm.status().calls_answered
+    async def finished() -> int:
+        return (await holder.llm.status()).calls_answered
 
-    try:
+    async def finished_elsewhere() -> int:
+        return foreign.finished
+
+    async with opened(environ, home) as holder, opened(environ, home) as other:
+        api = Guard(build_api(holder.llm, Traffic()), access_rules("127.0.0.1", None))
         async with serving(api, listener), fake_server(foreign.serve) as server:
-            # Whoever is asked first holds the model.
-            await holder.llm.load(model, ignore)
+            # The one that is asked first holds the model.
+            await holder.llm.preload(ignore)
             asks = {
-                "in-process": holder.llm.stream,
-                "attached": other.llm.stream,
+                "in-process": holder.llm.chat,
+                "attached": other.llm.chat,
                 "over HTTP": _asking(await _engine(url, model, "mcp-local-llm")),
             }
             places = {name: Place(ask, running, finished) for name, ask in asks.items()}
             theirs = _asking(await _engine(server.url, "m", "auto"))
-            places[ALL[-1]] = Place(theirs, running_elsewhere, lambda: foreign.finished)
+            places[ALL[-1]] = Place(theirs, running_elsewhere, finished_elsewhere)
             yield World(places, holder, other, foreign)
-            await holder.door.close()
-    finally:
-        holder.backend.close()
-        assert holder.backend.join(WAIT_S), "the MLX thread did not end"
 
 
 def ignore(progress: Progress) -> None:

@@ -36,7 +36,7 @@ async def still(place: Place, answers: int) -> None:
 @pytest.mark.parametrize("name", ALL)
 async def test_cancelling_ends_the_answers_where_the_model_is(world: World, name: str) -> None:
     place = world.places[name]
-    before, speaks = place.finished(), anyio.Event()
+    before, speaks = await place.finished(), anyio.Event()
 
     async def listen() -> None:
         async with aclosing(place.ask(endless(name), lambda _: None)) as chunks:
@@ -56,13 +56,13 @@ async def test_cancelling_ends_the_answers_where_the_model_is(world: World, name
         await still(place, 0)
         result = await answer(place, question("closed thinking"))
     assert outcome(result) == CASES["closed thinking"].outcome()
-    assert place.finished() == before + 1
+    assert await place.finished() == before + 1
 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_an_answer_that_is_left_in_the_middle_ends_where_the_model_is(world: World, name: str) -> None:
     place = world.places[name]
-    before = place.finished()
+    before = await place.finished()
     with anyio.fail_after(WAIT_S):
         async with aclosing(place.ask(endless(name), lambda _: None)) as chunks:
             async for chunk in chunks:
@@ -71,12 +71,12 @@ async def test_an_answer_that_is_left_in_the_middle_ends_where_the_model_is(worl
                     break
         await still(place, 0)
         assert outcome(await answer(place, question("a plain answer"))) == CASES["a plain answer"].outcome()
-    assert place.finished() == before + 1
+    assert await place.finished() == before + 1
 
 
 async def test_a_server_of_somebody_else_that_says_nothing_sees_its_client_go(world: World) -> None:
     place = world.places[ALL[-1]]
-    before = place.finished()
+    before = await place.finished()
     world.foreign.ready.clear()
     with anyio.fail_after(WAIT_S):
         async with anyio.create_task_group() as tasks:
@@ -85,4 +85,4 @@ async def test_a_server_of_somebody_else_that_says_nothing_sees_its_client_go(wo
             tasks.cancel_scope.cancel()
         await still(place, 0)
     world.foreign.ready.set()
-    assert place.finished() == before
+    assert await place.finished() == before

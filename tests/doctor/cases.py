@@ -7,9 +7,9 @@ from mcp_local_llm.budget import Speed
 from mcp_local_llm.doctor import Claude, Setup
 from mcp_local_llm.doctor.facts import Choice, Facts, Reached, Tenancy
 from mcp_local_llm.endpoint import Endpoint, Sighting
-from mcp_local_llm.engine import HolderReport
 from mcp_local_llm.model import ModelInfo, endpoint_model
 from mcp_local_llm.registry import Registry
+from mcp_local_llm.reports import Status
 from mcp_local_llm.settings import Settings
 from tests.doctor.facts import CONFIG, GGUF, LINUX, QWEN, SOUND, TINY, surveyed
 
@@ -17,7 +17,25 @@ BROKEN = ModelInfo("acme/half", Path("h"), "huggingface", problems=("2 of 4 file
 HUGE = ModelInfo("acme/huge", Path("h"), "folder", weight_bytes=60 * 2**30)
 BOX = Endpoint(name="box", url="http://192.168.1.20:8000/v1")
 NEAR = Endpoint(name="near", url="http://localhost:11434/v1")
-HOLDER = HolderReport(77, {"model": QWEN.id, "state": "ready", "clients": 2, "calls_running": 1, "waiting": 3})
+HOLDER = Status(
+    state="ready",
+    model=QWEN.id,
+    progress=None,
+    chosen=None,
+    calls_running=1,
+    waiting=3,
+    calls_answered=0,
+    completion_tokens=0,
+    tokens_per_second=None,
+    last_error=None,
+    memory_total_bytes=None,
+    memory_available_bytes=None,
+    pid=77,
+    holder_pid=77,
+    clients=2,
+    uptime_seconds=1,
+    version="0.1.0",
+)
 FOLDER = Path("/run/x")
 
 

@@ -15,6 +15,7 @@ from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.backend import MlxEngine
 from mcp_local_llm.engines.mlx.shape import network_shape
 from mcp_local_llm.errors import InsufficientMemoryError
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import ModelInfo
 from tests.engines.asking import ask, engine_of, ignore, prompt
 
@@ -87,9 +88,9 @@ async def test_a_request_that_fits_only_alone_waits_for_the_running_one(tiny: Mo
 
 
 async def test_the_status_tells_what_the_engine_holds(app: App) -> None:
-    assert app.llm.status().engine_bytes is None
-    await app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore)
-    status = app.llm.status()
+    assert (await app.llm.status()).engine_bytes is None
+    await answered(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
+    status = await app.llm.status()
     assert status.engine_bytes is not None
     assert status.engine_bytes > 1_000_000
     assert status.prefix_cache_bytes is not None

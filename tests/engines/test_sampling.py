@@ -9,13 +9,13 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from mcp_local_llm.app import compose
 from mcp_local_llm.chat import ChatRequest, SamplingParams
 from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.penalties import LONG_INPUT, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.settings import load_settings
-from tests.clients import WAIT_S
+from tests.apps import opened
 from tests.engines.asking import ask, engine_of, ignore, prompt
 
 QUESTIONS = ("Tell me something.", "Hello", "Write a poem.", "Who are you?")
@@ -162,11 +162,7 @@ def test_settings_hold_sampling_values(tmp_path: Path) -> None:
 
 
 async def test_the_users_settings_reach_the_engine(environ: dict[str, str], home: Path) -> None:
-    app = compose({**environ, "MCP_LOCAL_LLM_REPETITION_LIMIT": "256"}, home)
-    try:
-        result = await app.llm.chat(ChatRequest(prompt(LOOP), thinking=False), ignore)
-    finally:
-        app.backend.close()
-        assert app.backend.join(WAIT_S)
+    async with opened({**environ, "MCP_LOCAL_LLM_REPETITION_LIMIT": "256"}, home) as app:
+        result = await answered(app.llm.chat(ChatRequest(prompt(LOOP), thinking=False), ignore))
     assert result.looped
     assert result.usage.completion_tokens < 400

@@ -2,17 +2,20 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.errors import AmbiguousModelError, BackendUnavailableError, ConfigError, UnknownModelError
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.mcp_server.render import switch_text, table_text
 from mcp_local_llm.settings import load_settings
+from tests.apps import Apps
 from tests.clients import WAIT_S
 from tests.http.asking import HELLO
 from tests.http.fake_server import counts, delta, fake_server, says
@@ -21,13 +24,10 @@ HI = says(delta(content="Hi from afar"), delta(finish="stop"), counts())
 
 
 @pytest.fixture
-def apps() -> Iterator[list[App]]:
+async def apps() -> AsyncIterator[Apps]:
     """Applications that end with the test."""
-    composed: list[App] = []
-    yield composed
-    for app in composed:
-        app.backend.close()
-        assert app.backend.join(WAIT_S), "the MLX thread did not end"
+    async with AsyncExitStack() as stack:
+        yield Apps(stack)
 
 
 def settings_file(home: Path, text: str) -> Path:
@@ -37,18 +37,17 @@ def settings_file(home: Path, text: str) -> Path:
     return path
 
 
-def app_with(apps: list[App], environ: dict[str, str], home: Path, *endpoints: str) -> App:
+async def app_with(apps: Apps, environ: dict[str, str], home: Path, *endpoints: str) -> App:
     settings_file(home, "\n".join(f"[[endpoints]]\n{lines}" for lines in endpoints))
-    apps.append(compose(environ, home))
-    return apps[-1]
+    return await apps.open(environ, home)
 
 
 async def test_models_of_an_endpoint_are_listed_chosen_and_asked(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI, models=["qwen3-32b", "gemma"]) as server:
-            llm = app_with(apps, environ, home, f'name = "gpubox"\nurl = "{server.url}/"').llm
+            llm = (await app_with(apps, environ, home, f'name = "gpubox"\nurl = "{server.url}/"')).llm
             table = await llm.list_models()
             assert [(row.name, row.size_bytes, row.fit, row.endpoint) for row in table.models][:2] == [
                 ("gpubox/gemma", None, "on gpubox", server.url),
@@ -58,45 +57,45 @@ async def test_models_of_an_endpoint_are_listed_chosen_and_asked(
             switch = await llm.set_model("32b", lambda _: None)
             assert (switch.model, switch.endpoint, switch.size_bytes) == ("gpubox/qwen3-32b", server.url, None)
             assert switch_text(switch).startswith(f"gpubox/qwen3-32b is the choice; calls go to {server.url}.")
-            result = await llm.chat(HELLO, lambda _: None)
+            result = await answered(llm.chat(HELLO, lambda _: None))
             assert (result.text, result.model) == ("Hi from afar", "gpubox/qwen3-32b")
             assert server.posted["model"] == "qwen3-32b"
             assert (await llm.list_models()).chosen == "gpubox/qwen3-32b"
-            assert llm.status().notes == [f"Calls go to {server.url}; nothing is resident here for them."]
+            assert (await llm.status()).notes == [f"Calls go to {server.url}; nothing is resident here for them."]
 
 
 async def test_the_resident_model_stays_while_an_endpoint_answers(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI) as server:
-            llm = app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"').llm
+            llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"')).llm
             await llm.set_model("tiny", lambda _: None)
-            assert (await llm.chat(HELLO, lambda _: None, model="box/m")).text == "Hi from afar"
-            assert (llm.status().state, llm.status().model) == ("ready", "tiny")
+            assert (await answered(llm.chat(HELLO, lambda _: None, model="box/m"))).text == "Hi from afar"
+            assert ((await llm.status()).state, (await llm.status()).model) == ("ready", "tiny")
             seen: list[Progress] = []
-            await llm.chat(HELLO, seen.append)
+            await answered(llm.chat(HELLO, seen.append))
             assert "loading" not in [step.phase for step in seen]
 
 
 async def test_sampling_values_of_the_settings_are_for_the_model_here(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI) as server:
             settings = {**environ, "MCP_LOCAL_LLM_TOP_K": "20"}
-            llm = app_with(apps, settings, home, f'name = "box"\nurl = "{server.url}"').llm
-            await llm.chat(HELLO, lambda _: None, model="box/m")
+            llm = (await app_with(apps, settings, home, f'name = "box"\nurl = "{server.url}"')).llm
+            await answered(llm.chat(HELLO, lambda _: None, model="box/m"))
             assert "top_k" not in server.posted
 
 
 async def test_an_endpoint_that_does_not_answer_is_a_warning_and_its_choice_an_error(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
     async with fake_server(HI) as server:
         gone = server.url
     with anyio.fail_after(WAIT_S):
-        llm = app_with(apps, environ, home, f'name = "box"\nurl = "{gone}"').llm
+        llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{gone}"')).llm
         table = await llm.list_models()
         assert [row.name for row in table.models] == ["tiny"]
         assert table.warnings[0].startswith("The models of box are not listed. box (http://127.0.0.1")
@@ -107,57 +106,53 @@ async def test_an_endpoint_that_does_not_answer_is_a_warning_and_its_choice_an_e
             await llm.set_model("box", lambda _: None)
 
 
-async def test_a_saved_choice_behind_an_endpoint_needs_no_list(
-    apps: list[App], environ: dict[str, str], home: Path
-) -> None:
+async def test_a_saved_choice_behind_an_endpoint_needs_no_list(apps: Apps, environ: dict[str, str], home: Path) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI) as server:
             (home / ".config" / "mlx-mcp").mkdir(parents=True)
             (home / ".config" / "mlx-mcp" / "active_model").write_text("box/m\n")
             dead = 'name = "dead"\nurl = "http://127.0.0.1:9/v1"'
-            llm = app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"', dead).llm
-            assert (await llm.chat(HELLO, lambda _: None)).text == "Hi from afar"
+            llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"', dead)).llm
+            assert (await answered(llm.chat(HELLO, lambda _: None))).text == "Hi from afar"
             assert [request.path for request in server.received] == ["/v1/models", "/v1/chat/completions"]
 
 
 async def test_models_that_the_settings_name_are_listed_without_asking(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
-    llm = app_with(apps, environ, home, 'name = "box"\nurl = "http://127.0.0.1:9/v1"\nmodels = ["a", "org/b"]').llm
+    llm = (
+        await app_with(apps, environ, home, 'name = "box"\nurl = "http://127.0.0.1:9/v1"\nmodels = ["a", "org/b"]')
+    ).llm
     table = await llm.list_models()
     assert [row.name for row in table.models] == ["box/a", "box/org/b", "tiny"]
     assert not [warning for warning in table.warnings if "box" in warning]
 
 
-async def test_two_endpoints_with_one_model_are_told_apart(
-    apps: list[App], environ: dict[str, str], home: Path
-) -> None:
+async def test_two_endpoints_with_one_model_are_told_apart(apps: Apps, environ: dict[str, str], home: Path) -> None:
     boxes = [f'name = "{name}"\nurl = "http://127.0.0.1:9/v1"\nmodels = ["qwen3-8b-4bit"]' for name in ("one", "two")]
-    llm = app_with(apps, environ, home, *boxes).llm
+    llm = (await app_with(apps, environ, home, *boxes)).llm
     with pytest.raises(AmbiguousModelError, match=r"1\. one/qwen3-8b-4bit \(on one\)"):
         await llm.set_model("8b", lambda _: None)
 
 
-async def test_a_server_s_models_are_asked_for_once_in_a_while(
-    apps: list[App], environ: dict[str, str], home: Path
-) -> None:
+async def test_a_server_s_models_are_asked_for_once_in_a_while(apps: Apps, environ: dict[str, str], home: Path) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI) as server:
-            llm = app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"').llm
+            llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"')).llm
             await llm.list_models()
             await llm.list_models()
             assert len(server.received) == 1
 
 
 async def test_endpoints_of_the_registry_are_offered_and_not_asked(
-    apps: list[App], environ: dict[str, str], home: Path
+    apps: Apps, environ: dict[str, str], home: Path
 ) -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(HI) as server:
             registry = home / ".config" / "ai-stack" / "registry.json"
             registry.parent.mkdir(parents=True)
             registry.write_text(json.dumps({"endpoints": {"mlx_local": server.url, "box": "http://u:p@10.0.0.1/v1"}}))
-            table = await app_with(apps, environ, home).llm.list_models()
+            table = await (await app_with(apps, environ, home)).llm.list_models()
             assert f'[[endpoints]] name = "mlx_local" url = "{server.url}"' in table.warnings[0]
             assert "u:p@" not in "".join(table.warnings)
             assert not server.received

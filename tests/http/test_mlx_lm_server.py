@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import IO
@@ -15,13 +15,15 @@ from typing import IO
 import anyio
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.endpoint import loopback_port
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, look_at_ports
 from mcp_local_llm.errors import BackendProtocolError, UnknownModelError
+from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.model import endpoint_model
+from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.http.asking import answer_of, endpoint
 from tests.model_cache import TINY
@@ -81,17 +83,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def app(served: str, environ: dict[str, str], home: Path) -> Iterator[App]:
+async def app(served: str, environ: dict[str, str], home: Path) -> AsyncIterator[App]:
     """The application with the server as an endpoint; its own resident model is the same built-in one."""
     config = home / ".config" / "mcp-local-llm" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(
         f'[[endpoints]]\nname = "box"\nurl = "{served}"\nflavor = "mlx_lm.server"\nmodels = ["default_model"]\n'
     )
-    composed = compose(environ, home)
-    yield composed
-    composed.backend.close()
-    assert composed.backend.join(WAIT_S), "the MLX thread did not end"
+    async with opened(environ, home) as composed:
+        yield composed
 
 
 def request(text: str, *, tools: tuple[ToolSpec, ...] = (), thinking: bool = False, limit: int = 300) -> ChatRequest:
@@ -111,8 +111,8 @@ QUESTIONS: dict[str, ChatRequest] = {
 async def test_the_server_gives_the_answers_of_the_model_in_this_process(app: App) -> None:
     with anyio.fail_after(WAIT_S):
         for name, asked in QUESTIONS.items():
-            here = await app.llm.chat(asked, lambda _: None, model="tiny")
-            there = await app.llm.chat(asked, lambda _: None, model="box/default_model")
+            here = await answered(app.llm.chat(asked, lambda _: None, model="tiny"))
+            there = await answered(app.llm.chat(asked, lambda _: None, model="box/default_model"))
             assert there.text == here.text, name
             assert there.reasoning.strip() == here.reasoning.strip(), name
             assert [(call.name, call.arguments) for call in there.tool_calls] == [
@@ -137,7 +137,7 @@ async def test_every_scripted_question_that_the_model_knows_passes_over_http(app
 async def test_the_prefill_is_reported(app: App) -> None:
     seen: list[Progress] = []
     with anyio.fail_after(WAIT_S):
-        await app.llm.chat(request("Hello " * 300), seen.append, model="box/default_model")
+        await answered(app.llm.chat(request("Hello " * 300), seen.append, model="box/default_model"))
     assert any(step.phase == "prefill" and step.total and step.total > 300 for step in seen)
 
 

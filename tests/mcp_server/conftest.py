@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from mcp_local_llm.app import compose
 from mcp_local_llm.mcp_server import build_server
 from mcp_local_llm.prompts import read_prompt
+from tests.apps import opened
 from tests.clients import WAIT_S, private_environ, stdio_client
 
 WAYS = [f"{place}-{era}" for place in ("memory", "stdio") for era in ("auto", "legacy")]
@@ -32,14 +32,10 @@ async def open_door(way: str, environ: dict[str, str]) -> AsyncGenerator[Client]
         async with stdio_client(environ, era) as client:
             yield client
         return
-    app = compose(environ, Path(environ["HOME"]))
-    server = build_server(app.llm, read_prompt("switch-model"))
-    try:
+    async with opened(environ, Path(environ["HOME"])) as app:
+        server = build_server(app.llm, read_prompt("switch-model"))
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S) as client:
             yield client
-    finally:
-        app.backend.close()
-        assert app.backend.join(WAIT_S), "the MLX thread did not end"
 
 
 @pytest.fixture(scope="module", params=WAYS)

@@ -10,9 +10,9 @@ from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, PromptReference, TextContent
 
-from mcp_local_llm.app import compose
 from mcp_local_llm.mcp_server import build_server
 from mcp_local_llm.prompts import read_prompt
+from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY, place_tiny
@@ -51,14 +51,10 @@ def models(home: Path) -> Path:
 
 @asynccontextmanager
 async def client_of(environ: dict[str, str], era: str, user: User | None) -> AsyncGenerator[Client]:
-    app = compose(environ, Path(environ["HOME"]))
-    server = build_server(app.llm, read_prompt("switch-model"))
-    try:
+    async with opened(environ, Path(environ["HOME"])) as app:
+        server = build_server(app.llm, read_prompt("switch-model"))
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S, elicitation_callback=user) as client:
             yield client
-    finally:
-        app.backend.close()
-        assert app.backend.join(WAIT_S), "the MLX thread did not end"
 
 
 async def switch(client: Client, name: str) -> tuple[bool, str]:

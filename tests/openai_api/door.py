@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from mcp_local_llm.app import App
 from mcp_local_llm.openai_api import Traffic
+from mcp_local_llm.reports import Status
 from tests.clients import WAIT_S
 
 LEGS = "How many legs do two cats and a bird have?"
@@ -26,20 +27,16 @@ class Door:
     app: App
     traffic: Traffic
     url: str
-    socket: Path
     http: httpx.AsyncClient
 
-    async def status(self) -> Json:
-        """What the control part tells."""
-        return (await self.http.get("/control/status")).json()
-
-    async def until(self, answers: int) -> Json:
+    async def until(self, answers: int) -> Status:
         """Ask for the status until so many answers are under way, and the engine has as many calls."""
         with anyio.fail_after(WAIT_S):
             while True:
-                status = await self.status()
-                if status["answers"] == answers and status["status"]["calls_running"] == answers:
+                status = await self.app.llm.status()
+                if self.traffic.state().answers == answers == status.calls_running:
                     return status
+                await anyio.lowlevel.checkpoint()
 
 
 def question(text: str, **fields: Any) -> Json:

@@ -111,14 +111,15 @@ def test_a_signal_in_the_middle_of_answers_tells_them_and_ends_at_once(environ: 
 
 def test_a_model_that_is_named_is_loaded_at_once_and_becomes_the_choice(environ: dict[str, str], home: Path) -> None:
     with serve(environ, "--model", "tiny") as served:
+        choice = home / ".config" / "mlx-mcp" / "active_model"
         with httpx.Client(base_url=served.url.removesuffix("/v1"), timeout=WAIT_S) as http:
-            while http.get("/control/status").json()["status"]["chosen"] != "tiny":
+            while not choice.exists():
                 assert served.process.poll() is None
-            assert http.get("/control/status").json()["status"]["state"] == "ready"
-            reply = http.post("/control/drain", json={})
-            assert reply.status_code == 202
-        assert served.process.wait(timeout=WAIT_S) == 0
-    assert (home / ".config" / "mlx-mcp" / "active_model").read_text() == "tiny\n"
+                metrics = http.get("/metrics").text
+            metrics = http.get("/metrics").text
+            assert 'mcp_local_llm_model_resident{model="tiny"} 1' in metrics
+        assert served.stop(signal.SIGTERM) == (0, "", "")
+    assert choice.read_text() == "tiny\n"
 
 
 def test_a_key_in_the_environment_is_asked_for(environ: dict[str, str]) -> None:

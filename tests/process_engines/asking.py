@@ -3,6 +3,7 @@
 from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.engine import Progress
+from mcp_local_llm.llm.llm import answered
 
 
 def question(text: str = "Hello", *, system: str = "", max_tokens: int | None = None) -> ChatRequest:
@@ -15,4 +16,4 @@ def question(text: str = "Hello", *, system: str = "", max_tokens: int | None = 
 
 async def ask(app: App, model: str | None, text: str = "Hello", seen: list[Progress] | None = None) -> ChatResult:
     """The answer to one question."""
-    return await app.llm.chat(question(text), (seen if seen is not None else []).append, model=model)
+    return await answered(app.llm.chat(question(text), (seen if seen is not None else []).append, model=model))

@@ -4,20 +4,21 @@ import contextlib
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mcp_local_llm.app import App, compose
-from tests.clients import WAIT_S
+from mcp_local_llm.app import App
+from tests.apps import Apps
 from tests.model_cache import TINY, gguf, write
 
 STANDIN = Path(__file__).with_name("standin_server.py")
 BUILT = Path(__file__).parents[2] / ".cache" / "engines" / "llama-server"
 
-Compose = Callable[..., App]
+Compose = Callable[..., Awaitable[App]]
 
 
 @pytest.fixture
@@ -50,23 +51,18 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def composed(environ: dict[str, str], home: Path, models: Path, standin: Path) -> Iterator[Compose]:
+async def composed(environ: dict[str, str], home: Path, models: Path, standin: Path) -> AsyncIterator[Compose]:
     """Composes the application over settings; every server and thread of it ends with the test."""
-    apps: list[App] = []
 
-    def build(lines: str = "", *, llama_server: Path | str = standin, manners: str = "") -> App:
+    async def build(lines: str = "", *, llama_server: Path | str = standin, manners: str = "") -> App:
         basis = f'folders = ["{models}"]\nllama_server = "{llama_server}"\n'
         write(home / ".config" / "mcp-local-llm" / "config.toml", basis + lines)
         # llama.cpp's threads wait for each other by spinning, which costs a busy machine more than they save.
-        apps.append(compose({**environ, "STANDIN": manners, "LLAMA_ARG_THREADS": "1"}, home))
-        return apps[-1]
+        return await apps.open({**environ, "STANDIN": manners, "LLAMA_ARG_THREADS": "1"}, home)
 
-    yield build
-    for app in apps:
-        app.servers.close()
-        app.backend.close()
-        assert app.servers.join(WAIT_S), "a server did not end"
-        assert app.backend.join(WAIT_S), "the MLX thread did not end"
+    async with AsyncExitStack() as stack:
+        apps = Apps(stack)
+        yield build
 
 
 @pytest.fixture

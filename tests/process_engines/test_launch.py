@@ -89,7 +89,7 @@ def test_the_command_line_says_what_the_settings_say() -> None:
 
 
 async def test_without_its_files_a_launch_cannot_be_chosen(composed: Compose) -> None:
-    app = composed('[[launch]]\nname = "two"\nmodel = "org/absent"\nhosts = ["127.0.0.1", "127.0.0.1"]\n')
+    app = await composed('[[launch]]\nname = "two"\nmodel = "org/absent"\nhosts = ["127.0.0.1", "127.0.0.1"]\n')
     with pytest.raises(IncompleteModelError, match="org/absent is not on this machine"):
         await ask(app, "two/absent")
 
@@ -99,7 +99,7 @@ async def test_two_processes_answer_the_same_tokens_as_one(
     composed: Compose, models: Path, children: Callable[[], list[psutil.Process]], free_ports: int
 ) -> None:
     lines = f'[[launch]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
-    app = composed(f"{lines}port = {free_ports}\n")
+    app = await composed(f"{lines}port = {free_ports}\n")
     texts = ("Hello", "What is 3 + 4?")
     together = [await ask(app, "two/plain", text) for text in texts]
     started = children()
@@ -113,6 +113,6 @@ async def test_two_processes_answer_the_same_tokens_as_one(
 @pytest.mark.slow
 async def test_a_launch_that_fails_says_why(composed: Compose, models: Path, free_ports: int) -> None:
     lines = f'[[launch]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
-    app = composed(f'{lines}port = {free_ports}\nmode = "pipeline"\n')
+    app = await composed(f'{lines}port = {free_ports}\nmode = "pipeline"\n')
     with pytest.raises(ModelLoadError, match="does not support pipelining"):
         await ask(app, "two/plain")

@@ -17,6 +17,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.errors import ContextLengthError, ModelLoadError
+from mcp_local_llm.llm.llm import answered
 from tests.clients import WAIT_S
 from tests.model_cache import TINY
 from tests.process_engines.asking import ask, question
@@ -34,10 +35,10 @@ WEATHER = ToolSpec(
 
 
 @pytest.fixture
-def app(composed: Compose, models: Path, llama_server: str) -> App:
+async def app(composed: Compose, models: Path, llama_server: str) -> App:
     """The application over a real server and `tiny-F32`, the built-in model as a GGUF file."""
     write_gguf(TINY, models / "tiny-F32.gguf")
-    return composed("reserve_context = 1024\nllama_slots = 2\n", llama_server=llama_server)
+    return await composed("reserve_context = 1024\nllama_slots = 2\n", llama_server=llama_server)
 
 
 async def test_it_answers_what_the_engine_in_this_process_answers(app: App) -> None:
@@ -46,8 +47,8 @@ async def test_it_answers_what_the_engine_in_this_process_answers(app: App) -> N
         for text in ("Hello", "What is 3 + 4?", "Say exactly: blue")
         for thinking in (True, False)
     ]
-    there = [await app.llm.chat(one, lambda _: None, model="tiny-F32") for one in asked]
-    here = [await app.llm.chat(one, lambda _: None, model="tiny") for one in asked]
+    there = [await answered(app.llm.chat(one, lambda _: None, model="tiny-F32")) for one in asked]
+    here = [await answered(app.llm.chat(one, lambda _: None, model="tiny")) for one in asked]
     assert [(one.text, one.reasoning) for one in there] == [(one.text, one.reasoning) for one in here]
     assert [one.usage.prompt_tokens for one in there] == [one.usage.prompt_tokens for one in here]
     assert {(one.model, one.finish_reason, one.warnings) for one in there} == {("tiny-F32", "stop", ())}
@@ -62,13 +63,15 @@ async def test_every_scripted_question_passes(app: App) -> None:
 
 async def test_a_tool_call_comes_back_parsed(app: App) -> None:
     asked = ChatRequest((Message(role="user", content="What is the weather in Paris?"),), tools=(WEATHER,))
-    result = await app.llm.chat(asked, lambda _: None, model="tiny-F32")
+    result = await answered(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
     assert [(call.name, call.arguments) for call in result.tool_calls] == [("get_weather", {"city": "Paris"})]
     assert result.finish_reason == "tool_calls"
 
 
 async def test_an_answer_that_is_cut_off_says_so(app: App) -> None:
-    result = await app.llm.chat(question("Count from 1 to 150.", max_tokens=20), lambda _: None, model="tiny-F32")
+    result = await answered(
+        app.llm.chat(question("Count from 1 to 150.", max_tokens=20), lambda _: None, model="tiny-F32")
+    )
     assert (result.finish_reason, result.usage.completion_tokens) == ("length", 20)
 
 
@@ -81,7 +84,7 @@ async def test_its_slots_answer_side_by_side_and_a_cancelled_call_frees_its_own(
     endless = ChatRequest(question("Count from 1 to 150.", max_tokens=900).messages, stream=True)
     await ask(app, "tiny-F32")
     with anyio.fail_after(WAIT_S):
-        async with aclosing(app.llm.stream(endless, lambda _: None, model="tiny-F32")) as chunks:
+        async with aclosing(app.llm.chat(endless, lambda _: None, model="tiny-F32")) as chunks:
             async for chunk in chunks:
                 if chunk.text or chunk.reasoning:
                     break
@@ -113,17 +116,20 @@ async def test_a_killed_server_is_told_of_and_the_next_call_starts_it_again(
     await ask(app, "tiny-F32")
     (server,) = [process for process in children() if "--alias" in process.cmdline() and "-I" not in process.cmdline()]
     server.kill()
-    assert await anyio.to_thread.run_sync(app.servers.join, WAIT_S)
-    assert app.llm.status().state == "unloaded"
+    assert app.engines.servers is not None
+    assert await anyio.to_thread.run_sync(app.engines.servers.join, WAIT_S)
+    assert (await app.llm.status()).state == "unloaded"
     sampling = SamplingParams(max_tokens=30)
-    again = await app.llm.chat(ChatRequest(question().messages, sampling=sampling), lambda _: None, model="tiny-F32")
+    again = await answered(
+        app.llm.chat(ChatRequest(question().messages, sampling=sampling), lambda _: None, model="tiny-F32")
+    )
     assert again.text == "Hello! How can I help you today?"
 
 
 async def test_reasoning_beyond_its_budget_is_closed(app: App) -> None:
     asked = ChatRequest((Message(role="user", content="How many legs do two cats and a bird have?"),), thinking=True)
-    free = await app.llm.chat(asked, lambda _: None, model="tiny-F32")
-    short = await app.llm.chat(replace(asked, max_thinking_tokens=8), lambda _: None, model="tiny-F32")
+    free = await answered(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
+    short = await answered(app.llm.chat(replace(asked, max_thinking_tokens=8), lambda _: None, model="tiny-F32"))
     assert free.usage.reasoning_tokens > 20
     assert 0 < len(short.reasoning) < len(free.reasoning)
     assert short.thinking_closed

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.residency.lease import MAX_SOCKET_PATH, Holder, Lease, runtime_folder
+from mcp_local_llm.residency.lease import MAX_SOCKET_PATH, Lease, LeaseOwner, runtime_folder
 
 HOLD = """
 import sys
@@ -39,7 +39,7 @@ def test_the_first_takes_it_and_the_second_does_not(tmp_path: Path) -> None:
     assert not second.take("1.0.0")
     assert second.elsewhere()
     assert not first.elsewhere()
-    assert second.holder() == Holder(os.getpid(), "1.0.0")
+    assert second.owner() == LeaseOwner(os.getpid(), "1.0.0")
 
 
 def test_taking_it_twice_is_one_lease(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_released_lease_can_be_taken(tmp_path: Path) -> None:
     first, second = Lease(tmp_path), Lease(tmp_path)
     first.take("1.0.0")
     first.release()
-    assert first.holder() is None
+    assert first.owner() is None
     assert not second.elsewhere()
     assert second.take("1.0.0")
 
@@ -61,7 +61,7 @@ def test_the_kernel_frees_it_when_the_holder_is_killed(tmp_path: Path) -> None:
     with holding_process(tmp_path) as process:
         lease = Lease(tmp_path)
         assert not lease.take("1.0.0")
-        assert lease.holder() == Holder(process.pid, "9.9.9")
+        assert lease.owner() == LeaseOwner(process.pid, "9.9.9")
         process.send_signal(signal.SIGKILL)
         process.wait(30)
     assert lease.take("1.0.0")

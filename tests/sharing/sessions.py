@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import psutil
 
+from mcp_local_llm import __version__
+from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.residency import Lease
 from tests.clients import WAIT_S
 from tests.wire import Wire, open_wire
@@ -43,8 +44,8 @@ def remove_runtime(environ: dict[str, str]) -> None:
 def holder_of(environ: dict[str, str]) -> int | None:
     """The process that holds the model now."""
     lease = Lease(runtime(environ))
-    holder = lease.holder() if lease.elsewhere() else None
-    return holder.pid if holder else None
+    owner = lease.owner() if lease.elsewhere() else None
+    return owner.pid if owner else None
 
 
 def imported_mlx(pid: int) -> bool:
@@ -86,20 +87,22 @@ async def failure(session: Wire, request: int) -> str:
     return result["content"][0]["text"]
 
 
-async def control(environ: dict[str, str], path: str = "status") -> Json:
-    """What the holder tells over its socket."""
-    transport = httpx.AsyncHTTPTransport(uds=str(runtime(environ) / "holder.sock"))
-    async with httpx.AsyncClient(transport=transport, base_url="http://holder", timeout=WAIT_S) as http:
-        return (await http.get(f"/control/{path}")).json()
+def remote(environ: dict[str, str]) -> Remote:
+    """The process that holds the lease, as another session of this version asks it."""
+    lease = Lease(runtime(environ))
+    return Remote(lease.socket, __version__, lease.owner)
+
+
+async def control(environ: dict[str, str]) -> Json:
+    """What the holder tells over its socket: its number, the answers it is at or has in line, and its status."""
+    status = await remote(environ).status()
+    answers = status.calls_running + status.waiting
+    return {"pid": status.holder_pid, "answers": answers, "status": status.model_dump()}
 
 
 async def loads(environ: dict[str, str]) -> int:
     """How often the holder has loaded a model."""
-    transport = httpx.AsyncHTTPTransport(uds=str(runtime(environ) / "holder.sock"))
-    async with httpx.AsyncClient(transport=transport, base_url="http://holder", timeout=WAIT_S) as http:
-        text = (await http.get("/metrics")).text
-    (line,) = [line for line in text.splitlines() if line.startswith("mcp_local_llm_loads_total")]
-    return round(float(line.split()[-1]))
+    return (await remote(environ).counters()).loads
 
 
 async def until(environ: dict[str, str], holds: Callable[[Json], bool], within: float = WAIT_S) -> Json:

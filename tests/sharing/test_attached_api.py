@@ -11,9 +11,10 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from mcp_local_llm.app import App, compose
+from mcp_local_llm.app import App
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.openai_api import Traffic, bind_tcp, build_api, serving
+from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.openai_api.door import Json, events
 from tests.sharing.sessions import LARGE, SMALL
@@ -50,16 +51,15 @@ async def door(app: App) -> AsyncGenerator[httpx.AsyncClient]:
 @pytest.fixture
 async def pair(home: Path, hub: Path) -> AsyncGenerator[Pair]:
     environ = {**private_environ(home), "MCP_LOCAL_LLM_BATCH_SIZE": "1"}
-    holder, other = compose(environ, home), compose(environ, home)
-    try:
-        async with door(holder) as at_holder, door(other) as at_other:
-            # Whoever is asked first holds the model.
-            await holder.llm.set_model(SMALL, ignore)
-            yield Pair(holder, other, at_holder, at_other)
-            await holder.door.close()
-    finally:
-        holder.backend.close()
-        assert holder.backend.join(WAIT_S), "the MLX thread did not end"
+    async with (
+        opened(environ, home) as holder,
+        opened(environ, home) as other,
+        door(holder) as at_holder,
+        door(other) as at_other,
+    ):
+        # The one that is asked first holds the model.
+        await holder.llm.set_model(SMALL, ignore)
+        yield Pair(holder, other, at_holder, at_other)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -73,8 +73,8 @@ async def test_a_raw_prompt_is_continued_through_another_holder_as_by_it(pair: P
         assert told[-1]["choices"][0]["finish_reason"] == "length"
         texts.append("".join(event["choices"][0]["text"] for event in told))
     assert texts[0] == texts[1] != ""
-    assert pair.other.llm.counts().completion_tokens == 24
-    assert (await pair.other.llm.shared_status()).holder_pid == os.getpid()
+    assert (await pair.other.llm.counters()).completion_tokens == 48
+    assert (await pair.other.llm.status()).holder_pid == os.getpid()
 
 
 async def test_a_raw_prompt_of_a_profile_takes_its_sampling_and_no_template_s_switches(home: Path, hub: Path) -> None:
@@ -84,27 +84,19 @@ async def test_a_raw_prompt_of_a_profile_takes_its_sampling_and_no_template_s_sw
         f'[profiles.brief]\nmodel = "{SMALL}"\ntemperature = 0.0\nthinking = true\nmax_thinking_tokens = 9\n'
     )
     environ = private_environ(home)
-    holder, other = compose(environ, home), compose(environ, home)
-    try:
-        async with door(other) as http:
-            await holder.llm.set_model(SMALL, ignore)
-            names = [entry["id"] for entry in (await http.get("/v1/models")).json()["data"]]
-            assert names.index("brief") < names.index(LARGE)
-            reply = await http.post("/v1/completions", json={"model": "brief", "prompt": "Once", "max_tokens": 4})
-            assert reply.status_code == 200, reply.text
-            assert reply.json()["usage"]["completion_tokens"] == 4
-            await holder.door.close()
-    finally:
-        holder.backend.close()
-        assert holder.backend.join(WAIT_S), "the MLX thread did not end"
+    async with opened(environ, home) as holder, opened(environ, home) as other, door(other) as http:
+        await holder.llm.set_model(SMALL, ignore)
+        names = [entry["id"] for entry in (await http.get("/v1/models")).json()["data"]]
+        assert names.index("brief") < names.index(LARGE)
+        reply = await http.post("/v1/completions", json={"model": "brief", "prompt": "Once", "max_tokens": 4})
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["usage"]["completion_tokens"] == 4
 
 
 async def test_a_change_of_model_from_an_attached_session_tells_what_changed_at_the_holder(pair: Pair) -> None:
-    # This session has never seen what is resident there.
     first = await pair.other.llm.set_model(SMALL, ignore)
     assert (first.loaded, first.previous) == (False, None)
     await pair.holder.llm.set_model(LARGE, ignore)
-    # It still believes in SMALL.
     second = await pair.other.llm.set_model(SMALL, ignore)
     assert (second.loaded, second.previous) == (True, LARGE)
     third = await pair.other.llm.set_model(LARGE, ignore)
@@ -113,16 +105,16 @@ async def test_a_change_of_model_from_an_attached_session_tells_what_changed_at_
 
 async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pair) -> None:
     endless = {**ONCE, "prompt": "la la la", "max_tokens": 3900, "repetition_limit": 0}
-    alone = await pair.holder.llm.shared_status()
+    alone = await pair.holder.llm.status()
     assert (alone.holder_pid, alone.pid, alone.clients) == (os.getpid(), os.getpid(), 0)
     async with anyio.create_task_group() as tasks:
         for http in (pair.at_holder, pair.at_other, pair.at_other):
             tasks.start_soon(lambda http: http.post("/v1/completions", json=endless), http)
         with anyio.fail_after(WAIT_S):
-            while ((own := await pair.holder.llm.shared_status()).calls_running, own.waiting) != (1, 2):
+            while ((own := await pair.holder.llm.status()).calls_running, own.waiting) != (1, 2):
                 # The holder's own status waits for nothing.
                 await anyio.lowlevel.checkpoint()
-        seen = await pair.other.llm.shared_status()
+        seen = await pair.other.llm.status()
         assert (seen.calls_running, seen.waiting) == (1, 2)
         # Both applications are in this process.
         assert (own.holder_pid, own.clients) == (seen.holder_pid, seen.clients) == (os.getpid(), 1)
@@ -132,5 +124,5 @@ async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pai
         assert "mcp_local_llm_sessions 1" in told
         tasks.cancel_scope.cancel()
     with anyio.fail_after(WAIT_S):
-        while (now := await pair.other.llm.shared_status()).calls_running or now.waiting:
+        while (now := await pair.other.llm.status()).calls_running or now.waiting:
             pass

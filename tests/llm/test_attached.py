@@ -6,8 +6,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from mcp_local_llm.openai_api.sessions import Sessions
-from mcp_local_llm.openai_api.traffic import Client, Traffic
+from mcp_local_llm.llm.attached import AttachedSessions
 from tests.clients import WAIT_S
 
 
@@ -23,7 +22,7 @@ def process() -> Generator["subprocess.Popen[bytes]"]:
 
 
 def test_a_process_that_has_asked_counts_once_until_it_ends() -> None:
-    sessions = Sessions()
+    sessions = AttachedSessions()
     assert sessions.pids() == ()
     with process() as other:
         for pid in (os.getpid(), other.pid, other.pid):
@@ -37,18 +36,9 @@ def test_a_process_that_has_asked_counts_once_until_it_ends() -> None:
 
 
 def test_a_process_that_is_gone_before_it_is_noted_does_not_count() -> None:
-    sessions = Sessions()
+    sessions = AttachedSessions()
     with process() as other:
         other.kill()
         other.wait(WAIT_S)
     sessions.met(other.pid)
     assert sessions.pids() == ()
-
-
-def test_only_those_that_come_over_the_socket_are_sessions() -> None:
-    traffic = Traffic()
-    with traffic.answering(Client("curl at 127.0.0.1")), traffic.answering(Client("session 7", os.getpid())):
-        assert traffic.state().clients == ("curl at 127.0.0.1", "session 7")
-        assert traffic.sessions() == (os.getpid(),)
-    assert traffic.state().clients == ()
-    assert traffic.sessions() == (os.getpid(),)

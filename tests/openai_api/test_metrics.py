@@ -1,24 +1,14 @@
-"""The control part, and the numbers for monitoring."""
+"""The numbers for monitoring."""
 
-import json
-import os
 import re
 
-import pytest
-
-from mcp_local_llm import __version__
 from mcp_local_llm.openai_api.metrics import metrics_text
 from mcp_local_llm.openai_api.traffic import TrafficState
 from mcp_local_llm.reports import Status
 from mcp_local_llm.tally import Counts
-from tests.openai_api.door import LEGS, Door, Json, question
+from tests.openai_api.door import LEGS, Door, question
 
 SAMPLE = re.compile(r'(mcp_local_llm_[a-z_]+)(?:\{model="((?:[^"\\]|\\.)*)"\})? (-?[0-9.e+]+)')
-
-
-def result_of(body: str) -> Json:
-    (line,) = [line for line in body.splitlines() if line.startswith("data: ")]
-    return json.loads(line.removeprefix("data: "))["result"]
 
 
 def samples(text: str) -> dict[str, float]:
@@ -34,37 +24,6 @@ def samples(text: str) -> dict[str, float]:
         assert match[1] not in found
         found[match[1]] = float(match[3])
     return found
-
-
-async def test_a_session_learns_who_serves(door: Door) -> None:
-    who = (await door.http.get("/control/hello")).json()
-    told = {"server": "mcp-local-llm", "version": __version__, "protocol": 1, "pid": os.getpid()}
-    assert who == {**told, "draining": False}
-
-
-async def test_a_load_leaves_the_choice_and_a_change_of_model_saves_it(door: Door) -> None:
-    loaded = await door.http.post("/control/load", json={"name": "tiny"})
-    assert result_of(loaded.text)["model"] == "tiny"
-    assert (await door.status())["status"]["chosen"] is None
-    switched = await door.http.post("/control/set_model", json={"name": "1"})
-    assert result_of(switched.text)["model"] == "tiny"
-    assert (await door.status())["status"]["chosen"] == "tiny"
-
-
-async def test_an_unknown_model_is_told_by_the_status(door: Door) -> None:
-    for path in ("/control/load", "/control/set_model"):
-        reply = await door.http.post(path, json={"name": "no-such-model"})
-        assert reply.status_code == 404
-        assert reply.json()["error"]["code"] == "model_not_found"
-
-
-@pytest.mark.parametrize(
-    ("body", "param"), [({}, "name"), ({"name": ""}, "name"), ({"name": "x", "flux": 1}, "flux"), (3, "body")]
-)
-async def test_a_wrong_body_is_refused_by_name(door: Door, body: object, param: str) -> None:
-    reply = await door.http.post("/control/set_model", json=body)
-    assert reply.status_code == 400
-    assert reply.json()["error"]["param"] == param
 
 
 async def test_the_metrics_count_what_was_answered(door: Door) -> None:
@@ -104,7 +63,7 @@ def test_a_label_keeps_its_quotes_and_what_is_unknown_is_left_out() -> None:
         uptime_seconds=1.5,
         version="1",
     )
-    text = metrics_text(status, Counts(), TrafficState(0, (), draining=False))
+    text = metrics_text(status, Counts(), TrafficState(0, ()))
     assert 'mcp_local_llm_model_resident{model="a\\"b\\\\c"} 1\n' in text
     assert "mcp_local_llm_uptime_seconds 1.5\n" in text
     assert not {"mcp_local_llm_tokens_per_second", "mcp_local_llm_memory_available_bytes"} & set(samples(text))

@@ -1,13 +1,13 @@
-"""The other sessions that use the model: processes that asked over the Unix socket and still run.
+"""The attached sessions: processes that have used the model over the socket and still run.
 
-A session connects for each question, so its connections do not tell whether it is still there; its process does.
+A session connects for each verb, so its connections do not tell whether it is still there; its process does.
 """
 
 import psutil
 
 
-class Sessions:
-    """Remembers who asked, and forgets those that have ended."""
+class AttachedSessions:
+    """Remembers the processes that have asked, and forgets those that have ended."""
 
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}

@@ -1,22 +1,25 @@
-"""The five verbs: chat, set_model, quick_test, list_models, status.
+"""Executes the verbs with the model in this process. It runs once per machine: in the process that holds the lease.
 
-Everything that a door offers goes through `LocalLLM`. It knows the catalogue, the resident model and memory; it knows
-no protocol and no engine by name.
+It knows the catalogue, the resident model and memory; it knows no protocol, no lease and no engine by name.
 """
 
 import dataclasses
+import os
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
 
 import anyio.to_thread
 
+from mcp_local_llm import __version__
 from mcp_local_llm.budget import estimate_speed
 from mcp_local_llm.catalog import Catalog
-from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
+from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.downloads import Downloads
 from mcp_local_llm.engine import ChatChunk, ReportProgress
-from mcp_local_llm.errors import ConfigError, GenerationError, HolderGoneError, LocalLLMError, ModelLoadError
+from mcp_local_llm.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
+from mcp_local_llm.llm.llm import Caller, answered
 from mcp_local_llm.machine import Machine
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.profiles import filled
@@ -25,14 +28,13 @@ from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, Qui
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.rows import listed_row, profile_rows
-from mcp_local_llm.sharing import Alone, Sharing, Sight, own_status, with_holder
 from mcp_local_llm.speeds import SpeedFile
 from mcp_local_llm.suggestions import Suggestions
 from mcp_local_llm.tally import Counts, Tally, rate_of
 
 
-class LocalLLM:
-    """One local model for everyone who asks."""
+class Local:
+    """The verbs in this process; see `llm.llm.LLM` for what each of them does and raises."""
 
     def __init__(
         self,
@@ -42,8 +44,6 @@ class LocalLLM:
         downloads: Downloads,
         speeds: SpeedFile,
         machine: Callable[[], Machine],
-        sampling: SamplingParams | None = None,
-        sharing: Sharing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
@@ -52,45 +52,28 @@ class LocalLLM:
         self._speeds = speeds
         self._suggestions = Suggestions(catalog, clock)
         self._machine = machine
-        self._sampling = sampling or SamplingParams()
-        self._sharing = sharing or Alone()
         self._clock = clock
         self._started = clock()
         self._tally = Tally()
+        self._users = Counter[str]()
 
-    async def chat(self, request: ChatRequest, report: ReportProgress, *, model: str | None = None) -> ChatResult:
-        """Answer `request` with the chosen model, or with the one that `model` names (the saved choice stays).
-
-        Raises:
-            ModelError: the model is not there, is not one, does not fit or does not load.
-            InvalidRequestError, ContextLengthError, BusyError, GenerationError: from the engine.
-        """
-        async with aclosing(self.stream(request, report, model=model)) as chunks:
-            *_, result = [chunk.result async for chunk in chunks if chunk.result is not None]
-        return result
-
-    async def stream(
-        self, request: ChatRequest, report: ReportProgress, *, model: str | None = None
+    async def chat(
+        self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
     ) -> AsyncGenerator[ChatChunk]:
-        """Answer like `chat`, chunk by chunk; the result is the last one. Closing the iterator stops the generation.
-
-        Raises:
-            LocalLLMError: as `chat`.
-        """
-        with self._tally.call():
-            while True:
-                held = self._resident.state().model
-                wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen())
-                await self._require_room(wanted.model)
-                asked = filled(request, wanted, self._catalog.profiles, self._sampling)
-                try:
-                    async with aclosing(self._answer(asked, wanted, report)) as chunks:
-                        async for chunk in chunks:
-                            yield chunk
-                    return
-                except HolderGoneError:
-                    # Nothing was begun, so nothing is computed twice: the next round finds who holds the model now.
-                    pass
+        """Answer `request`, chunk by chunk; see `LLM.chat`."""
+        caller = caller or Caller()
+        client = request.client or caller.client
+        with self._tally.call(), self._used_by(client):
+            held = self._resident.state().model
+            if model:
+                wanted = await self._catalog.named(model, held, caller.model)
+            else:
+                wanted = await self._catalog.chosen(caller.model)
+            await self._require_room(wanted.model)
+            asked = filled(request, wanted, self._catalog.profiles, caller.sampling)
+            async with aclosing(self._answer(dataclasses.replace(asked, client=client), wanted, report)) as chunks:
+                async for chunk in chunks:
+                    yield dataclasses.replace(chunk, model=wanted.model.id)
 
     async def _answer(
         self, request: ChatRequest, wanted: Resolution, report: ReportProgress
@@ -104,16 +87,15 @@ class LocalLLM:
                 async for chunk in chunks:
                     if chunk.progress is not None:
                         report(chunk.progress)
-                    if chunk.result is None:
+                    if chunk.text or chunk.reasoning:
                         yield chunk
                     result = chunk.result
             alone = alone and self._resident.state().calls == 1
         if result is None:
             raise GenerationError("The engine ended without an answer. Send the request again.")
         self._tally.answered(result)
-        # Calls that run side by side share the machine; their speed is not the model's. Another holder measures it.
-        measured = alone and wanted.model.endpoint is None and not self._sharing.elsewhere()
-        rate = rate_of(result) if measured else None
+        # Calls that run side by side share the machine; their speed is not the model's.
+        rate = rate_of(result) if alone and wanted.model.endpoint is None else None
         if rate and self._speeds.note(engine.model, result.usage.completion_tokens, rate):
             await anyio.to_thread.run_sync(self._speeds.save)
         timings = dataclasses.replace(result.timings, load_s=entered - asked)
@@ -121,16 +103,7 @@ class LocalLLM:
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
-        """Make the model that `name` means resident, as `load` does, and save it as the choice.
-
-        With `download`, a whole repository name (or a role that stands for one) is fetched from the hub if it is not
-        here; the old model stays resident and answers meanwhile. Where the load fails the saved choice stays.
-
-        Raises:
-            DownloadError, BackendError: it could not be fetched.
-            ConfigError: the choice could not be saved.
-            ModelError: see `load`.
-        """
+        """Make the model resident and the choice; see `LLM.set_model`."""
         held = self._resident.state().model
         if not download:
             found, notes = await self._catalog.named(name, held), list[str]()
@@ -141,26 +114,14 @@ class LocalLLM:
         self._catalog.save(found.choice)
         return switch.model_copy(update={"notes": [*switch.notes, *notes]})
 
-    async def load(self, name: str, report: ReportProgress) -> Switch:
-        """Make the model that `name` means resident; the saved choice stays as it is.
-
-        Memory is checked before anything is unloaded. Calls that run on the old model finish first; calls that come
-        later wait for the new one. Two calls for one model share one load; calls for several are served in the order
-        in which they came. Where the load fails nothing is resident.
-
-        Raises:
-            UnknownModelError, AmbiguousModelError, IncompleteModelError: what `name` means.
-            InsufficientMemoryError: it does not fit; nothing was unloaded.
-            ModelLoadError: it could not be loaded; the message names the way back.
-        """
-        return await self._switch(await self._catalog.named(name, self._resident.state().model), report)
+    async def preload(self, report: ReportProgress, caller: Caller) -> None:
+        """Make the model resident that a chat without a name would use; the saved choice stays. Raises as `chat`."""
+        wanted = await self._catalog.chosen(caller.model)
+        if wanted.model.endpoint is None:
+            await self._switch(wanted, report)
 
     async def download(self, name: str, report: ReportProgress) -> Download:
-        """Bring the model that `name` means onto this machine; loads nothing, and the choice stays.
-
-        Raises:
-            LocalLLMError: see `Downloads.obtain`.
-        """
+        """Fetch the model that `name` means; see `LLM.download`."""
         obtained = await self._downloads.obtain(name, report, held=self._resident.state().model)
         model, note = obtained.found.model, obtained.found.note
         return Download(
@@ -180,23 +141,21 @@ class LocalLLM:
         """Return the models between which `name` leaves the choice; empty where it leaves none."""
         return await self._suggestions.candidates(name, self._resident.state().model)
 
-    async def quick_test(self, name: QuickTestName, report: ReportProgress) -> QuickTest:
-        """Ask the chosen model one scripted question; a wrong answer is a verdict, not an error.
-
-        Raises:
-            LocalLLMError: as `chat`.
-        """
-        asked = question(name)
+    async def quick_test(
+        self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
+    ) -> QuickTest:
+        """Ask one scripted question; see `LLM.quick_test`."""
+        asked = question(test)
         started = self._clock()
-        result = await self.chat(asked.request(), report)
-        return asked.judged(name, result, round(self._clock() - started, 3))
+        result = await answered(self.chat(asked.request(), report, caller=caller))
+        return asked.judged(test, result, round(self._clock() - started, 3))
 
-    async def list_models(self) -> ModelTable:
+    async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
         """List every model on the machine; loads nothing."""
         listing = await self._catalog.look()
         warnings = list(listing.warnings)
         try:
-            choice = await self._catalog.chosen()
+            choice = await self._catalog.chosen(caller.model if caller else None)
         except LocalLLMError as error:
             chosen, name = None, ""
             warnings.append(str(error).partition("\n")[0])
@@ -215,8 +174,8 @@ class LocalLLM:
         profiles = profile_rows(self._catalog.profiles, chosen=name)
         return ModelTable(models=rows, chosen=chosen, profiles=profiles, warnings=warnings)
 
-    def status(self) -> Status:
-        """Tell how things stand, at once: nothing here waits for a model, a lock or the network."""
+    async def status(self) -> Status:
+        """Return the state of the model and of the calls in this process, at once."""
         notes: list[str] = []
         try:
             saved = self._catalog.saved()
@@ -224,29 +183,61 @@ class LocalLLM:
             saved, notes = None, [str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
-        sight = Sight(
-            now=self._resident.state(),
-            counts=self._tally.counts(),
-            memory=self._machine().memory,
+        now, counts, memory = self._resident.state(), self._tally.counts(), self._machine().memory
+        running = now.calls - now.waiting
+        return Status(
+            state=now.state,
+            model=now.model.id if now.model else None,
+            progress=str(now.progress) if now.progress else None,
             chosen=saved,
-            uptime_s=self._clock() - self._started,
+            calls_running=running,
+            # A change of model runs no call, yet holds the model for a moment.
+            waiting=max(counts.open - running, 0),
+            calls_answered=counts.answered,
+            completion_tokens=counts.completion_tokens,
+            tokens_per_second=counts.tokens_per_second,
+            last_error=now.last_error,
+            memory_total_bytes=memory.total,
+            memory_available_bytes=memory.available,
+            engine_bytes=now.memory.active_bytes + now.memory.buffer_bytes if now.memory else None,
+            prefix_cache_bytes=now.memory.prefix_bytes if now.memory else None,
+            pid=os.getpid(),
+            uptime_seconds=round(self._clock() - self._started, 3),
+            version=__version__,
             notes=notes,
         )
-        return own_status(sight, self._sharing)
 
-    async def shared_status(self) -> Status:
-        """Tell how things stand on this machine: like `status`, with the word of the process that holds the model."""
-        return await with_holder(self.status(), self._sharing)
-
-    def counts(self) -> Counts:
-        """Return what was asked and answered since the start; never waits."""
+    async def counters(self) -> Counts:
+        """Return the counts of calls and tokens since the start, at once."""
         loads = self._resident.loads
         return dataclasses.replace(self._tally.counts(), loads=loads.count, load_s=loads.seconds)
 
+    async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
+        """Give the model's memory back; see `LLM.unload`."""
+        if self._users and not force:
+            users = ", ".join(f"{name or 'unknown'} ({count})" for name, count in sorted(self._users.items()))
+            raise BusyError(f"Calls use the model: {users}. Wait for them, or force it: then they end with an error.")
+        await self._resident.unload(force=force)
+        return await self.status()
+
+    def empty(self) -> bool:
+        """Return whether no model is resident, loading or being unloaded; never waits."""
+        return self._resident.state().state == "unloaded"
+
+    @contextmanager
+    def _used_by(self, client: str) -> Generator[None]:
+        self._users[client] += 1
+        try:
+            yield
+        finally:
+            self._users[client] -= 1
+            if not self._users[client]:
+                del self._users[client]
+
     async def _require_room(self, model: ModelInfo) -> None:
-        """Refuse a model that does not fit, before anything is unloaded for it; another holder sees to it itself."""
+        """Refuse a model that does not fit, before anything is unloaded for it."""
         held = self._resident.state().model
-        if not _same(model, held) and not self._sharing.elsewhere():
+        if not _same(model, held):
             await self._catalog.require_room(model, held)
 
     async def _switch(self, wanted: Resolution, report: ReportProgress) -> Switch:
@@ -254,16 +245,12 @@ class LocalLLM:
         await self._require_room(model)
         started = self._clock()
         try:
-            # Another session may have changed the model since this one attached.
-            told = await self._sharing.settle(model, report)
             async with self._resident.use(model, report):
                 pass
         except ModelLoadError as error:
-            if self._sharing.elsewhere():
-                raise  # The holder has said the way back already.
             raise ModelLoadError(f"{error}{self._way_back(before)}") from error
-        loaded = told.loaded if told else not _same(model, before)
-        previous = told.previous if told else before.id if before and loaded and not model.endpoint else None
+        loaded = not _same(model, before)
+        previous = before.id if before and loaded and not model.endpoint else None
         return Switch(
             model=model.id,
             previous=previous,

@@ -1,0 +1,206 @@
+"""Sends each verb to the process that holds the lease, over its Unix socket, and reads what comes back.
+
+It looks nothing up and fills nothing in: an attached session holds no catalogue, no resident and no engine.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import cast
+
+import anyio
+from anyio.abc import ByteStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from mcp_local_llm.chat import ChatRequest
+from mcp_local_llm.engine import ChatChunk, Progress, ReportProgress
+from mcp_local_llm.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
+from mcp_local_llm.llm import verb_lines
+from mcp_local_llm.llm.llm import Caller
+from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
+from mcp_local_llm.reports import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.residency import LeaseOwner
+from mcp_local_llm.tally import Counts
+
+SILENCE_S = 10.0
+"""Seconds without a line after which the lease owner counts as stopped; one that lives writes every two."""
+STATUS_SILENCE_S = 2.0
+"""The same for verbs that are answered at once."""
+
+
+class Remote:
+    """The verbs in the process that holds the lease; see `llm.llm.LLM` for what each of them does and raises.
+
+    Every verb may raise `HolderGoneError`: nobody listens, or the owner leaves; nothing was begun. Once the owner has
+    begun, a cut connection is a `BackendUnavailableError`, and the verb is not repeated: it may have been the cause.
+    """
+
+    def __init__(self, socket: Path, version: str, owner: Callable[[], LeaseOwner | None]) -> None:
+        """Prepare to ask; connects for each verb.
+
+        Args:
+            socket: where the lease owner listens.
+            version: of this process.
+            owner: reads who holds the lease, for messages.
+        """
+        self._socket = socket
+        self._version = version
+        self._owner = owner
+
+    async def chat(
+        self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
+    ) -> AsyncGenerator[ChatChunk]:
+        """Answer `request`, chunk by chunk; see `LLM.chat`."""
+        arguments = {"request": request, "model": model, "caller": caller or Caller()}
+        async with aclosing(self._lines("chat", report, arguments)) as lines:
+            async for line in lines:
+                if "chunk" in line:
+                    yield verb_lines.read_chunk(line["chunk"])
+                else:
+                    yield ChatChunk(result=line["result"], model=line["result"].model)
+
+    async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
+        """Make the model resident there and the choice; see `LLM.set_model`."""
+        return cast(Switch, await self._ask("set_model", report, name=name, download=download))
+
+    async def download(self, name: str, report: ReportProgress) -> Download:
+        """Fetch a model; see `LLM.download`."""
+        return cast(Download, await self._ask("download", report, name=name))
+
+    async def quick_test(
+        self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
+    ) -> QuickTest:
+        """Ask one scripted question; see `LLM.quick_test`."""
+        return cast(QuickTest, await self._ask("quick_test", report, test=test, caller=caller or Caller()))
+
+    async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
+        """List every model on the machine."""
+        return cast(ModelTable, await self._ask("list_models", caller=caller or Caller()))
+
+    async def status(self) -> Status:
+        """Return the lease owner's status."""
+        return cast(Status, await self._ask("status"))
+
+    async def counters(self) -> Counts:
+        """Return the lease owner's counts."""
+        return cast(Counts, await self._ask("counters"))
+
+    async def complete(self, typed: str) -> tuple[str, ...]:
+        """Return the names that `typed` may become."""
+        return cast(tuple[str, ...], await self._ask("complete", typed=typed))
+
+    async def candidates(self, name: str) -> tuple[str, ...]:
+        """Return the models between which `name` leaves the choice."""
+        return cast(tuple[str, ...], await self._ask("candidates", name=name))
+
+    async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
+        """Give the memory back there; see `LLM.unload`."""
+        return cast(Status, await self._ask("unload", report, force=force))
+
+    async def drain(self) -> None:
+        """Ask the lease owner to finish what it has begun, to take nothing new and to give the lease up."""
+        await self._ask("drain")
+
+    async def _ask(self, verb: str, report: ReportProgress | None = None, **arguments: object) -> object:
+        async with aclosing(self._lines(verb, report or _ignore, arguments)) as lines:
+            async for line in lines:
+                if "result" in line:
+                    return line["result"]
+        raise self._cut()
+
+    async def _lines(self, verb: str, report: ReportProgress, arguments: Mapping[str, object]) -> AsyncGenerator[Line]:
+        """Send one verb; yield its chunks as lines, then its result as a value. Progress goes to `report`."""
+        kind = VERBS[verb]
+        silence = SILENCE_S if kind.reports else STATUS_SILENCE_S
+        first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
+        first |= {"arguments": verb_lines.write_arguments(verb, arguments)}
+        async with await self._connect() as stream:
+            reader = BufferedByteReceiveStream(stream)
+            hello = await self._begin(stream, reader, verb_lines.write_line(first), silence)
+            await self._check(hello, takes_lease=kind.takes_lease)
+            pid = int(hello.get("pid", 0))
+            while True:
+                line = await self._line(reader, silence, pid)
+                if "progress" in line:
+                    report(verb_lines.read_progress(line["progress"]))
+                elif "error" in line:
+                    raise verb_lines.read_error(line["error"])
+                elif "result" in line:
+                    yield {"result": verb_lines.read_value(kind.result, line["result"])}
+                    return
+                elif "chunk" in line:
+                    yield line
+
+    async def _connect(self) -> ByteStream:
+        try:
+            return await anyio.connect_unix(self._socket)
+        except OSError as error:
+            # It is starting its socket, ending, or has too many callers at this moment.
+            raise HolderGoneError("The process that holds the model does not listen on its socket.") from error
+
+    async def _begin(self, stream: ByteStream, reader: BufferedByteReceiveStream, first: bytes, silence: float) -> Line:
+        """Send the first line, and return that of the lease owner."""
+        try:
+            with anyio.fail_after(silence):
+                await stream.send(first)
+                line = await reader.receive_until(b"\n", MAX_LINE)
+        except TimeoutError as error:
+            raise self._silent(silence, None) from error
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError) as error:
+            raise HolderGoneError("The process that holds the model has just ended.") from error
+        if line.startswith(b"HTTP/"):
+            raise BackendProtocolError(
+                f"The model is held by {self._name(None)}, which is too old to share it with version {self._version}. "
+                "End that session, then send the request again."
+            )
+        return verb_lines.read_line(line)
+
+    async def _check(self, hello: Line, *, takes_lease: bool) -> None:
+        """Compare versions; an older lease owner is asked to leave where this verb needs a model."""
+        version, protocol = str(hello.get("version")), hello.get("protocol")
+        if not isinstance(protocol, int) or protocol > PROTOCOL:
+            raise BackendProtocolError(
+                f"The model is held by mcp-local-llm {version}, which this older version {self._version} does not "
+                "understand. Start this session anew."
+            )
+        if takes_lease and (protocol < PROTOCOL or version_key(version) < version_key(self._version)):
+            # The verb is given up with this connection, before its answer can matter.
+            await self.drain()
+            raise HolderGoneError(f"mcp-local-llm {version} held the model and leaves for this version.", leaving=True)
+
+    async def _line(self, reader: BufferedByteReceiveStream, silence: float, pid: int) -> Line:
+        try:
+            with anyio.fail_after(silence):
+                return verb_lines.read_line(await reader.receive_until(b"\n", MAX_LINE))
+        except TimeoutError as error:
+            raise self._silent(silence, pid) from error
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError) as error:
+            raise self._cut() from error
+
+    def _silent(self, seconds: float, pid: int | None) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            f"The model is held by {self._name(pid)}, which said nothing for {seconds:g} s: it is stopped or hangs. "
+            "Let it go on (`fg` in its terminal, or `kill -CONT` with its number) or end it, then send the request "
+            "again."
+        )
+
+    def _cut(self) -> BackendUnavailableError:
+        return BackendUnavailableError(
+            "The process that held the model ended before this answer was finished. Send the request again; the "
+            "next call loads the model anew."
+        )
+
+    def _name(self, pid: int | None) -> str:
+        owner = self._owner()
+        if pid or owner:
+            return f"process {pid or (owner and owner.pid)}"
+        return "another process"
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version for comparison; a part that is no number is left out."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _ignore(progress: Progress) -> None:
+    """Drop progress of a verb that has none."""
