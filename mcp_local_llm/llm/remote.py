@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import cast
 
 import anyio
-from anyio.abc import ByteStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.engine import ChatChunk, Progress, ReportProgress
 from mcp_local_llm.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
 from mcp_local_llm.llm import verb_lines
+from mcp_local_llm.llm.line_socket import LineSocket
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.reports import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -114,13 +113,12 @@ class Remote:
         silence = SILENCE_S if kind.reports else STATUS_SILENCE_S
         first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
         first |= {"arguments": verb_lines.write_arguments(verb, arguments)}
-        async with await self._connect() as stream:
-            reader = BufferedByteReceiveStream(stream)
-            hello = await self._begin(stream, reader, verb_lines.write_line(first), silence)
+        with self._connect() as socket:
+            hello = await self._begin(socket, verb_lines.write_line(first), silence)
             await self._check(hello, takes_lease=kind.takes_lease)
             pid = int(hello.get("pid", 0))
             while True:
-                line = await self._line(reader, silence, pid)
+                line = await self._line(socket, silence, pid)
                 if "progress" in line:
                     report(verb_lines.read_progress(line["progress"]))
                 elif "error" in line:
@@ -131,22 +129,22 @@ class Remote:
                 elif "chunk" in line:
                     yield line
 
-    async def _connect(self) -> ByteStream:
+    def _connect(self) -> LineSocket:
         try:
-            return await anyio.connect_unix(self._socket)
+            return LineSocket.connect(self._socket)
         except OSError as error:
             # It is starting its socket, ending, or has too many callers at this moment.
             raise HolderGoneError("The process that holds the model does not listen on its socket.") from error
 
-    async def _begin(self, stream: ByteStream, reader: BufferedByteReceiveStream, first: bytes, silence: float) -> Line:
+    async def _begin(self, socket: LineSocket, first: bytes, silence: float) -> Line:
         """Send the first line, and return that of the lease owner."""
         try:
             with anyio.fail_after(silence):
-                await stream.send(first)
-                line = await reader.receive_until(b"\n", MAX_LINE)
+                await socket.send(first)
+                line = await socket.line(MAX_LINE)
         except TimeoutError as error:
             raise self._silent(silence, None) from error
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError) as error:
+        except (EOFError, OSError) as error:
             raise HolderGoneError("The process that holds the model has just ended.") from error
         if line.startswith(b"HTTP/"):
             raise BackendProtocolError(
@@ -168,13 +166,13 @@ class Remote:
             await self.drain()
             raise HolderGoneError(f"mcp-local-llm {version} held the model and leaves for this version.", leaving=True)
 
-    async def _line(self, reader: BufferedByteReceiveStream, silence: float, pid: int) -> Line:
+    async def _line(self, socket: LineSocket, silence: float, pid: int) -> Line:
         try:
             with anyio.fail_after(silence):
-                return verb_lines.read_line(await reader.receive_until(b"\n", MAX_LINE))
+                return verb_lines.read_line(await socket.line(MAX_LINE))
         except TimeoutError as error:
             raise self._silent(silence, pid) from error
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, OSError) as error:
+        except (EOFError, OSError) as error:
             raise self._cut() from error
 
     def _silent(self, seconds: float, pid: int | None) -> BackendUnavailableError:

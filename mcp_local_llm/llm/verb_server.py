@@ -3,25 +3,25 @@
 It knows lines, peers and the verbs; it knows no lease and no model.
 """
 
-import contextlib
 import logging
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketListener, TaskGroup
-from anyio.streams.buffered import BufferedByteReceiveStream
+import anyio.lowlevel
+from anyio.abc import TaskGroup
 
 from mcp_local_llm import __version__
 from mcp_local_llm.engine import ChatChunk, Progress
 from mcp_local_llm.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
 from mcp_local_llm.llm import verb_lines
 from mcp_local_llm.llm.attached import AttachedSessions
+from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError, Listener, peer_of
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.llm.peer import peer_of
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.reports import Status
 
@@ -33,7 +33,6 @@ READ_S = 60.0
 """Seconds after which a session that reads nothing is given up."""
 ACCEPT_AGAIN_S = 0.1
 """Pause after a connection could not be accepted, for example because no file descriptor is free."""
-BACKLOG = 128
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ class VerbServer:
             ConfigError: the socket cannot be made.
         """
         try:
-            listener = await anyio.create_unix_listener(self._path, mode=0o600, backlog=BACKLOG)
+            listener = Listener(self._path)
         except OSError as error:
             raise ConfigError(f"The socket {self._path} cannot be made: {error}.") from error
         self._accepting = anyio.CancelScope()
@@ -90,22 +89,21 @@ class VerbServer:
             self._accepting.cancel()
             self._accepting = None
 
-    async def _accept(self, listener: SocketListener, tasks: TaskGroup, scope: anyio.CancelScope) -> None:
-        async with listener:
-            with scope:
-                while True:
-                    try:
-                        stream = await listener.accept()
-                    except OSError as error:
-                        _LOG.warning("A session could not connect: %s.", error)
-                        await anyio.sleep(ACCEPT_AGAIN_S)
-                        continue
-                    tasks.start_soon(self._answer, stream)
+    async def _accept(self, listener: Listener, tasks: TaskGroup, scope: anyio.CancelScope) -> None:
+        with listener, scope:
+            while True:
+                try:
+                    connection = await listener.accept()
+                except OSError as error:
+                    _LOG.warning("A session could not connect: %s.", error)
+                    await anyio.sleep(ACCEPT_AGAIN_S)
+                else:
+                    tasks.start_soon(self._answer, connection)
 
-    async def _answer(self, stream: ByteStream) -> None:
-        async with stream:
+    async def _answer(self, connection: socket.socket) -> None:
+        with LineSocket(connection) as lines:
             try:
-                peer = peer_of(stream.extra(SocketAttribute.raw_socket))
+                peer = peer_of(connection)
             except OSError as error:
                 _LOG.warning("A connection whose process the kernel does not tell was refused: %s.", error)
                 return
@@ -113,7 +111,7 @@ class VerbServer:
                 _LOG.warning("a connection of user %d was refused", peer.uid)
                 return
             async with anyio.create_task_group() as tasks:
-                await self._converse(_Lines(stream, tasks.cancel_scope), tasks, peer.pid)
+                await self._converse(_Lines(lines, tasks.cancel_scope), tasks, peer.pid)
                 tasks.cancel_scope.cancel()
 
     async def _converse(self, lines: "_Lines", tasks: TaskGroup, pid: int) -> None:
@@ -121,7 +119,7 @@ class VerbServer:
         await lines.send({"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         try:
             first = await lines.first()
-        except anyio.DelimiterNotFound:
+        except LineTooLongError:
             error = InvalidRequestError(f"The request is longer than {MAX_LINE // 2**20} MiB. Send less text.")
             await lines.send(verb_lines.write_error(error))
             return
@@ -179,9 +177,8 @@ class _Lines:
     Where the session is gone, `scope` is cancelled: there is nobody to work for.
     """
 
-    def __init__(self, stream: ByteStream, scope: anyio.CancelScope) -> None:
-        self._stream = stream
-        self._reader = BufferedByteReceiveStream(stream)
+    def __init__(self, connection: LineSocket, scope: anyio.CancelScope) -> None:
+        self._connection = connection
         self._scope = scope
         self._lock = anyio.Lock()
         self._news: Progress | None = None
@@ -196,12 +193,12 @@ class _Lines:
         """Read the line of the session.
 
         Raises:
-            anyio.DelimiterNotFound: it is too long.
+            LineTooLongError: it is too long.
         """
         try:
             with anyio.fail_after(FIRST_LINE_S):
-                return await self._reader.receive_until(b"\n", MAX_LINE)
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, TimeoutError):
+                return await self._connection.line(MAX_LINE)
+        except (EOFError, OSError, TimeoutError):
             await self._gone()
 
     async def send(self, line: Line) -> None:
@@ -210,15 +207,14 @@ class _Lines:
         async with self._lock:
             try:
                 with anyio.fail_after(READ_S):
-                    await self._stream.send(data)
-            except (anyio.BrokenResourceError, TimeoutError):
+                    await self._connection.send(data)
+            except (OSError, TimeoutError):
                 await self._gone()
             self._last = anyio.current_time()
 
     async def cancel_at_end(self) -> None:
         """Wait until the session closes its end."""
-        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-            await self._reader.receive(1)
+        await self._connection.closed()
         self._scope.cancel()
 
     async def beat(self) -> None:
@@ -233,5 +229,5 @@ class _Lines:
 
     async def _gone(self) -> NoReturn:
         self._scope.cancel()
-        await anyio.sleep_forever()  # Ends at once, with the cancellation.
-        raise AssertionError
+        await anyio.lowlevel.checkpoint()
+        raise AssertionError("the scope is cancelled")
