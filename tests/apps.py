@@ -1,8 +1,12 @@
 """The composed application in a test's own process: opened, and closed with its threads and servers."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
 
 from mcp_local_llm.app import App, compose
 from tests.clients import WAIT_S
@@ -27,11 +31,34 @@ def close(app: App) -> None:
 
 
 class Apps:
-    """Applications that a test composes one after the other; all end with it."""
+    """Applications that a test composes one after the other; all end with it.
 
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self._stack = stack
+    Each lives in a task of its own, so that a test may open one inside a cancel scope that ends before it.
+    """
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._end = anyio.Event()
+
+    def end(self) -> None:
+        """Let all of them end."""
+        self._end.set()
 
     async def open(self, environ: Mapping[str, str], home: Path) -> App:
         """Compose one more."""
-        return await self._stack.enter_async_context(opened(environ, home))
+
+        async def keep(*, task_status: TaskStatus[App]) -> None:
+            async with opened(environ, home) as app:
+                task_status.started(app)
+                await self._end.wait()
+
+        return cast(App, await self._tasks.start(keep))
+
+
+@asynccontextmanager
+async def many() -> AsyncGenerator[Apps]:
+    """Applications that end with the block."""
+    async with anyio.create_task_group() as tasks:
+        apps = Apps(tasks)
+        yield apps
+        apps.end()

@@ -8,7 +8,6 @@ It decides by the lease alone, for each call anew, and knows no engine and no do
     free             take it, open the socket, here     here, without the lease: they load nothing
 """
 
-import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -18,34 +17,23 @@ from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.engine import ChatChunk, Progress, ReportProgress
-from mcp_local_llm.errors import BackendError, BackendUnavailableError, HolderGoneError, LocalLLMError
+from mcp_local_llm.errors import BackendError, HolderGoneError
 from mcp_local_llm.llm.llm import LLM, Caller
 from mcp_local_llm.llm.local import Local
+from mcp_local_llm.llm.ownership import Ownership
+from mcp_local_llm.llm.patience import Patience
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.verb_lines import VERBS
-from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.reports import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.tally import Counts
 
-RETRY_S = 0.1
-"""Between two tries while a lease owner starts its socket, ends or leaves."""
-PATIENCE_S = 10.0
-"""Seconds until a lease owner that does not listen is an error; a start of the socket takes less than one."""
-LEAVING_S = 600.0
-"""Seconds that a lease owner may take to finish its answers before it leaves."""
-HANDOVER_S = 2.0
-"""Seconds in which this process, asked to leave by a newer one, does not take the lease again."""
 FINISH_S = 60.0
 """Seconds that other sessions' calls may go on after this session's own client has gone."""
 
-LEAVING = "The process that holds the model finishes its last answers and then leaves. Send the request again."
-
-_LOG = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
@@ -82,40 +70,33 @@ class Session:
         self._share = share
         self._sleep = sleep
         self._clock = clock
+        self._owner = Ownership(lease, version, sleep)
         self._local: Local | None = None
         self._making = anyio.Lock()
-        self._server: VerbServer | None = None
         self._stack = AsyncExitStack()
-        self._tasks: TaskGroup | None = None
-        self._open = 0
-        self._others = 0
-        self._leaving = False
-        self._fewer = anyio.Event()
 
     async def __aenter__(self) -> Self:
-        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._owner.tasks = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop answering other sessions; their calls end with an error that says so."""
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        self._owner.end()
         # Without the error: the task group would wrap it, and a door looks for its class.
         await self._stack.__aexit__(None, None, None)
-        if self._share:
-            self._lease.release()
+        self._lease.release()
 
     async def chat(
         self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
     ) -> AsyncGenerator[ChatChunk]:
         """Answer `request`, chunk by chunk; see `LLM.chat`."""
-        wait = _Patience(self._lease, self._sleep, self._clock)
+        wait = Patience(self._lease, self._sleep, self._clock)
         while True:
             try:
                 llm = await self._executor("chat")
-                with self._counted(llm):
+                with self._running(llm):
                     told = llm.chat(request, report, model=model, caller=caller or self._caller)
                     async with aclosing(told) as chunks:
                         async for chunk in chunks:
@@ -180,7 +161,7 @@ class Session:
         if not self._elsewhere():
             llm = await self._executor("chat")
             if isinstance(llm, Local):
-                with self._counted(llm):
+                with self._running(llm):
                     await llm.preload(report, self._caller)
 
     @property
@@ -190,22 +171,19 @@ class Session:
 
     async def finish_others(self, within: float = FINISH_S) -> None:
         """Take no new calls, and wait until other sessions' running ones are done, at most `within` seconds."""
-        self._leaving = True
-        with anyio.move_on_after(within):
-            while self._others:
-                await self._fewer.wait()
+        await self._owner.finish_others(within)
 
     async def _execute(
         self, verb: str, act: Callable[[LLM], Awaitable[_Result]], report: ReportProgress | None = None
     ) -> _Result:
         """Let the right executor act; where the lease owner goes before it has begun, the next one."""
-        wait = _Patience(self._lease, self._sleep, self._clock)
+        wait = Patience(self._lease, self._sleep, self._clock)
         while True:
             try:
                 llm = await self._executor(verb)
                 if not VERBS[verb].reports:
                     return await act(llm)
-                with self._counted(llm):
+                with self._running(llm):
                     return await act(llm)
             except HolderGoneError as error:
                 await wait(error, report or _ignore)
@@ -223,28 +201,19 @@ class Session:
             return await self._here()
         if not VERBS[verb].takes_lease:
             return self._remote if self._lease.elsewhere() else await self._here()
-        if self._leaving:
-            raise HolderGoneError(LEAVING, leaving=True)
         if self._lease.elsewhere():
             return self._remote
         local = await self._here()
-        if not self._lease.take(self._version):
-            return self._remote
-        await self._listen(local)
-        return local
+        return local if self._owner.take(local) else self._remote
 
-    async def _listen(self, local: Local) -> None:
-        """Open the socket; a lease owner that nobody can reach would shut the other sessions out."""
-        assert self._tasks is not None, "enter the session first"
-        if self._server is None:
-            self._server = VerbServer(
-                self._lease.socket, local, status=self._own_status, entered=self._entered, drain=self._drain
-            )
-        try:
-            await self._server.open(self._tasks)
-        except BaseException:
-            self._lease.release()
-            raise
+    @contextmanager
+    def _running(self, llm: LLM) -> Generator[None]:
+        """Count a verb that runs here, as `Ownership.running` does."""
+        if isinstance(llm, Remote):
+            yield
+            return
+        with self._owner.running():
+            yield
 
     async def _here(self) -> Local:
         async with self._making:
@@ -255,101 +224,7 @@ class Session:
 
     async def _own_status(self) -> Status:
         status = await (await self._here()).status()
-        if not self._share or not self._lease.held:
-            return status
-        attached = self._server.sessions() if self._server is not None else ()
-        return status.model_copy(update={"holder_pid": os.getpid(), "clients": len(attached)})
-
-    @contextmanager
-    def _entered(self) -> Generator[None]:
-        """Count another session's verb. Raises `HolderGoneError` where this process takes no new ones."""
-        if self._leaving or not self._lease.held:
-            raise HolderGoneError(LEAVING, leaving=True)
-        self._others += 1
-        try:
-            with self._counted(self._local):
-                yield
-        finally:
-            self._others -= 1
-            self._fewer.set()
-            self._fewer = anyio.Event()
-
-    @contextmanager
-    def _counted(self, llm: LLM | None) -> Generator[None]:
-        """Count a verb that runs here; where the last one failed and left no model, give the lease up."""
-        if llm is self._remote:
-            yield
-            return
-        if self._leaving:
-            raise HolderGoneError(LEAVING, leaving=True)
-        failed = False
-        self._open += 1
-        try:
-            yield
-        except LocalLLMError:
-            failed = True
-            raise
-        finally:
-            self._open -= 1
-            self._fewer.set()
-            self._fewer = anyio.Event()
-            if failed and not self._open and self._local is not None and self._local.empty():
-                self._give_up()
-
-    def _give_up(self) -> None:
-        """Let another process take the lease. No other session's verb runs, so nothing is cut."""
-        if self._server is not None and self._lease.held:
-            self._server.close()
-            self._lease.release()
-
-    def _drain(self) -> None:
-        """Begin to leave for a newer process."""
-        if not self._leaving and self._tasks is not None:
-            self._leaving = True
-            self._tasks.start_soon(self._leave)
-
-    async def _leave(self) -> None:
-        try:
-            while self._open:
-                await self._fewer.wait()
-            if self._local is not None:
-                await self._local.unload(_ignore)
-        except LocalLLMError as error:
-            _LOG.warning("The model could not be unloaded for a newer process: %s", error)
-        self._give_up()
-        # This process's own waiting calls would take the lease back at once; the other one tries ten times a second.
-        with anyio.move_on_after(HANDOVER_S):
-            while not self._lease.elsewhere():
-                await self._sleep(HANDOVER_S / 40)
-        self._leaving = False
-
-
-class _Patience:
-    """Decides whether a verb that was not begun is tried again, and waits in between."""
-
-    def __init__(self, lease: Lease, sleep: Callable[[float], Awaitable[None]], clock: Callable[[], float]) -> None:
-        self._lease = lease
-        self._sleep = sleep
-        self._clock = clock
-        self._begun = self._heard = clock()
-
-    async def __call__(self, error: HolderGoneError, report: ReportProgress) -> None:
-        """Wait a moment.
-
-        Raises:
-            BackendUnavailableError: it was tried long enough.
-        """
-        now = self._clock()
-        if error.leaving:
-            self._heard = now
-        if now - self._heard >= PATIENCE_S or now - self._begun >= LEAVING_S:
-            owner = self._lease.owner()
-            who = f"process {owner.pid} (version {owner.version})" if owner else "another process"
-            raise BackendUnavailableError(
-                f"The model is held by {who}, which does not answer. End that process, then send the request again."
-            ) from error
-        report(Progress("loading"))
-        await self._sleep(RETRY_S)
+        return self._owner.seen(status) if self._share and self._lease.held else status
 
 
 def _ignore(progress: Progress) -> None:

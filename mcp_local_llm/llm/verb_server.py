@@ -70,7 +70,7 @@ class VerbServer:
         """Return the processes that have used a verb since the socket was opened, and still run."""
         return self._sessions.pids()
 
-    async def open(self, tasks: TaskGroup) -> None:
+    def open(self, tasks: TaskGroup) -> None:
         """Begin to answer, in `tasks`; the caller holds the lease, so nobody alive listens there.
 
         Raises:

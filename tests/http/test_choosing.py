@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
@@ -15,7 +14,7 @@ from mcp_local_llm.errors import AmbiguousModelError, BackendUnavailableError, C
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.mcp_server.render import switch_text, table_text
 from mcp_local_llm.settings import load_settings
-from tests.apps import Apps
+from tests.apps import Apps, many
 from tests.clients import WAIT_S
 from tests.http.asking import HELLO
 from tests.http.fake_server import counts, delta, fake_server, says
@@ -26,8 +25,8 @@ HI = says(delta(content="Hi from afar"), delta(finish="stop"), counts())
 @pytest.fixture
 async def apps() -> AsyncIterator[Apps]:
     """Applications that end with the test."""
-    async with AsyncExitStack() as stack:
-        yield Apps(stack)
+    async with many() as opened:
+        yield opened
 
 
 def settings_file(home: Path, text: str) -> Path:

@@ -13,7 +13,9 @@ from mcp_local_llm.engine import Progress
 from mcp_local_llm.errors import BackendUnavailableError, ConfigError, ModelLoadError
 from mcp_local_llm.llm.llm import Caller, answered
 from mcp_local_llm.llm.local import Local
-from mcp_local_llm.llm.session import HANDOVER_S, LEAVING_S, PATIENCE_S, RETRY_S, Session
+from mcp_local_llm.llm.ownership import HANDOVER_S
+from mcp_local_llm.llm.patience import LEAVING_S, PATIENCE_S, RETRY_S
+from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import Lease
 from tests.clients import WAIT_S
 from tests.llm.scripted import HELLO, RESULT, SWITCH, ScriptedLLM, ignore
@@ -210,7 +212,7 @@ async def test_an_older_owner_finishes_then_leaves_and_then_forwards_to_the_newe
 
 def older_version(older: Session) -> None:
     """Both sessions are in this process, so the older one is told to leave as its server would be asked."""
-    older._drain()  # pyright: ignore[reportPrivateUsage]
+    older._owner._drain()  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_an_owner_that_leaves_for_ever_is_given_up(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 from mcp_local_llm.app import App
-from tests.apps import Apps
+from tests.apps import many
 from tests.model_cache import TINY, gguf, write
 
 STANDIN = Path(__file__).with_name("standin_server.py")
@@ -60,8 +59,7 @@ async def composed(environ: dict[str, str], home: Path, models: Path, standin: P
         # llama.cpp's threads wait for each other by spinning, which costs a busy machine more than they save.
         return await apps.open({**environ, "STANDIN": manners, "LLAMA_ARG_THREADS": "1"}, home)
 
-    async with AsyncExitStack() as stack:
-        apps = Apps(stack)
+    async with many() as apps:
         yield build
 
 

@@ -1,0 +1,153 @@
+"""A lease owner that stops, is killed or cannot write: no other session hangs, and the next call works."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests.clients import WAIT_S
+from tests.sharing.sessions import GREETING, ask, begin, control, failure, holder_of, report, runtime, sessions
+from tests.wire import Wire, open_wire
+
+NO_ROOM = ("/bin/sh", "-c", f"ulimit -f 0; exec {sys.executable} -m mcp_local_llm")
+"""A server that can write no byte into a file, as on a full disk."""
+
+
+@pytest.mark.slow
+async def test_a_holder_that_is_stopped_holds_nobody_up(environ: dict[str, str]) -> None:
+    async with sessions(environ, 2) as (holder, other):
+        assert await ask(holder) == GREETING
+        running = await begin(other)
+        holder.process.send_signal(signal.SIGSTOP)
+        try:
+            # One call is cut in the middle, one finds the process stopped; both name it.
+            for request in (running, await other.call("chat", message="Hello")):
+                told = await failure(other, request)
+                assert f"process {holder.process.pid}, which said nothing for 10 s" in told
+            status = await report(other, "status")
+            assert status["holder_pid"] == holder.process.pid
+            assert any("said nothing" in note for note in status["notes"])
+        finally:
+            holder.process.send_signal(signal.SIGCONT)
+        assert await ask(other) == GREETING
+
+
+async def test_ctrl_z_in_the_terminal_of_a_client_does_not_stop_its_server(environ: dict[str, str]) -> None:
+    async with sessions(environ, 1) as (only,):
+        only.process.send_signal(signal.SIGTSTP)
+        assert await ask(only) == GREETING
+
+
+PARENT = f"""
+import subprocess, sys
+server = subprocess.Popen([{sys.executable!r}, "-m", "mcp_local_llm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+# A child of the parent keeps the pipes open, as a shell's background job does.
+keeper = subprocess.Popen(["sleep", "600"], stdin=server.stdout, stdout=server.stdin)
+server.stdin.write(b'{{"jsonrpc":"2.0","id":1,"method":"ping"}}\\n')
+server.stdin.flush()
+server.stdout.readline()
+print(server.pid, keeper.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_server_whose_parent_has_died_ends_though_its_pipes_stay_open(environ: dict[str, str]) -> None:
+    command = [sys.executable, "-c", PARENT]
+    parent = await anyio.open_process(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    async with parent:
+        assert parent.stdout is not None
+        server, keeper = map(int, (await parent.stdout.receive()).split())
+        try:
+            handle = os.pidfd_open(server)
+            parent.kill()
+            with anyio.fail_after(WAIT_S):
+                await anyio.wait_readable(handle)
+            os.close(handle)
+        finally:
+            os.kill(keeper, signal.SIGKILL)
+
+
+async def test_a_session_that_cannot_write_still_answers_and_is_shared(environ: dict[str, str]) -> None:
+    async with open_wire(environ, command=NO_ROOM) as holder, sessions(environ, 1) as (other,):
+        assert await ask(holder) == GREETING
+        assert await ask(other) == GREETING
+        assert (await control(environ))["pid"] == holder.process.pid
+        assert (await report(other, "status"))["holder_pid"] == holder.process.pid
+
+
+async def test_a_folder_in_place_of_the_lock_is_named_and_nothing_stays_locked(environ: dict[str, str]) -> None:
+    lock = runtime(environ) / "holder.lock"
+    lock.mkdir(mode=0o700, parents=True)
+    lock.parent.chmod(0o700)
+    async with sessions(environ, 2) as (first, second):
+        for session in (first, second):
+            told = await failure(session, await session.call("chat", message="Hello"))
+            assert str(lock) in told
+            assert "cannot be used" in told
+        lock.rmdir()
+        assert await ask(first) == await ask(second) == GREETING
+
+
+async def test_unload_is_refused_while_others_use_the_model_and_can_be_forced(environ: dict[str, str]) -> None:
+    async def unload(*flags: str) -> "subprocess.CompletedProcess[bytes]":
+        command = [sys.executable, "-m", "mcp_local_llm", "unload", *flags]
+        return await anyio.run_process(command, env=environ, check=False)
+
+    async with sessions(environ, 2) as (holder, other):
+        await ask(holder)
+        running = await begin(other)
+        refused = await unload()
+        assert refused.returncode == 2
+        assert f"pid {other.process.pid} (1)" in refused.stderr.decode()
+        forced = await unload("--force")
+        assert forced.returncode == 0, forced.stderr
+        assert await failure(other, running)
+        assert (await report(other, "status"))["state"] == "unloaded"
+        assert await ask(other) == GREETING
+
+
+async def survive_kills(environ: dict[str, str], count: int) -> None:
+    """Kill the holder at random moments; every call ends, and the next one works."""
+    moments = random.Random(7)
+    async with sessions(environ, 1) as (keeper,):
+        for _ in range(count):
+            async with open_wire(environ) as holder:
+                await ask(holder)
+                assert holder_of(environ) == holder.process.pid
+                await kill_in_a_call(holder, keeper, moments.random())
+            assert await ask(keeper) == GREETING
+            # The next holder is a fresh process again.
+            await keeper.answer(await keeper.call("status"))
+            await hand_over(environ, keeper)
+
+
+async def kill_in_a_call(holder: Wire, keeper: Wire, moment: float) -> None:
+    """Send a call and kill the holder when a part of the call's usual time has passed."""
+    request = await keeper.call("chat", message="Hello")
+    with anyio.move_on_after(moment * 0.3):
+        await keeper.answer(request)
+    holder.process.kill()
+    result = (await keeper.answer(request))["result"]
+    text = result["content"][0]["text"]
+    assert text == GREETING or (result["isError"] and "Send the request again" in text), text
+
+
+async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
+    """Let the keeper give the lease up, as for a newer version."""
+    from tests.sharing.sessions import remote
+
+    if holder_of(environ) == keeper.process.pid:
+        await remote(environ).drain()
+        with anyio.fail_after(WAIT_S):
+            while holder_of(environ) is not None:
+                await anyio.to_thread.run_sync(os.sched_yield)
+
+
+@pytest.mark.slow
+async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[str, str]) -> None:
+    await survive_kills(environ, 20)
