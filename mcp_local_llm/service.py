@@ -224,8 +224,10 @@ class LocalLLM:
             saved, notes = None, [str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
+        now = self._resident.state()
+        notes += [now.fault] if now.fault else []
         sight = Sight(
-            now=self._resident.state(),
+            now=now,
             counts=self._tally.counts(),
             memory=self._machine().memory,
             chosen=saved,

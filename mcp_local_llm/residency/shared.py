@@ -194,6 +194,10 @@ class SharedBackend:
                 return None
             raise
 
+    def fault(self) -> str | None:
+        """Say why the models of this process cannot be used now; see `Backend.fault`."""
+        return self._local.fault()
+
     def close(self) -> None:
         """End what runs in the background; the lease goes with the process."""
         self._local.close()

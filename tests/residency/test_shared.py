@@ -65,6 +65,9 @@ class Recorder:
         self._fail()
         return CHANGED
 
+    def fault(self) -> str | None:
+        return None
+
     def close(self) -> None:
         self.events.append("close")
 

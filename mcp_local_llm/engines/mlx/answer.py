@@ -7,7 +7,6 @@ from typing import Any
 
 from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Generated, Job
 from mcp_local_llm.engines.mlx.processors import Processors
-from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.reasoning_tokens import ReasoningTokens
 from mcp_local_llm.engines.mlx.repetition_guard import DEFAULT_LIMIT, RepetitionGuard
 from mcp_local_llm.engines.mlx.stop_strings import StopStrings
@@ -24,16 +23,13 @@ class Answer:
     def __init__(
         self,
         job: Job,
-        prompt: Prompt,
-        cached_tokens: int,
         model: LoadedModel,
         processors: Processors,
         admitted: float,
     ) -> None:
         tokenizer = self._tokenizer = model.tokenizer
         self.job = job
-        self.prompt = prompt
-        self.cached_tokens = cached_tokens
+        self.prompt = prompt = job.rendered.prompt
         self._detokenizer: Any = tokenizer.detokenizer
         self._stops = StopStrings(job.request.sampling.stop)
         self._reasoning = ReasoningTokens(

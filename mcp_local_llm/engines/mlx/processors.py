@@ -6,7 +6,7 @@ A request that asks for none of it gets no processor, and costs what bare mlx-lm
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from mcp_local_llm.chat import ChatRequest, ToolSpec
@@ -16,7 +16,7 @@ from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError, Grammars
 from mcp_local_llm.engines.mlx.penalties import PenaltyProcessor, penalties_for
 from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.schema import JsonSchema, answer_grammar, argument_schema, call_grammar, unsupported
-from mcp_local_llm.engines.mlx.thinking import ThinkingTraits, thinking_traits
+from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
 from mcp_local_llm.engines.mlx.weights import LoadedModel
 from mcp_local_llm.errors import InvalidRequestError
 
@@ -60,9 +60,9 @@ class ProcessorFactory:
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
         return Processors(tuple(processors), control, (*self._thinking_doubts(request), *doubts))
 
-    @cached_property
+    @property
     def _traits(self) -> ThinkingTraits:
-        return thinking_traits(self._model.tokenizer)
+        return self._model.traits
 
     def _plan(self, request: ChatRequest, prompt: Prompt, schema: Grammar | None, calls: CallForm | None) -> Plan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.

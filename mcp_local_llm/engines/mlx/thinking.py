@@ -1,10 +1,12 @@
 """What a model's tokenizer and chat template say about reasoning: its markers, their frame, and the switch.
 
-Runs on the MLX thread only.
+Asked once for each loaded model; touches no array.
 """
 
 from dataclasses import dataclass
 from typing import Any, cast
+
+from mcp_local_llm.engines.mlx.prompt import TextModel, apply_template
 
 _QUESTION, _THOUGHT, _ANSWER = "one question", "one thought", "one answer"
 
@@ -32,23 +34,24 @@ class ThinkingTraits:
     switchable: bool
 
 
-def thinking_traits(tokenizer: Any) -> ThinkingTraits:
-    """Ask the tokenizer (an mlx-lm `TokenizerWrapper`) and its template, by rendering a few words."""
-    question = [{"role": "user", "content": _QUESTION}]
-    on, off = (_render(tokenizer, question, add_generation_prompt=True, enable_thinking=on) for on in (True, False))
+def thinking_traits(model: TextModel) -> ThinkingTraits:
+    """Ask the tokenizer and its template, by rendering a few words."""
+    tokenizer = model.tokenizer
+    question: list[dict[str, Any]] = [{"role": "user", "content": _QUESTION}]
+    on, off = (_render(model, question, add_generation_prompt=True, enable_thinking=on) for on in (True, False))
     opener, closer = tuple(tokenizer.think_start_tokens or ()), tuple(tokenizer.think_end_tokens or ())
     if not opener or not closer:
         return ThinkingTraits(None, on != off)
-    before, after = _frame(tokenizer, question, off)
-    markers = ThoughtMarkers(opener, closer, _encode(tokenizer, before), _encode(tokenizer, after))
+    before, after = _frame(model, question, off)
+    markers = ThoughtMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
     return ThinkingTraits(markers, on != off)
 
 
-def _frame(tokenizer: Any, question: list[dict[str, str]], off: str) -> tuple[str, str]:
+def _frame(model: TextModel, question: list[dict[str, Any]], off: str) -> tuple[str, str]:
     """Find the whitespace around the closer: in a turn of the past, or where the template closes an empty block."""
-    closer = cast(str, tokenizer.think_end)
+    closer = cast(str, model.tokenizer.think_end)
     turn = {"role": "assistant", "content": _ANSWER, "reasoning_content": _THOUGHT}
-    past = _render(tokenizer, [*question, turn], add_generation_prompt=False)
+    past = _render(model, [*question, turn], add_generation_prompt=False)
     thought, found, rest = past.partition(closer)
     if found and _THOUGHT in thought and _ANSWER in rest:
         frame = thought.rpartition(_THOUGHT)[2], rest.partition(_ANSWER)[0]
@@ -60,14 +63,10 @@ def _frame(tokenizer: Any, question: list[dict[str, str]], off: str) -> tuple[st
     return frame if not "".join(frame).strip() else ("", "")
 
 
-def _render(tokenizer: Any, messages: list[dict[str, str]], **switches: bool) -> str:
+def _render(model: TextModel, messages: list[dict[str, Any]], **switches: bool) -> str:
     try:
-        return cast(str, tokenizer.apply_chat_template(messages, tokenize=False, **switches))
+        return apply_template(model, messages, None, switches)
     except Exception:
         # A template is a program that came with the model. One that cannot do this tells nothing, and the requests
         # that it refuses are answered elsewhere.
         return ""
-
-
-def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer.encode(text, add_special_tokens=False)) if text else ()
