@@ -22,6 +22,7 @@ from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.profiles import filled
 from mcp_local_llm.quick_test import question
 from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.request_schemas import SchemaCheck
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.rows import listed_row, profile_rows
@@ -57,6 +58,7 @@ class LocalLLM:
         self._clock = clock
         self._started = clock()
         self._tally = Tally()
+        self._schemas = SchemaCheck()
 
     async def chat(self, request: ChatRequest, report: ReportProgress, *, model: str | None = None) -> ChatResult:
         """Answer `request` with the chosen model, or with the one that `model` names (the saved choice stays).
@@ -78,6 +80,8 @@ class LocalLLM:
             LocalLLMError: as `chat`.
         """
         with self._tally.call():
+            # Before a model is loaded for it: no engine can answer a request with a broken schema.
+            await anyio.to_thread.run_sync(self._schemas.check, request)
             while True:
                 held = self._resident.state().model
                 wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen())

@@ -151,7 +151,7 @@ class MlxEngine:
 
     @property
     def waiting(self) -> int:
-        """Requests whose prompt is prepared, or that the thread has not begun; a long step of the model delays nothing."""
+        """Requests whose prompt is being prepared, or that the thread has not begun. Never waits."""
         return len(self._line)
 
     @property

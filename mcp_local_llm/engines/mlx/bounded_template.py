@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError
@@ -191,7 +191,7 @@ class _Counting(NodeTransformer):
 class _Generation(Extension):
     """Reads `{% generation %}`, which marks answers for training; here it changes nothing."""
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the block's content."""
