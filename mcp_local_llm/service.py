@@ -81,7 +81,8 @@ class LocalLLM:
         """
         with self._tally.call():
             # Before a model is loaded for it: no engine can answer a request with a broken schema.
-            await anyio.to_thread.run_sync(self._schemas.check, request)
+            if request.tools or request.response_schema is not None:
+                await anyio.to_thread.run_sync(self._schemas.check, request)
             while True:
                 held = self._resident.state().model
                 wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen())

@@ -40,6 +40,7 @@ class Answer:
         limit = job.request.sampling.repetition_limit
         self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
         self._control = processors.control
+        self._penalties = processors.penalties
         self._warnings = processors.warnings
         self._admitted = admitted
         self._first: float | None = None
@@ -94,6 +95,7 @@ class Answer:
 
     def _finished(self, reason: str, now: float) -> Finished:
         first = self._first if self._first is not None else now
+        penalised = self._penalties.told(self._tokens)
         return Finished(
             text=_taken(self._pieces),
             reason=reason,
@@ -104,7 +106,7 @@ class Answer:
             decode_s=now - first,
             json=_taken(self._json),
             schema_met=self._control.schema_met if self._control is not None else None,
-            warnings=self._warnings,
+            warnings=(*self._warnings, *([penalised] if penalised else [])),
         )
 
 

@@ -73,7 +73,7 @@ class Batch:
         self._line = WaitingLine()
         self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
         self._preflight = Preflight(model, limits)
-        self._processors = ProcessorFactory(model)
+        self._processors = ProcessorFactory(model, limits.long_input_penalty)
         self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
         self._live: dict[int, Running] = {}

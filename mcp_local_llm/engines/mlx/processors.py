@@ -13,7 +13,7 @@ from mcp_local_llm.chat import ChatRequest, ToolSpec
 from mcp_local_llm.engines.mlx.answer_script import CallForm, Plan
 from mcp_local_llm.engines.mlx.control import AnswerControl
 from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError, Grammars
-from mcp_local_llm.engines.mlx.penalties import PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.penalties import Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.schema import JsonSchema, answer_grammar, argument_schema, call_grammar, unsupported
 from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
@@ -26,18 +26,26 @@ KNOWN_TOOLS = 512
 
 @dataclass(frozen=True)
 class Processors:
-    """One request's logits processors, in order; the one that knows the answer's form; sentences for the caller."""
+    """One request's logits processors, in order.
+
+    Attributes:
+        control: the one that knows the answer's form.
+        penalties: what the tokens of the answer cost.
+        warnings: sentences for the caller.
+    """
 
     all: tuple[Any, ...] = ()
     control: AnswerControl | None = None
+    penalties: Penalties = Penalties()
     warnings: tuple[str, ...] = ()
 
 
 class ProcessorFactory:
     """Makes processors for the requests of one loaded model; keeps what is asked of its tokenizer once."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
         self._model = model
+        self._long_input_penalty = long_input_penalty
         self._grammars = Grammars(model)
         self._known_tools: dict[str, str] = {}
 
@@ -55,10 +63,14 @@ class ProcessorFactory:
             if schema is not None or calls is not None or plan.markers is not None:
                 control = AnswerControl(plan, schema, self._model.tokenizer.eos_token_ids)
         penalties = penalties_for(
-            request.sampling, self._model.sampling, len(prompt.tokens), free=schema is None and calls is None
+            request.sampling,
+            self._model.sampling,
+            len(prompt.tokens),
+            free=schema is None and calls is None,
+            long_input=self._long_input_penalty,
         )
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
-        return Processors(tuple(processors), control, (*self._thinking_doubts(request), *doubts))
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
 
     @property
     def _traits(self) -> ThinkingTraits:

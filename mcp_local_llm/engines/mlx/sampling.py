@@ -6,15 +6,11 @@ import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_sampler
 
 from mcp_local_llm.chat import SamplingParams
-from mcp_local_llm.engines.mlx.defaults import SamplingDefaults
+from mcp_local_llm.engines.mlx.defaults import is_greedy
 from mcp_local_llm.engines.mlx.weights import LoadedModel
 
 Sampler = Callable[[mx.array], mx.array]
 """Takes log-probabilities of shape (batch, vocabulary), returns token ids of shape (batch,)."""
-
-GREEDY_BELOW = 1e-4
-"""A temperature below this draws the likeliest token anyway; dividing by it could overflow."""
-
 
 NOT_A_NUMBER = -1
 """Drawn instead of a token where the log-probabilities are no numbers."""
@@ -47,12 +43,6 @@ def sampler_for(params: SamplingParams, model: LoadedModel) -> Sampler:
     """Return the request's sampler, with the check that there is something to draw from."""
     draw = _drawing(params, model)
     return GREEDY if draw is None else checked(draw)
-
-
-def is_greedy(params: SamplingParams, defaults: SamplingDefaults) -> bool:
-    """Whether the likeliest token is drawn each time."""
-    temperature = defaults.temperature if params.temperature is None else params.temperature
-    return temperature < GREEDY_BELOW
 
 
 def _drawing(params: SamplingParams, model: LoadedModel) -> Sampler | None:
