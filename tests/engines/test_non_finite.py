@@ -85,6 +85,6 @@ async def test_one_value_of_a_row_is_enough(tiny: ModelInfo, spoiled: Spoiled, v
 
 async def test_a_value_of_minus_infinity_is_no_damage(tiny: ModelInfo, spoiled: Spoiled) -> None:
     async with engine_of(tiny) as engine:
-        sound = await ask(engine, "Hello")
+        sound = await ask(engine, "Count from 1 to 9.")
         spoiled.value, spoiled.whole_row = float("-inf"), False
-        assert (await ask(engine, "Hello")).text == sound.text
+        assert (await ask(engine, "Count from 1 to 9.")).text == sound.text

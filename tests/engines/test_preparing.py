@@ -1,4 +1,4 @@
-"""Preparing a request fails that request alone, whatever is raised; it holds nobody up, and ends when it is cancelled."""
+"""Preparing a request fails that request alone, whatever is raised; it holds nobody up, and ends when cancelled."""
 
 import json
 import logging
@@ -66,15 +66,16 @@ async def test_whatever_is_raised_while_a_request_is_prepared_fails_it_alone(
         sound = getattr(owner, name)
 
         async def failing() -> None:
+            left: list[BaseException] = []
+
+            def broken(*arguments: Any, **named: Any) -> Any:
+                if left:
+                    raise left.pop()
+                return sound(*arguments, **named)
+
+            monkeypatch.setattr(owner, name, broken)
             for _ in range(3):
-                left = [cause]
-
-                def broken(*arguments: Any, **named: Any) -> Any:
-                    if left:
-                        raise left.pop()
-                    return sound(*arguments, **named)
-
-                monkeypatch.setattr(owner, name, broken)
+                left.append(cause)
                 with pytest.raises(InvalidRequestError, match=type(cause).__name__):
                     await ask(engine, "Write a poem.")
 
@@ -170,7 +171,8 @@ TEMPLATES = {
     ),
     "recursion": "{% for m in [[1, [2, 3]], 4] recursive %}{{ loop(m) if m is sequence else m }},{% endfor %}",
     "generation": (
-        "{%- for m in messages %}\n    {%- if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}"
+        "{%- for m in messages %}\n    {%- if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+        "{% endgeneration %}"
         "{%- else %}\n{{ m.content }}{% endif %}\n{%- endfor %}\n{% if add_generation_prompt %}<a>{% endif %}"
     ),
     "break and continue": (

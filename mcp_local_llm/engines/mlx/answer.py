@@ -32,11 +32,9 @@ class Answer:
         self.prompt = prompt = job.rendered.prompt
         self._detokenizer: Any = tokenizer.detokenizer
         self._stops = StopStrings(job.request.sampling.stop)
-        self._reasoning = ReasoningTokens(
-            tuple(tokenizer.think_start_tokens or ()),
-            tuple(tokenizer.think_end_tokens or ()),
-            prefilled=prompt.think_prefilled,
-        )
+        markers = model.traits.markers
+        opener, closer = (markers.opener, markers.closer) if markers else ((), ())
+        self._reasoning = ReasoningTokens(opener, closer, prefilled=prompt.think_prefilled)
         limit = job.request.sampling.repetition_limit
         self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
         self._control = processors.control

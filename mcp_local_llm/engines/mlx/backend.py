@@ -33,6 +33,7 @@ from mcp_local_llm.model import ModelInfo
 
 if TYPE_CHECKING:
     from mcp_local_llm.engines.mlx.renderer import Renderer
+    from mcp_local_llm.parsing import Markup
 
 
 class _Inbox:
@@ -111,9 +112,12 @@ class MlxBackend:
     def _engine(self, model: ModelInfo, loaded: Loaded, vitals: Vitals) -> "MlxEngine":
         # Here and not above: it needs jinja2, which a handshake need not wait for.
         from mcp_local_llm.engines.mlx.renderer import Renderer
+        from mcp_local_llm.parsing import KNOWN_MARKUP, markup_of
 
+        tags = loaded.text.tags
+        markup = KNOWN_MARKUP if tags is None else markup_of([tags])
         renderer = Renderer(loaded.text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
-        return MlxEngine(model, self._thread, self._watchdog, renderer, self._limits, vitals, self._clock)
+        return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, vitals, self._clock)
 
 
 class MlxEngine:
@@ -125,6 +129,7 @@ class MlxEngine:
         thread: MlxThread,
         watchdog: Watchdog,
         renderer: "Renderer",
+        markup: "Markup",
         limits: EngineLimits,
         vitals: Vitals,
         clock: Callable[[], float],
@@ -133,6 +138,7 @@ class MlxEngine:
         self._thread = thread
         self._watchdog = watchdog
         self._renderer = renderer
+        self._markup = markup
         self._limits = limits
         self._vitals = vitals
         self._clock = clock
@@ -171,7 +177,7 @@ class MlxEngine:
                 "again when one has finished."
             )
         inbox, submitted = _Inbox(), self._clock()
-        answer = Reply(request, self._model)
+        answer = Reply(request, self._model, self._markup)
         job: Job | None = None
         self._pending[request.client] += 1
         self._line.add(inbox)

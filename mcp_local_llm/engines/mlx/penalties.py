@@ -54,6 +54,9 @@ class Penalties:
         )
 
 
+NO_PENALTIES = Penalties()
+
+
 def penalties_for(
     params: SamplingParams, defaults: SamplingDefaults, prompt_tokens: int, *, free: bool, long_input: float = 1.0
 ) -> Penalties:

@@ -13,7 +13,7 @@ from mcp_local_llm.chat import ChatRequest, ToolSpec
 from mcp_local_llm.engines.mlx.answer_script import CallForm, Plan
 from mcp_local_llm.engines.mlx.control import AnswerControl
 from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError, Grammars
-from mcp_local_llm.engines.mlx.penalties import Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.schema import JsonSchema, answer_grammar, argument_schema, call_grammar, unsupported
 from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
@@ -36,7 +36,7 @@ class Processors:
 
     all: tuple[Any, ...] = ()
     control: AnswerControl | None = None
-    penalties: Penalties = Penalties()
+    penalties: Penalties = NO_PENALTIES
     warnings: tuple[str, ...] = ()
 
 

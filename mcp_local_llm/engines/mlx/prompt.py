@@ -13,6 +13,7 @@ from mcp_local_llm.chat import ChatRequest, Message
 from mcp_local_llm.engines.mlx.bounded_template import ChatTemplate, RenderingBudget
 from mcp_local_llm.engines.mlx.tokenizer_bounds import CUT
 from mcp_local_llm.errors import ContextLengthError, InvalidRequestError
+from mcp_local_llm.parsing.markers import TagPair
 
 PRESERVE = "preserve_thinking"
 """Switch of the templates that would strip the reasoning of earlier answers (Qwen3.6): stripped history is another
@@ -35,6 +36,7 @@ class TextModel:
     Attributes:
         name: the model's id, for messages.
         tokenizer: mlx-lm's `TokenizerWrapper`.
+        tags: what the model opens and closes a reasoning block with; None where its files name nothing known.
         vocab_size: rows of the embedding; an id at or above it is a segmentation fault in MLX.
         context_length: longest sequence in tokens, None where the model does not tell.
         longest_token: characters that one token can stand for at most; None where there is no certain bound.
@@ -45,6 +47,7 @@ class TextModel:
     tokenizer: Any
     vocab_size: int
     context_length: int | None
+    tags: TagPair | None = None
     longest_token: int | None = None
     pieces: bool = False
     _templates: dict[str, ChatTemplate] = field(default_factory=dict[str, ChatTemplate], repr=False)
@@ -116,11 +119,10 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
             f"The prompt holds token ids outside the vocabulary of {model.name} (0 to {model.vocab_size - 1}). "
             "Its tokenizer files do not belong to its weights; download the model again."
         )
-    opener = cast(str | None, model.tokenizer.think_start)
     # Only the end of the prompt tells: a user may well write the opener somewhere in a message.
-    end, closer = text.rstrip(), cast(str | None, model.tokenizer.think_end)
-    prefilled = raw is None and opener is not None and end.endswith(opener.rstrip())
-    answer_only = opener is None or (closer is not None and end.endswith(closer.rstrip()))
+    end, tags = text.rstrip(), model.tags
+    prefilled = raw is None and tags is not None and end.endswith(tags.opener.rstrip())
+    answer_only = tags is None or end.endswith(tags.closer.rstrip())
     limit = _answer_limit(len(tokens), request.sampling.max_tokens, model)
     return Prompt(tokens, prefilled, answer_only, limit, text)
 

@@ -19,7 +19,7 @@ from mcp_local_llm.engines.mlx.messages import reason_of
 from mcp_local_llm.engines.mlx.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.prompt import TextModel
 from mcp_local_llm.engines.mlx.shape import network_shape
-from mcp_local_llm.engines.mlx.thinking import ThinkingTraits, thinking_traits
+from mcp_local_llm.engines.mlx.thinking import ThinkingTraits, reasoning_tags, thinking_traits
 from mcp_local_llm.engines.mlx.tokenizer_bounds import cut_between_words, longest_token
 from mcp_local_llm.errors import ModelLoadError
 from mcp_local_llm.model import ModelInfo
@@ -116,6 +116,7 @@ def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network
         tokenizer=tokenizer,
         vocab_size=_vocab_size(info, config, network),
         context_length=info.context_length or config.get("max_position_embeddings"),
+        tags=reasoning_tags(tokenizer),
         longest_token=longest_token(tokenizer._tokenizer),
         pieces=cut_between_words(tokenizer._tokenizer),
     )
