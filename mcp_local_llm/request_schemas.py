@@ -55,7 +55,7 @@ def _problem(schema: Mapping[str, Any]) -> str:
     from jsonschema.validators import validator_for
 
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
         place = "/".join(["#", *(str(part) for part in error.absolute_path)])
         return f"at {place}, {error.message[:200]}"

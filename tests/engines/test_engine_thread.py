@@ -162,7 +162,10 @@ def test_importing_mlx_lm_never_fails_by_the_file_limit_nor_lowers_it(
             raise ValueError("not allowed to raise maximum limit")
         now[0] = wanted
 
-    monkeypatch.setattr(resource, "getrlimit", lambda kind: now[0])
+    def get_limit(kind: int) -> Limits:
+        return now[0]
+
+    monkeypatch.setattr(resource, "getrlimit", get_limit)
     monkeypatch.setattr(resource, "setrlimit", set_limit)
     with file_limit_kept():
         resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 4096))

@@ -12,10 +12,10 @@ from typing import Any
 
 import anyio
 import pytest
-from transformers.utils.chat_template_utils import render_jinja_template
+from transformers.utils import chat_template_utils
 
 from mcp_local_llm.chat import ChatRequest, SamplingParams, ToolSpec
-from mcp_local_llm.engines.mlx import batch as batch_module
+from mcp_local_llm.engines.mlx import preflight
 from mcp_local_llm.engines.mlx.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
 from mcp_local_llm.engines.mlx.preflight import Preflight
 from mcp_local_llm.engines.mlx.processors import ProcessorFactory
@@ -51,7 +51,7 @@ async def others_go_on(engine: Any, failing: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("cause", [ValueError("odd"), RecursionError("deep"), NativePanic("index out of bounds")])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Preflight, "plan"), (ProcessorFactory, "processors_for"), (batch_module, "sampler_for"), (TextModel, "encode")],
+    [(Preflight, "plan"), (ProcessorFactory, "processors_for"), (preflight, "sampler_for"), (TextModel, "encode")],
 )
 async def test_whatever_is_raised_while_a_request_is_prepared_fails_it_alone(
     tiny: ModelInfo,
@@ -189,7 +189,8 @@ TEMPLATES = {
 def test_counting_changes_nothing_of_a_rendered_text(source: str) -> None:
     messages = [{"thinking": m["reasoning_content"], **m} if "reasoning_content" in m else m for m in CONVERSATION]
     variables = {"messages": messages, "tools": TOOLS, "documents": None, "add_generation_prompt": True}
-    (expected,), _ = render_jinja_template([CONVERSATION], TOOLS, chat_template=source, add_generation_prompt=True)
+    theirs: Any = vars(chat_template_utils)["render_jinja_template"]
+    (expected,), _ = theirs([CONVERSATION], TOOLS, chat_template=source, add_generation_prompt=True)
     assert ChatTemplate(source).render(variables, RenderingBudget(100, 10**6)) == expected
 
 
@@ -300,6 +301,7 @@ async def test_a_cancelled_request_leaves_a_tokenizer_that_works_on_and_delays_n
     tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go, sound = threading.Event(), threading.Event(), TextModel.encode
+    left = float("inf")
 
     def stuck(self: TextModel, text: str, **options: bool) -> list[int]:
         if "stuck" in text:

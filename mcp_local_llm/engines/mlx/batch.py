@@ -6,14 +6,12 @@ prompt is being read: so it finds what the one before it left in the prefix cach
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import make_stop_sequences
 from mlx_lm.models.cache import make_prompt_cache
 
-from mcp_local_llm.admission import RequestPlan
 from mcp_local_llm.engines.mlx import memory
 from mcp_local_llm.engines.mlx.answer import Answer
 from mcp_local_llm.engines.mlx.checkpoints import beyond
@@ -34,30 +32,19 @@ from mcp_local_llm.engines.mlx.messages import (
 from mcp_local_llm.engines.mlx.prefill import PREFILL_SHARED, Prefill
 from mcp_local_llm.engines.mlx.prefix_cache import Kind, Layers, PrefixCache, trimmable_for_good
 from mcp_local_llm.engines.mlx.prefix_disk import open_prefix_disk
-from mcp_local_llm.engines.mlx.preflight import Preflight
-from mcp_local_llm.engines.mlx.processors import ProcessorFactory
+from mcp_local_llm.engines.mlx.preflight import Preflight, Prepared
 from mcp_local_llm.engines.mlx.running import Running
-from mcp_local_llm.engines.mlx.sampling import NOT_A_NUMBER, Sampler, sampler_for
-from mcp_local_llm.engines.mlx.sequence import Drawn, Processor, Sequence
+from mcp_local_llm.engines.mlx.sampling import NOT_A_NUMBER
+from mcp_local_llm.engines.mlx.sequence import Drawn, Sequence
 from mcp_local_llm.engines.mlx.waiting import WaitingLine
 from mcp_local_llm.engines.mlx.weights import LoadedModel
-from mcp_local_llm.errors import GenerationError, InvalidRequestError, LocalLLMError
+from mcp_local_llm.errors import GenerationError, LocalLLMError
 
 WORTH_SHARING = 64
 """Tokens; copying the cache of a running request for fewer is not worth it."""
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A request that can begin."""
-
-    plan: RequestPlan
-    answer: Answer
-    sampler: Sampler
-    processors: tuple[Processor, ...]
 
 
 class Batch:
@@ -72,8 +59,7 @@ class Batch:
         self._clock = clock
         self._line = WaitingLine()
         self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
-        self._preflight = Preflight(model, limits)
-        self._processors = ProcessorFactory(model, limits.long_input_penalty)
+        self._preflight = Preflight(model, limits, clock)
         self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
         self._live: dict[int, Running] = {}
@@ -206,32 +192,13 @@ class Batch:
         self._tell_line()
         return True
 
-    def _prepare(self, job: Job) -> "_Prepared | None":
-        """Make everything that the request needs before the device computes for it; None: it must wait for memory.
+    def _prepare(self, job: Job) -> Prepared | None:
+        """Make what the request needs; None: it must wait for memory. Raises as `Preflight.prepare`."""
+        live = self._live_bytes()
+        promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
+        return self._preflight.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
 
-        Raises:
-            LocalLLMError: this request cannot be answered, whatever was raised on the way.
-        """
-        prompt = job.rendered.prompt
-        try:
-            live = self._live_bytes()
-            promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
-            room = memory.room(self._limits, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
-            plan = self._preflight.plan(job, prompt, room)
-            if plan.waits:
-                return None
-            processors = self._processors.processors_for(job.request, prompt)
-            answer = Answer(job, self._model, processors, self._clock())
-            return _Prepared(plan, answer, sampler_for(job.request.sampling, self._model), processors.all)
-        except LocalLLMError:
-            raise
-        except BaseException as error:
-            # Native code over a stranger's schema and a model's own files: what it raises (a panic is no Exception)
-            # concerns this request, and neither the others of the batch nor the thread.
-            log.exception("a request could not be prepared")
-            raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
-
-    def _begin(self, job: Job, prepared: "_Prepared") -> None:
+    def _begin(self, job: Job, prepared: Prepared) -> None:
         """Begin with the prompt of a request, from what is kept of it."""
         prompt, plan = job.rendered.prompt, prepared.plan
         self._prefixes.keep(plan.keep_prefixes)

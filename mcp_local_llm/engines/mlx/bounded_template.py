@@ -10,9 +10,9 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
-from jinja2 import nodes, pass_context
+from jinja2 import Environment, nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -191,7 +191,9 @@ class _Counting(NodeTransformer):
 class _Generation(Extension):
     """Reads `{% generation %}`, which marks answers for training; here it changes nothing."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.tags = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         """Return the block's content."""
