@@ -113,7 +113,7 @@ async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
     tiny: ModelInfo, setting: float, acted: bool
 ) -> None:
     long = dataclasses.replace(tiny, context_length=16_384)
-    question = prompt("word " * LONG_INPUT + "Repeat the word la forever.")
+    question = prompt("word " * (LONG_INPUT // 3 + 50) + "Repeat the word la forever.")
     limits = EngineLimits(long_input_penalty=setting)
     async with engine_of(long, limits) as engine:
         short = await ask(engine, question, SamplingParams(max_tokens=256, repetition_limit=0))

@@ -181,7 +181,9 @@ def apply_template(
         "enable_thinking": model.tokenizer.has_thinking,
         **switches,
     }
-    budget = RenderingBudget(_characters([messages, tools]), model.largest_text, cancelled)
+    characters = _characters([messages, tools])
+    # Room for all that was said, whatever the window: that it is too long is told in tokens, once it is rendered.
+    budget = RenderingBudget(characters, max(model.largest_text, 4 * characters), cancelled)
     return template.render(variables, budget)
 
 
