@@ -139,6 +139,9 @@ def _engine_limits(settings: Settings, prefixes: Path, memory: "Callable[[], Mem
         prefix_disk=PrefixDiskLimits(prefixes, on_disk) if on_disk else None,
         max_generation_tokens=settings.max_generation_tokens,
         kv_bits=settings.kv_bits,
+        step_timeout_s=settings.step_timeout_s,
+        load_timeout_s=settings.load_timeout_s,
+        long_input_penalty=settings.long_input_penalty,
         wired=settings.wired_memory,
         memory=None if settings.force else memory,
     )

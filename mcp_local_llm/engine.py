@@ -149,6 +149,14 @@ class Backend(Protocol):
 
         Raises:
             ModelLoadError: the files cannot be loaded.
+            BackendUnavailableError: see `fault`.
+        """
+        ...
+
+    def fault(self) -> str | None:
+        """Say why models of this process cannot be used or replaced now, with the remedy; None while they can.
+
+        A thread that hangs in the device cannot be ended: until it comes back, the model stays in memory. Never waits.
         """
         ...
 

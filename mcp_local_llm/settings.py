@@ -70,6 +70,11 @@ class Settings(BaseModel):
         prefix_disk_mb: MiB of KV cache to keep on the disk, of all MLX models together: long prompts then outlive an
             unload and a restart. The files hold what was said. 0 writes nothing.
         max_generation_tokens: the longest answer that one call may ask for.
+        step_timeout_s: seconds after which a step of an MLX model counts as hanging: its calls fail, and new ones are
+            refused until it returns.
+        load_timeout_s: seconds that the load of an MLX model, and its first step, may take without progress.
+        long_input_penalty: repetition penalty of greedy answers to prompts of 4,096 tokens and more, from the answer's
+            256th token on, where nobody set a penalty; 1 is off.
         kv_bits: keep the keys and values of MLX models in 4 or 8 bits instead of 16: a long context takes less memory,
             answers lose a little accuracy, and calls are answered one at a time; unset, nothing is quantized.
         wired_memory: `auto` pins the weights in the GPU's memory, `off` nothing (for machines that panic).
@@ -97,6 +102,9 @@ class Settings(BaseModel):
     prefix_cache_mb: Annotated[int, Field(ge=0, le=1_048_576)] | None = None
     prefix_disk_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 0
     max_generation_tokens: Annotated[int, Field(ge=1, le=131_072)] = 32_768
+    step_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 300.0
+    load_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 1800.0
+    long_input_penalty: RepetitionPenalty = 1.05
     kv_bits: KVBits | None = None
     wired_memory: Literal["auto", "off"] = "auto"
     top_k: TopK | None = None

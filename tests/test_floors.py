@@ -4,7 +4,7 @@ from tests.source import PACKAGE, Module, modules
 
 FLOORS = (
     {"errors", "chat", "model", "engine", "endpoint", "launch"},
-    {"parsing", "wire", "resolve", "budget", "guide", "admission", "profiles"},
+    {"parsing", "wire", "resolve", "budget", "guide", "admission", "profiles", "request_schemas"},
     {
         *("settings", "state", "registry", "prompts", "machine", "speeds"),
         *("discovery", "hub", "residency", "engines.mlx", "engines.http", "engines.process"),

@@ -25,6 +25,7 @@ from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.profiles import filled
 from mcp_local_llm.quick_test import question
 from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.request_schemas import SchemaCheck
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.rows import listed_row, profile_rows
@@ -56,6 +57,7 @@ class Local:
         self._started = clock()
         self._tally = Tally()
         self._users = Counter[str]()
+        self._schemas = SchemaCheck()
 
     async def chat(
         self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
@@ -64,6 +66,9 @@ class Local:
         caller = caller or Caller()
         client = request.client or caller.client
         with self._tally.call(), self._used_by(client):
+            # Before a model is loaded for it: no engine can answer a request with a broken schema.
+            if request.tools or request.response_schema is not None:
+                await anyio.to_thread.run_sync(self._schemas.check, request)
             held = self._resident.state().model
             if model:
                 wanted = await self._catalog.named(model, held, caller.model)
@@ -184,6 +189,7 @@ class Local:
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
         now, counts, memory = self._resident.state(), self._tally.counts(), self._machine().memory
+        notes += [now.fault] if now.fault else []
         running = now.calls - now.waiting
         return Status(
             state=now.state,
@@ -221,8 +227,9 @@ class Local:
         return await self.status()
 
     def empty(self) -> bool:
-        """Return whether no model is resident, loading or being unloaded; never waits."""
-        return self._resident.state().state == "unloaded"
+        """Return whether no model is resident, on its way, or stuck in an engine that hangs; never waits."""
+        now = self._resident.state()
+        return now.state == "unloaded" and now.fault is None
 
     @contextmanager
     def _used_by(self, client: str) -> Generator[None]:

@@ -9,9 +9,22 @@ shortened one; never lose answer text; never leak reasoning; recover what is una
 the whole text's. Rule numbers (R1 to R31) stand in comments beside the code that keeps them.
 """
 
+from mcp_local_llm.parsing.markers import TagPair
+from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup, markup_of
 from mcp_local_llm.parsing.message import parse_message
 from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.stream import OutputStream
 from mcp_local_llm.parsing.values import Channel, Parsed, StreamEvent
 
-__all__ = ["Channel", "OutputStream", "Parsed", "StreamEvent", "parse", "parse_message"]
+__all__ = [
+    "KNOWN_MARKUP",
+    "Channel",
+    "Markup",
+    "OutputStream",
+    "Parsed",
+    "StreamEvent",
+    "TagPair",
+    "markup_of",
+    "parse",
+    "parse_message",
+]

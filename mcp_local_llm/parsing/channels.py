@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from mcp_local_llm.parsing.markers import END_OF_TURN, TAG_PAIRS, THINK, TagPair, before_tokens
-from mcp_local_llm.parsing.marks import MAX_FALLBACKS, Mark, marks
+from mcp_local_llm.parsing.markers import TagPair, before_tokens
+from mcp_local_llm.parsing.marks import KNOWN_MARKUP, MAX_FALLBACKS, Mark, Markup, marks
 from mcp_local_llm.parsing.toolbox import Toolbox
 from mcp_local_llm.parsing.values import Segment, Span
 
@@ -23,7 +23,6 @@ is an answer: P2 forbids to lose it, and a stream may show it.
 _MAX_INDENT = 80
 
 _VISIBLE = re.compile(r"\S")
-_MEANINGLESS_AT_END = (*END_OF_TURN, *(pair.closer for pair in TAG_PAIRS))
 
 
 @dataclass
@@ -44,9 +43,9 @@ class Split:
     problems: tuple[str, ...]
 
 
-def split_channels(text: str, *, think_prefilled: bool, toolbox: Toolbox) -> Split:
+def split_channels(text: str, *, think_prefilled: bool, toolbox: Toolbox, markup: Markup = KNOWN_MARKUP) -> Split:
     """Split normalized text. `think_prefilled`: it begins inside a block (R4)."""
-    splitter = _Splitter(text, toolbox)
+    splitter = _Splitter(text, toolbox, markup)
     splitter.run(think_prefilled=think_prefilled)
     return Split(tuple(splitter.segments), tuple(splitter.problems))
 
@@ -54,16 +53,17 @@ def split_channels(text: str, *, think_prefilled: bool, toolbox: Toolbox) -> Spl
 class _Splitter:
     """One pass over one text; every method moves `position` forward."""
 
-    def __init__(self, text: str, toolbox: Toolbox) -> None:
+    def __init__(self, text: str, toolbox: Toolbox, markup: Markup) -> None:
         self._text = text
         self._toolbox = toolbox
+        self._markup = markup
         self._position = 0
         self._visible = False
         self._answered = False
         self._called = False
         self._fallbacks = 0
         # From here on the text holds nothing but closers and ends of a turn.
-        self._last = before_tokens(text, _MEANINGLESS_AT_END)
+        self._last = before_tokens(text, markup.meaningless_at_end)
         self._hopeless: set[TagPair] = set()
         self._quoted: Counter[TagPair] = Counter()
         self.segments: list[Segment] = []
@@ -80,15 +80,16 @@ class _Splitter:
         """Read the block that the chat template opened (R4); a repeated opener is swallowed (R5)."""
         first = _VISIBLE.search(self._text)
         start = first.start() if first else 0
-        opener = next((pair for pair in TAG_PAIRS if self._text.startswith(pair.opener, start)), None)
+        opener = next((pair for pair in self._markup.pairs if self._text.startswith(pair.opener, start)), None)
         start = start + len(opener.opener) if opener else 0
-        # The template's own pair is not known: `</think>` goes before its rarer relatives.
-        for pairs in ((opener,),) if opener else ((THINK,), TAG_PAIRS[1:]):
+        # Where the template's own pair is not known, the likeliest one goes before its rarer relatives.
+        likeliest, *others = self._markup.pairs
+        for pairs in ((opener,),) if opener else filter(None, ((likeliest,), others)):
             block = self._find_closer(start, frozenset(pairs))
             if block.closer:
                 break
         else:
-            block = self._find_closer(start, frozenset((THINK,)))
+            block = self._find_closer(start, frozenset((likeliest,)))
         self._reasoning(start, block)
 
     def _reasoning(self, start: int, block: _Block) -> None:
@@ -102,7 +103,7 @@ class _Splitter:
         """Read content up to the next block, or to the end of the turn."""
         start = cursor = self._position
         spans: list[Span] = []
-        for mark in marks(self._text, start, self._toolbox):
+        for mark in marks(self._text, start, self._toolbox, markup=self._markup):
             self._visible = self._visible or _VISIBLE.search(self._text, cursor, mark.start) is not None
             cursor = mark.end
             if mark.kind == "call":
@@ -188,7 +189,8 @@ class _Splitter:
         """Find where a block that is opened with one of the pairs ends (R7, R9)."""
         block = _Block(len(self._text), None)
         zones = self._fallbacks < MAX_FALLBACKS
-        for mark in marks(self._text, start, self._toolbox, in_block=True) if zones else ():
+        found = marks(self._text, start, self._toolbox, in_block=True, markup=self._markup)
+        for mark in found if zones else ():
             if mark.kind == "close" and mark.pair in pairs:
                 block.end, block.closer = mark.start, (mark.start, mark.end)
                 return block

@@ -9,21 +9,15 @@ From the first marker that is anything else, everything waits for the whole-text
 at a bounded number of times.
 """
 
-import re
 from typing import Literal
 
 from mcp_local_llm.parsing.channels import MAX_TAKEN_BACK
 from mcp_local_llm.parsing.harmony import HEADER
-from mcp_local_llm.parsing.markers import RESPONSE_WRAPPERS, TAG_PAIRS, THINK, any_literal, skip_header
-from mcp_local_llm.parsing.marks import MEANINGS, marks
+from mcp_local_llm.parsing.markers import skip_header
+from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup, marks
 from mcp_local_llm.parsing.toolbox import Toolbox
 from mcp_local_llm.parsing.values import Channel, StreamEvent
 
-_WRAPPER_TAGS = tuple(tag for pair in RESPONSE_WRAPPERS for tag in pair)
-_WATCHED = (*MEANINGS, "</s>", "<|message|>", "<|start|>", "<|channel|>", *_WRAPPER_TAGS)
-_MARKER = re.compile(any_literal(_WATCHED))
-_LONGEST = max(map(len, _WATCHED))
-_PREFIXES = frozenset(literal[:length] for literal in _WATCHED for length in range(1, len(literal)))
 _HARMONY_STARTS = ("<|channel|>", "<|start|>assistant")
 # An echoed header and an opener fit into so many characters; more blanks than the limit are not worth following.
 _LOOK_AHEAD = 80
@@ -39,12 +33,13 @@ class EarlyOutput:
         channel: where the answer is now; a good guess.
     """
 
-    def __init__(self, *, think_prefilled: bool, tools_offered: bool) -> None:
+    def __init__(self, *, think_prefilled: bool, tools_offered: bool, markup: Markup = KNOWN_MARKUP) -> None:
+        self._markup = markup
         self.channel: Channel = "reasoning" if think_prefilled else "text"
         self._prefilled = think_prefilled
         self._tools_offered = tools_offered
         self._phase: _Phase = "start"
-        self._closer = THINK.closer
+        self._closer = self._markup.pairs[0].closer
         self._pending = ""
         self._carriage = ""
         self._block: list[str] = []
@@ -87,17 +82,17 @@ class EarlyOutput:
         visible = self._pending.lstrip()
         if not visible or (visible[0] in "<[◁" and len(visible) < _LOOK_AHEAD // 2):
             return False
-        pair = next((pair for pair in TAG_PAIRS if visible.startswith(pair.opener)), None)
+        pair = next((pair for pair in self._markup.pairs if visible.startswith(pair.opener)), None)
         if pair is not None:
             self._pending = visible[len(pair.opener) :]
             return self._enter("block", "reasoning", pair.closer)
         if self._prefilled:
-            return self._enter("block", "reasoning", THINK.closer)
+            return self._enter("block", "reasoning", self._markup.pairs[0].closer)
         return self._header() if visible.startswith(_HARMONY_STARTS) else self._wait()
 
     def _guess(self, visible: str) -> None:
         """Tell a progress display what the first characters look like, before they are certain."""
-        pair = next((pair for pair in TAG_PAIRS if visible.startswith(pair.opener)), None)
+        pair = next((pair for pair in self._markup.pairs if visible.startswith(pair.opener)), None)
         if pair is not None:
             self.channel = "text" if pair.closer in visible else "reasoning"
 
@@ -119,8 +114,8 @@ class EarlyOutput:
 
     def _in_block(self) -> bool:
         """Show text up to the first marker; True when the block is closed and something else follows."""
-        marker = _MARKER.search(self._pending)
-        end = marker.start() if marker else len(self._pending) - _held_back(self._pending)
+        marker = self._markup.watched_pattern.search(self._pending)
+        end = marker.start() if marker else len(self._pending) - _held_back(self._pending, self._markup)
         if self._phase == "block":
             self._block.append(self._pending[:end])
         self._show(self._pending[:end])
@@ -137,7 +132,7 @@ class EarlyOutput:
 
     def _closes(self, closer: str) -> bool:
         """Say whether the closer stands outside every zone of its block, which holds no other marker (R7)."""
-        return next(marks("".join(self._block) + closer, 0, Toolbox()), None) is not None
+        return next(marks("".join(self._block) + closer, 0, Toolbox(), markup=self._markup), None) is not None
 
     def _after_block(self) -> bool:
         """Wait until what follows a closed block is an answer for certain."""
@@ -145,9 +140,9 @@ class EarlyOutput:
         # An implicit call (R23) is a whole message that begins with one of these.
         if self._tools_offered and visible.startswith(("{", "[", "`", "~")):
             return self._wait()
-        if _MARKER.search(self._pending) or (len(self._pending) > _MAX_UNDECIDED >= len(visible)):
+        if self._markup.watched_pattern.search(self._pending) or (len(self._pending) > _MAX_UNDECIDED >= len(visible)):
             return self._wait()
-        if len(visible) <= MAX_TAKEN_BACK + _LONGEST:
+        if len(visible) <= MAX_TAKEN_BACK + self._markup.longest_watched:
             return False
         self._phase = "answer"
         return True
@@ -182,7 +177,8 @@ class _Shown:
         return shown
 
 
-def _held_back(text: str) -> int:
+def _held_back(text: str, markup: Markup) -> int:
     """Return how many characters at the end could still grow into a marker."""
-    tail = text[-_LONGEST:]
-    return next((len(tail) - start for start in range(len(tail)) if tail[start:] in _PREFIXES), 0)
+    tail = text[-markup.longest_watched :]
+    beginnings = markup.watched_beginnings
+    return next((len(tail) - start for start in range(len(tail)) if tail[start:] in beginnings), 0)

@@ -4,13 +4,21 @@ It decides what is markup and what is quoted. What a mark means for the answer i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from mcp_local_llm.parsing.dialects.reader import Reading, read_element
 from mcp_local_llm.parsing.dialects.table import RESPONSES, WRAPPERS, Wrapper
-from mcp_local_llm.parsing.markers import END_OF_TURN, HARMONY_HEADS, TAG_PAIRS, TagPair, any_literal
+from mcp_local_llm.parsing.markers import (
+    END_OF_TURN,
+    HARMONY_HEADS,
+    RESPONSE_WRAPPERS,
+    TAG_PAIRS,
+    TagPair,
+    any_literal,
+)
 from mcp_local_llm.parsing.toolbox import Toolbox
 
 MAX_FALLBACKS = 8
@@ -46,26 +54,71 @@ class Mark:
     reading: Reading | None = None
 
 
-def _meanings() -> Mapping[str, Marker]:
-    return (
+@dataclass(frozen=True)
+class Markup:
+    """What counts as markup in one model's answers.
+
+    Attributes:
+        pairs: the tags of its reasoning blocks, the likeliest first; not empty.
+        meanings: every literal that is markup.
+        token: finds the next literal, line end or run of backticks.
+    """
+
+    pairs: tuple[TagPair, ...]
+    meanings: Mapping[str, Marker]
+    token: re.Pattern[str]
+
+    @cached_property
+    def meaningless_at_end(self) -> tuple[str, ...]:
+        """What says nothing at the end of an answer."""
+        return (*END_OF_TURN, *(pair.closer for pair in self.pairs))
+
+    @cached_property
+    def watched(self) -> tuple[str, ...]:
+        """Literals at which a stream must not show text any further without looking at them."""
+        wrappers = [tag for pair in RESPONSE_WRAPPERS for tag in pair]
+        return (*self.meanings, "</s>", "<|message|>", "<|start|>", "<|channel|>", *wrappers)
+
+    @cached_property
+    def watched_pattern(self) -> re.Pattern[str]:
+        """Finds the first of `watched`."""
+        return re.compile(any_literal(self.watched))
+
+    @cached_property
+    def longest_watched(self) -> int:
+        """Characters of the longest of `watched`."""
+        return max(map(len, self.watched))
+
+    @cached_property
+    def watched_beginnings(self) -> frozenset[str]:
+        """Every text that can still grow into one of `watched`."""
+        return frozenset(literal[:length] for literal in self.watched for length in range(1, len(literal)))
+
+
+def markup_of(pairs: Sequence[TagPair]) -> Markup:
+    """Return the markup of a model whose reasoning blocks have one of these tags."""
+    meanings = (
         {wrapper.opener: Marker("call", wrapper=wrapper) for wrapper in WRAPPERS}
         | {token: Marker("end") for token in END_OF_TURN}
         | {head: Marker("harmony") for head in HARMONY_HEADS}
         | {token: Marker("response") for token in RESPONSES}
-        | {pair.opener: Marker("open", pair=pair) for pair in TAG_PAIRS}
-        | {pair.closer: Marker("close", pair=pair) for pair in TAG_PAIRS}
+        | {pair.opener: Marker("open", pair=pair) for pair in pairs}
+        | {pair.closer: Marker("close", pair=pair) for pair in pairs}
     )
+    # Each branch begins with a literal character, so that the search skips prose quickly.
+    return Markup(tuple(pairs), meanings, re.compile(rf"\n|``*+|{any_literal(meanings)}"))
 
 
-MEANINGS = _meanings()
-# Each branch begins with a literal character, so that the search skips prose quickly.
-_TOKEN = re.compile(rf"\n|``*+|{any_literal(MEANINGS)}")
+KNOWN_MARKUP = markup_of(TAG_PAIRS)
+"""For answers of which nobody says how they mark reasoning: those of foreign servers."""
 # A fence may be indented by three spaces; the info string of a backtick fence holds no backtick.
 _FENCE = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`\n]*|(?P<tildes>~{3,})[^\n]*)(?=\n|\Z)")
 _CLOSING_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
 
 
-def marks(text: str, start: int, toolbox: Toolbox, *, in_block: bool = False) -> Iterator[Mark]:
+def marks(
+    text: str, start: int, toolbox: Toolbox, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
+) -> Iterator[Mark]:
     """Yield the markup of the channel that begins at `start`, in order.
 
     Zones begin afresh at `start`. Openers of calls that turn out to be text are not yielded; nothing inside
@@ -75,7 +128,7 @@ def marks(text: str, start: int, toolbox: Toolbox, *, in_block: bool = False) ->
     position = _after_fence(text, start)
     runs = 0  # of backticks on this line since the last zone
     calls_from = quoted_from = 0  # openers before are not looked at
-    while (token := _TOKEN.search(text, position)) is not None:
+    while (token := markup.token.search(text, position)) is not None:
         position = token.end()
         if token[0] == "\n":
             runs, position = 0, _after_fence(text, position)
@@ -83,7 +136,7 @@ def marks(text: str, start: int, toolbox: Toolbox, *, in_block: bool = False) ->
         if token[0][0] == "`":
             runs += 1
             continue
-        marker, quoted = MEANINGS[token[0]], runs % 2 == 1
+        marker, quoted = markup.meanings[token[0]], runs % 2 == 1
         if marker.wrapper is None:
             if not quoted:
                 yield Mark(marker.kind, token.start(), position, marker.pair)

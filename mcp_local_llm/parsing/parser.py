@@ -12,6 +12,7 @@ from mcp_local_llm.parsing.channels import split_channels
 from mcp_local_llm.parsing.harmony import is_harmony, parse_harmony
 from mcp_local_llm.parsing.implicit import implicit_calls
 from mcp_local_llm.parsing.markers import RESPONSE_WRAPPERS, normalized
+from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup
 from mcp_local_llm.parsing.outline import split_outline
 from mcp_local_llm.parsing.toolbox import Toolbox, toolbox
 from mcp_local_llm.parsing.values import Parsed, Segment, Span
@@ -19,18 +20,25 @@ from mcp_local_llm.parsing.values import Parsed, Segment, Span
 NEVER_CLOSED = "The reasoning was never closed, so there is no answer."
 
 
-def parse(raw: str, *, think_prefilled: bool, tools: Sequence[Mapping[str, Any]] | None) -> Parsed:
+def parse(
+    raw: str,
+    *,
+    think_prefilled: bool,
+    tools: Sequence[Mapping[str, Any]] | None,
+    markup: Markup = KNOWN_MARKUP,
+) -> Parsed:
     """Take one raw answer apart.
 
     Args:
         raw: model output with its special tokens as text; may be cut off anywhere.
         think_prefilled: the chat template already opened the reasoning block.
         tools: OpenAI tool list; None or an empty one means that nothing is a call (R13).
+        markup: how the model marks reasoning, where that is known.
     """
     text, box = normalized(raw), toolbox(tools)
     if is_harmony(text, box):
         return parse_harmony(text, think_prefilled=think_prefilled, toolbox=box)
-    split = split_channels(text, think_prefilled=think_prefilled, toolbox=box)
+    split = split_channels(text, think_prefilled=think_prefilled, toolbox=box, markup=markup)
     segments, promoted = _promote(text, split.segments, box)
     content = [segment for segment in segments if segment.channel == "text"]
     calls = [call for segment in content for span in segment.spans for call in span.calls] if box.offered else []

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp_local_llm.parsing.early import EarlyOutput
+from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup
 from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.values import Channel, Parsed, StreamEvent
 
@@ -19,11 +20,18 @@ class OutputStream:
         channel: where the answer is now, for a progress display; a good guess until `finish`.
     """
 
-    def __init__(self, *, think_prefilled: bool, tools: Sequence[Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self,
+        *,
+        think_prefilled: bool,
+        tools: Sequence[Mapping[str, Any]] | None,
+        markup: Markup = KNOWN_MARKUP,
+    ) -> None:
+        self._markup = markup
         self._think_prefilled = think_prefilled
         self._tools = tools
         self._chunks: list[str] = []
-        self._early = EarlyOutput(think_prefilled=think_prefilled, tools_offered=bool(tools))
+        self._early = EarlyOutput(think_prefilled=think_prefilled, tools_offered=bool(tools), markup=markup)
 
     @property
     def channel(self) -> Channel:
@@ -38,4 +46,4 @@ class OutputStream:
     def finish(self) -> Parsed:
         """Return what `parse` returns for all chunks together."""
         raw = "".join(self._chunks)
-        return parse(raw, think_prefilled=self._think_prefilled, tools=self._tools)
+        return parse(raw, think_prefilled=self._think_prefilled, tools=self._tools, markup=self._markup)

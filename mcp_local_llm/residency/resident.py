@@ -19,7 +19,7 @@ from typing import Literal
 import anyio
 
 from mcp_local_llm.engine import Backend, Engine, EngineMemory, Progress, ReportProgress
-from mcp_local_llm.errors import LocalLLMError
+from mcp_local_llm.errors import BackendUnavailableError, LocalLLMError
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency.idle import CallLater, IdleTimer, loop_call_later
 
@@ -37,6 +37,7 @@ class ResidentState:
         waiting: those of them that are in the engine's own line.
         last_error: why the last load failed, until one succeeds.
         memory: what the engine in this process holds.
+        fault: why no call can be answered or model replaced now, with the remedy.
     """
 
     state: State
@@ -46,6 +47,7 @@ class ResidentState:
     last_error: str | None = None
     memory: EngineMemory | None = None
     waiting: int = 0
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,13 @@ class Resident:
 
     def state(self) -> ResidentState:
         """Tell how things stand; never waits."""
-        now, engine = self._now, self._engine
+        now, engine, fault = self._now, self._engine, self._backend.fault()
         if engine is not None and engine.lost and now.state == "ready":
-            return ResidentState("unloaded", calls=self._calls + self._elsewhere)
+            return ResidentState("unloaded", calls=self._calls + self._elsewhere, fault=fault)
         memory = engine.memory if engine is not None else None
         calls = self._calls + self._elsewhere
         waiting = engine.waiting if engine is not None else 0
-        return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory, waiting)
+        return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory, waiting, fault)
 
     @asynccontextmanager
     async def use(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
@@ -101,11 +103,13 @@ class Resident:
 
         Raises:
             ModelLoadError: the model could not be loaded; nothing is resident then.
+            BackendUnavailableError: the engine of this process hangs; its model stays where it is.
         """
         if model.endpoint is not None:
             async with self._beside(model, report) as engine:
                 yield engine
             return
+        self._require_working()
         engine = await self._enter(model, report)
         try:
             yield engine
@@ -150,13 +154,27 @@ class Resident:
         uses = self._uses
         async with self._change:
             if self._calls == 0 and self._uses == uses:
-                await self._drop()
+                if self._backend.fault() is None:
+                    await self._drop()
+                else:
+                    self._timer.start()
+
+    def _require_working(self) -> None:
+        """Refuse at once what would wait for an engine that hangs.
+
+        Raises:
+            BackendUnavailableError: with the remedy.
+        """
+        fault = self._backend.fault()
+        if fault is not None:
+            raise BackendUnavailableError(fault)
 
     async def _drop(self) -> None:
         """Wait for the running calls, then unload."""
         engine = self._engine
         if engine is None:
             return
+        self._require_working()
         if self._calls:
             self._now = ResidentState("draining", engine.model)
             self._tell(Progress("queued", self._calls))
@@ -166,6 +184,8 @@ class Resident:
             finally:
                 self._idle = None
                 self._now = ResidentState("ready", engine.model)
+            # The calls may have ended because the engine hangs.
+            self._require_working()
         self._engine = None
         self._now = ResidentState("unloaded")
         await engine.unload()

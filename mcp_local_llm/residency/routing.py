@@ -18,6 +18,10 @@ class RoutedBackend:
             return await self._elsewhere.load(model, report)
         return await (self._started if model.started else self._here).load(model, report)
 
+    def fault(self) -> str | None:
+        """Say why the models of this process cannot be used now; see `Backend.fault`."""
+        return self._here.fault()
+
     def close(self) -> None:
         """Stop all three; does not block."""
         self._here.close()

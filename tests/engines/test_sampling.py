@@ -10,6 +10,7 @@ import mlx.core as mx
 import pytest
 
 from mcp_local_llm.chat import ChatRequest, SamplingParams
+from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.penalties import LONG_INPUT, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.llm.llm import answered
@@ -84,11 +85,15 @@ def test_penalties_wait_for_their_onset_and_then_know_what_came_before() -> None
     assert _step(processor, [0, 0, 0, 1, 2], logits) == [0.0, 0.0, 0.0]
 
 
-SILENT, LIGHT = SamplingParams(), Penalties(1.05, onset=256)
+SILENT, LIGHT = SamplingParams(), Penalties(1.05, onset=256, unasked=True)
 CHOSEN = [
     (SILENT, SamplingDefaults(), 100, True, Penalties()),
     (SILENT, SamplingDefaults(), LONG_INPUT, True, LIGHT),
+    (SILENT, SamplingDefaults(), LONG_INPUT - 1, True, Penalties()),
     (SILENT, SamplingDefaults(), LONG_INPUT, False, Penalties()),
+    (SILENT, SamplingDefaults(temperature=0.7), LONG_INPUT, True, Penalties()),
+    (SamplingParams(temperature=0.7), SamplingDefaults(), LONG_INPUT, True, Penalties()),
+    (SamplingParams(temperature=0.0), SamplingDefaults(temperature=0.7), LONG_INPUT, True, LIGHT),
     (SILENT, SamplingDefaults(repetition_penalty=1.1), LONG_INPUT, True, Penalties(1.1)),
     (SamplingParams(repetition_penalty=1.0), SamplingDefaults(repetition_penalty=1.1), LONG_INPUT, True, Penalties()),
     (SamplingParams(presence_penalty=0.0), SamplingDefaults(), LONG_INPUT, True, Penalties()),
@@ -100,7 +105,24 @@ CHOSEN = [
 def test_the_request_goes_before_the_model_and_the_model_before_the_light_default(
     params: SamplingParams, defaults: SamplingDefaults, prompt_tokens: int, free: bool, expected: Penalties
 ) -> None:
-    assert penalties_for(params, defaults, prompt_tokens, free=free) == expected
+    assert penalties_for(params, defaults, prompt_tokens, free=free, long_input=1.05) == expected
+
+
+@pytest.mark.parametrize(("setting", "acted"), [(1.3, True), (1.0, False)])
+async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
+    tiny: ModelInfo, setting: float, acted: bool
+) -> None:
+    long = dataclasses.replace(tiny, context_length=16_384)
+    question = prompt("word " * (LONG_INPUT // 3 + 50) + "Repeat the word la forever.")
+    limits = EngineLimits(long_input_penalty=setting)
+    async with engine_of(long, limits) as engine:
+        short = await ask(engine, question, SamplingParams(max_tokens=256, repetition_limit=0))
+        answer = await ask(engine, question, SamplingParams(max_tokens=258, repetition_limit=0))
+        drawn = SamplingParams(max_tokens=258, repetition_limit=0, temperature=0.9, seed=1)
+        sampled = await ask(engine, question, drawn)
+    assert answer.usage.completion_tokens == 258, "the answer ended before the penalty could act"
+    told = [[warning for warning in result.warnings if "1.3" in warning] for result in (short, answer, sampled)]
+    assert [len(warnings) for warnings in told] == [0, int(acted), 0]
 
 
 FILES: list[tuple[object, SamplingDefaults]] = [

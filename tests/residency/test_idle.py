@@ -40,6 +40,9 @@ class FakeBackend:
         self.engines.append(FakeEngine(model))
         return self.engines[-1]
 
+    def fault(self) -> str | None:
+        return None
+
     def close(self) -> None:
         pass
 

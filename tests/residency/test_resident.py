@@ -39,6 +39,7 @@ class ScriptedBackend:
     log: list[str] = field(default_factory=list[str])
     held: dict[str, anyio.Event] = field(default_factory=dict[str, anyio.Event])
     broken: set[str] = field(default_factory=set[str])
+    hanging: str | None = None
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:
         self.log.append(f"load {model.id}")
@@ -54,6 +55,9 @@ class ScriptedBackend:
             raise ModelLoadError(f"{model.id} could not be loaded: bad weights.")
         self.log.append(f"loaded {model.id}")
         return ScriptedEngine(model, self.log)
+
+    def fault(self) -> str | None:
+        return self.hanging
 
     def close(self) -> None:
         pass

@@ -53,6 +53,10 @@ class HttpBackend:
         self._reached[model.id] = engine
         return engine
 
+    def fault(self) -> str | None:
+        """Return None: nothing of it hangs in this process."""
+        return None
+
     def close(self) -> None:
         """Do nothing: nothing runs between calls."""
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Generated, Job
 from mcp_local_llm.engines.mlx.processors import Processors
-from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.reasoning_tokens import ReasoningTokens
 from mcp_local_llm.engines.mlx.repetition_guard import DEFAULT_LIMIT, RepetitionGuard
 from mcp_local_llm.engines.mlx.stop_strings import StopStrings
@@ -24,26 +23,22 @@ class Answer:
     def __init__(
         self,
         job: Job,
-        prompt: Prompt,
-        cached_tokens: int,
         model: LoadedModel,
         processors: Processors,
         admitted: float,
     ) -> None:
         tokenizer = self._tokenizer = model.tokenizer
         self.job = job
-        self.prompt = prompt
-        self.cached_tokens = cached_tokens
+        self.prompt = prompt = job.rendered.prompt
         self._detokenizer: Any = tokenizer.detokenizer
         self._stops = StopStrings(job.request.sampling.stop)
-        self._reasoning = ReasoningTokens(
-            tuple(tokenizer.think_start_tokens or ()),
-            tuple(tokenizer.think_end_tokens or ()),
-            prefilled=prompt.think_prefilled,
-        )
+        markers = model.traits.markers
+        opener, closer = (markers.opener, markers.closer) if markers else ((), ())
+        self._reasoning = ReasoningTokens(opener, closer, prefilled=prompt.think_prefilled)
         limit = job.request.sampling.repetition_limit
         self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
         self._control = processors.control
+        self._penalties = processors.penalties
         self._warnings = processors.warnings
         self._admitted = admitted
         self._first: float | None = None
@@ -98,6 +93,7 @@ class Answer:
 
     def _finished(self, reason: str, now: float) -> Finished:
         first = self._first if self._first is not None else now
+        penalised = self._penalties.told(self._tokens)
         return Finished(
             text=_taken(self._pieces),
             reason=reason,
@@ -108,7 +104,7 @@ class Answer:
             decode_s=now - first,
             json=_taken(self._json),
             schema_met=self._control.schema_met if self._control is not None else None,
-            warnings=self._warnings,
+            warnings=(*self._warnings, *([penalised] if penalised else [])),
         )
 
 

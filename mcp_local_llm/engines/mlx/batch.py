@@ -4,6 +4,7 @@ One prompt is read at a time, in chunks, while the others are decoded. A waiting
 prompt is being read: so it finds what the one before it left in the prefix cache. Runs on the MLX thread only.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,24 +14,37 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mcp_local_llm.engines.mlx import memory
 from mcp_local_llm.engines.mlx.answer import Answer
-from mcp_local_llm.engines.mlx.checkpoints import checkpoints
+from mcp_local_llm.engines.mlx.checkpoints import beyond
 from mcp_local_llm.engines.mlx.decoding import Decoder
 from mcp_local_llm.engines.mlx.limits import EngineLimits
-from mcp_local_llm.engines.mlx.messages import Failed, Finished, Job, Prefilled, Queued, Started, Vitals
+from mcp_local_llm.engines.mlx.messages import (
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Loaded,
+    Prefilled,
+    Queued,
+    Started,
+    Vitals,
+    reason_of,
+)
 from mcp_local_llm.engines.mlx.prefill import PREFILL_SHARED, Prefill
 from mcp_local_llm.engines.mlx.prefix_cache import Kind, Layers, PrefixCache, trimmable_for_good
 from mcp_local_llm.engines.mlx.prefix_disk import open_prefix_disk
-from mcp_local_llm.engines.mlx.preflight import Preflight
-from mcp_local_llm.engines.mlx.processors import ProcessorFactory
+from mcp_local_llm.engines.mlx.preflight import Preflight, Prepared
 from mcp_local_llm.engines.mlx.running import Running
-from mcp_local_llm.engines.mlx.sampling import sampler_for
+from mcp_local_llm.engines.mlx.sampling import NOT_A_NUMBER
 from mcp_local_llm.engines.mlx.sequence import Drawn, Sequence
 from mcp_local_llm.engines.mlx.waiting import WaitingLine
 from mcp_local_llm.engines.mlx.weights import LoadedModel
-from mcp_local_llm.errors import LocalLLMError
+from mcp_local_llm.errors import GenerationError, LocalLLMError
 
 WORTH_SHARING = 64
 """Tokens; copying the cache of a running request for fewer is not worth it."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -45,12 +59,10 @@ class Batch:
         self._clock = clock
         self._line = WaitingLine()
         self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
-        self._preflight = Preflight(model, limits)
-        self._processors = ProcessorFactory(model)
+        self._preflight = Preflight(model, limits, clock)
         self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
         self._live: dict[int, Running] = {}
-        self._admitting: Job | None = None
         self._no_room = False
         self._uids = 0
         self._plain = trimmable_for_good(make_prompt_cache(model.network))
@@ -61,6 +73,11 @@ class Batch:
     def busy(self) -> bool:
         """Whether a step would do anything."""
         return bool(self._line or self._live)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the event loop is told of the model."""
+        return Loaded(self._model.text, self._model.traits, checkpoints=not self._plain)
 
     @property
     def prefixes(self) -> PrefixCache:
@@ -78,6 +95,11 @@ class Batch:
         if len(self._live) + len(self._line) > self._limits.places:
             self._tell_line()
 
+    def jobs(self) -> list[Job]:
+        """Return every request that waits for an answer."""
+        # A request that fails while it begins is in both places.
+        return list(dict.fromkeys([*(running.answer.job for running in self._live.values()), *self._line]))
+
     def step(self) -> None:
         """Drop what was cancelled, draw one token a request, then read one chunk of a prompt."""
         self._drop_cancelled()
@@ -92,12 +114,11 @@ class Batch:
         After an error inside MLX nothing that it computed can be trusted: a failed command buffer leaves arrays
         whose contents are undefined.
         """
-        admitting = [] if self._admitting is None else [self._admitting]
-        for job in [*(running.answer.job for running in self._live.values()), *admitting, *self._line]:
+        for job in self.jobs():
             job.emit(Failed(error))
         self._live.clear()
         self._line.clear()
-        self._prefill = self._admitting = None
+        self._prefill = None
         self._prefixes.keep(0)
         self._decoder.close()
 
@@ -111,8 +132,8 @@ class Batch:
         for uid in [uid for uid, running in self._live.items() if running.answer.job.cancelled.is_set()]:
             self._remove(uid)
 
-    def _remove(self, uid: int) -> None:
-        """Take a running request out, and keep what it computed for the next try."""
+    def _remove(self, uid: int, *, keep: bool = True) -> None:
+        """Take a running request out, and keep what it computed for the next try, unless that is worth nothing."""
         del self._live[uid]
         self._no_room = False
         if self._prefill is not None and self._prefill.uid == uid:
@@ -120,7 +141,7 @@ class Batch:
             kept = (prefill.tokens, prefill.layers)
         else:
             kept = self._decoder.remove(uid)
-        if kept is not None:
+        if kept is not None and keep:
             self._keep(*kept)
 
     def _keep(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
@@ -156,44 +177,40 @@ class Batch:
         """Admit the request whose turn it is; False when there is none or no place for it."""
         if not self._line or len(self._live) >= self._limits.places or (self._no_room and self._live):
             return False
-        job = self._admitting = self._line.first()
+        job = self._line.first()
         try:
-            admitted = self._admit(job)
+            prepared = self._prepare(job)
         except LocalLLMError as error:
             job.emit(Failed(error))
-            admitted = True
-        self._admitting = None
-        if admitted:
-            self._line.pop()
-            self._tell_line()
-        return admitted
+        else:
+            # Asked again when one of the running requests has ended, not before every token.
+            self._no_room = prepared is None
+            if prepared is None:
+                return False
+            self._begin(job, prepared)
+        self._line.pop()
+        self._tell_line()
+        return True
 
-    def _admit(self, job: Job) -> bool:
-        """Check a request and begin with its prompt; False when it must wait for memory."""
-        admitted = self._clock()
-        prompt = self._preflight.prompt(job)
+    def _prepare(self, job: Job) -> Prepared | None:
+        """Make what the request needs; None: it must wait for memory. Raises as `Preflight.prepare`."""
         live = self._live_bytes()
         promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
-        room = memory.room(self._limits, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
-        plan = self._preflight.plan(job, prompt, room)
-        # Asked again when one of the running requests has ended, not before every token.
-        self._no_room = plan.waits
-        if plan.waits:
-            return False
-        processors = self._processors.processors_for(job.request, prompt)
+        return self._preflight.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
+
+    def _begin(self, job: Job, prepared: Prepared) -> None:
+        """Begin with the prompt of a request, from what is kept of it."""
+        prompt, plan = job.rendered.prompt, prepared.plan
         self._prefixes.keep(plan.keep_prefixes)
-        self._prefixes.make_room(live)
+        self._prefixes.make_room(self._live_bytes())
         self._share_running(prompt.tokens)
         layers, rest = self._prefixes.take(prompt.tokens)
         cached = len(prompt.tokens) - len(rest)
         self._uids += 1
-        ends = () if self._plain else checkpoints(job.request, prompt, cached, self._model)
+        ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
-        answer = Answer(job, prompt, cached, self._model, processors, admitted)
-        sampler = sampler_for(job.request.sampling, self._model)
-        self._live[self._uids] = Running(answer, plan, sampler, processors.all)
+        self._live[self._uids] = Running(prepared.answer, plan, prepared.sampler, prepared.processors)
         job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
-        return True
 
     def _share_running(self, tokens: list[int]) -> None:
         """Let a request use the prompt of a running one: several questions about one file often come together."""
@@ -227,20 +244,41 @@ class Batch:
     def _take(self, drawn: Drawn) -> None:
         """Hand a token to its answer, and end the request where it was the last."""
         answer = self._live[drawn.uid].answer
-        event = answer.add(drawn.token, drawn.finish_reason, self._clock())
+        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(answer, drawn)
         ended = isinstance(event, Finished | Failed)
         if drawn.kept is not None:
             del self._live[drawn.uid]
             self._no_room = False
-            self._keep(*drawn.kept)
+            if drawn.token != NOT_A_NUMBER:
+                self._keep(*drawn.kept)
         elif ended:
-            self._remove(drawn.uid)
+            self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
         if ended:
             self.answered += 1
             # Before the caller hears of the end: whoever asks for the status then sees what was kept.
             self.look()
         if event is not None:
             answer.job.emit(event)
+
+    def _event(self, answer: Answer, drawn: Drawn) -> Event | None:
+        """Let an answer take its token; what its detokenizer or its script raises ends it alone."""
+        try:
+            return answer.add(drawn.token, drawn.finish_reason, self._clock())
+        except Exception as error:
+            # No device works here: a tokenizer that came with the model turns ids into text, in native code.
+            log.exception("an answer could not be written")
+            return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
+
+    def _refusal(self) -> Failed:
+        """Say that the network computes no numbers, and forget what it left in the prefix cache."""
+        self._prefixes.keep(0)
+        return Failed(
+            GenerationError(
+                f"{self._model.info.id} computed values that are no numbers (NaN or infinite), so there is no answer. "
+                "Its weights may be damaged, or too large for its number format: download it again, or choose another "
+                "model."
+            )
+        )
 
     def _tell_line(self) -> None:
         for ahead, job in enumerate(self._line, start=1):

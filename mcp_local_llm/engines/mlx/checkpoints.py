@@ -1,6 +1,7 @@
 """Where a prompt's KV cache is worth keeping: the ends of the parts that later prompts will share.
 
-Found by rendering the template again with less in it, so no template is known by name. Runs on the MLX thread only.
+Found by rendering the template again with less in it, so no template is known by name. Runs on worker threads, beside
+the MLX thread.
 """
 
 from dataclasses import dataclass, replace
@@ -8,8 +9,7 @@ from dataclasses import dataclass, replace
 from mcp_local_llm.chat import ChatRequest, Message
 from mcp_local_llm.engines.mlx.alike import alike
 from mcp_local_llm.engines.mlx.prefix_cache import Kind
-from mcp_local_llm.engines.mlx.prompt import Prompt, template_text
-from mcp_local_llm.engines.mlx.weights import LoadedModel
+from mcp_local_llm.engines.mlx.prompt import Prompt, TextModel, template_text
 from mcp_local_llm.errors import InvalidRequestError
 
 LEAST_TOKENS = 32
@@ -27,8 +27,8 @@ class Checkpoint:
     kind: Kind
 
 
-def checkpoints(request: ChatRequest, prompt: Prompt, cached: int, model: LoadedModel) -> tuple[Checkpoint, ...]:
-    """Return the ends of system part, files and last turn, as far as they lie behind the `cached` tokens.
+def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple[Checkpoint, ...]:
+    """Return the ends of system part, files and last turn.
 
     Behind the files of the last user message another question about them may follow. The end of the last turn is
     where the next prompt of the conversation will part from this one: a template may strip the reasoning of earlier
@@ -42,19 +42,21 @@ def checkpoints(request: ChatRequest, prompt: Prompt, cached: int, model: Loaded
         (_system_part(request, prompt, model), "system"),
         (_with_files(request, prompt, round(LEAST_TOKENS * per_token)), "files"),
     )
-    for head, kind in heads:
-        # The count is an estimate: tokenizing a long head only to learn that it is cached would cost more.
-        if len(head) > (cached + LEAST_TOKENS) * per_token:
-            found.append(Checkpoint(_tokens_of(head, prompt, model), kind))
+    found += [Checkpoint(_tokens_of(head, prompt, model), kind) for head, kind in heads if head]
     body = _without_opening(request, prompt, model)
     if body:
-        opening = model.tokenizer.encode(prompt.text[len(body) :], add_special_tokens=False)
+        opening = model.encode(prompt.text[len(body) :])
         if opening and prompt.tokens[-len(opening) :] == opening:
             found.append(Checkpoint(len(prompt.tokens) - len(opening), "user"))
+    return tuple(found)
+
+
+def beyond(found: tuple[Checkpoint, ...], cached: int) -> tuple[Checkpoint, ...]:
+    """Return those that are worth keeping behind the `cached` tokens."""
     return tuple(checkpoint for checkpoint in found if checkpoint.end >= cached + LEAST_TOKENS)
 
 
-def _system_part(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> str:
+def _system_part(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
     """Return the text up to the first message that is no system message: instructions and tools."""
     system = [message for message in request.messages if message.role == "system"][:1]
     rest = [message for message in request.messages if message.role != "system"]
@@ -84,7 +86,7 @@ def _with_files(request: ChatRequest, prompt: Prompt, least: int) -> str:
     return "" if place < 0 else prompt.text[: place + len(files)]
 
 
-def _without_opening(request: ChatRequest, prompt: Prompt, model: LoadedModel) -> str:
+def _without_opening(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
     """Return the text without the opening of the answer, where the template writes that at the end."""
     try:
         text = template_text(request, model, opening=False)
@@ -93,8 +95,8 @@ def _without_opening(request: ChatRequest, prompt: Prompt, model: LoadedModel) -
     return text if prompt.text.startswith(text) and len(text) < len(prompt.text) else ""
 
 
-def _tokens_of(head: str, prompt: Prompt, model: LoadedModel) -> int:
+def _tokens_of(head: str, prompt: Prompt, model: TextModel) -> int:
     """Count the prompt's tokens that lie in `head` whatever follows it."""
-    alone: list[int] = model.tokenizer.encode(head, add_special_tokens=False)
+    alone = model.encode(head)
     # The last one may be another when the next text begins in a way that merges with it.
     return max(alike(alone, prompt.tokens) - 1, 0)

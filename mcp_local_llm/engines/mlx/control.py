@@ -13,7 +13,7 @@ from typing import cast
 import mlx.core as mx
 
 from mcp_local_llm.engines.mlx.answer_script import AnswerScript, Plan
-from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError
+from mcp_local_llm.engines.mlx.grammar import Grammar
 
 
 class AnswerControl:
@@ -48,9 +48,9 @@ class AnswerControl:
             return logits
         try:
             return self._steer(context, logits)
-        except Exception as error:
+        except BaseException as error:
             # An exception that left here would end every request of the batch; llguidance is native code over a
-            # stranger's schema, and whatever it raises concerns this answer alone.
+            # stranger's schema, and whatever it raises (a panic is no Exception) concerns this answer alone.
             self.failure = str(error) or type(error).__name__
             return logits
 
@@ -63,8 +63,9 @@ class AnswerControl:
             return
         try:
             self._script.add(token)
-        except GrammarError as error:
-            self.failure = str(error)
+        except BaseException as error:
+            # As in `__call__`: a step of the script compiles and follows grammars.
+            self.failure = str(error) or type(error).__name__
         self._seen = place + 1
 
     def _steer(self, context: mx.array, logits: mx.array) -> mx.array:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_local_llm.chat import SamplingParams
+
+GREEDY_BELOW = 1e-4
+"""A temperature below this draws the likeliest token anyway; dividing by it could overflow."""
+
 # The range within which each value means something; a file may hold anything.
 _RANGES = {
     "temperature": (0.0, 2.0),
@@ -48,6 +53,12 @@ def read_sampling_defaults(folder: Path) -> SamplingDefaults:
         min_p=_number(config, "min_p", 0.0),
         repetition_penalty=_number(config, "repetition_penalty", 1.0),
     )
+
+
+def is_greedy(params: SamplingParams, defaults: SamplingDefaults) -> bool:
+    """Whether the likeliest token is drawn each time."""
+    temperature = defaults.temperature if params.temperature is None else params.temperature
+    return temperature < GREEDY_BELOW
 
 
 def _number(config: dict[str, Any], key: str, off: float) -> float:

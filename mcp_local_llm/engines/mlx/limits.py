@@ -39,6 +39,10 @@ class EngineLimits:
         max_generation_tokens: the longest answer that one request may ask for.
         kv_bits: keep keys and values in so many bits; None leaves them at 16.
         wired: `auto` pins the weights in the GPU's memory, `off` nothing.
+        step_timeout_s: seconds after which a step of the model counts as hanging; the first after a load gets
+            `load_timeout_s`.
+        load_timeout_s: seconds that a load may take without progress.
+        long_input_penalty: repetition penalty of greedy answers to long prompts where nobody named one; 1 is off.
         memory: reads this machine's memory; must be quick, it is asked before every prompt. None: no check.
     """
 
@@ -50,6 +54,9 @@ class EngineLimits:
     kv_bits: KVBits | None = None
     wired: WiredPolicy = "auto"
     memory: Callable[[], Memory] | None = None
+    step_timeout_s: float = 300.0
+    load_timeout_s: float = 1800.0
+    long_input_penalty: float = 1.05
 
     @property
     def places(self) -> int:

@@ -1,17 +1,23 @@
 """What passes between the event loop and the MLX thread.
 
-Commands go in, events come out. Events hold only numbers and strings (and errors of our own tree): an mlx array
-that left its thread would be bound to a stream that other threads do not have.
+Commands go in, events come out. Events hold no mlx array: one that left its thread would be bound to a
+stream that other threads do not have.
 """
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.engine import EngineMemory
 from mcp_local_llm.errors import LocalLLMError
 from mcp_local_llm.model import ModelInfo
+
+if TYPE_CHECKING:
+    from mcp_local_llm.engines.mlx.prompt import TextModel
+    from mcp_local_llm.engines.mlx.renderer import Rendered
+    from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
 
 
 @dataclass(frozen=True)
@@ -91,11 +97,26 @@ class LoadProgress:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A load is complete.
+
+    Attributes:
+        text: what prompts are made with.
+        traits: how the model marks reasoning.
+        checkpoints: whether KV caches of its prompts can only be kept at certain places.
+    """
+
+    text: "TextModel"
+    traits: "ThinkingTraits"
+    checkpoints: bool
+
+
+@dataclass(frozen=True)
 class Done:
-    """A load or an unload is complete."""
+    """An unload is complete."""
 
 
-Event = Queued | Started | Prefilled | Generated | Finished | Failed | LoadProgress | Done
+Event = Queued | Started | Prefilled | Generated | Finished | Failed | LoadProgress | Loaded | Done
 Emit = Callable[[Event], None]
 """Takes an event on the MLX thread; must not block."""
 
@@ -108,6 +129,7 @@ class Job:
     """
 
     request: ChatRequest
+    rendered: "Rendered"
     emit: Emit
     submitted: float
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -127,7 +149,7 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Load:
-    """Load this model; answered by `LoadProgress`, then `Done` or `Failed`. `vitals` tells of it from then on."""
+    """Load this model; answered by `LoadProgress`, then `Loaded` or `Failed`. `vitals` tells of it from then on."""
 
     model: ModelInfo
     emit: Emit
@@ -160,3 +182,20 @@ class Stop:
 
 
 Command = Load | Submit | Wake | Unload | Stop
+
+
+def refuse(command: Command, error: LocalLLMError) -> None:
+    """Answer a command that will not be carried out."""
+    match command:
+        case Load() | Unload():
+            command.emit(Failed(error))
+        case Submit(job):
+            job.emit(Failed(error))
+        case _:
+            pass  # Nobody waits for an answer to these.
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the first line of a foreign error, with its type."""
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__

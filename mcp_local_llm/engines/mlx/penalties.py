@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mcp_local_llm.chat import SamplingParams
-from mcp_local_llm.engines.mlx.defaults import SamplingDefaults
+from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, is_greedy
 
 LONG_INPUT = 4096
-"""Prompt tokens from which an answer gets `LONG_INPUT_PENALTY` where nobody said anything about penalties."""
-LONG_INPUT_PENALTY = 1.05
+"""Prompt tokens from which a greedy answer gets the setting `long_input_penalty` where nobody named a penalty: on long
+inputs greedy decoding is prone to loops."""
 LONG_INPUT_ONSET = 256
-"""Tokens of the answer that stay free of `LONG_INPUT_PENALTY`: a short answer is not looping, so a greedy one does not
-change."""
+"""Tokens of the answer that stay free of it: a short answer is not looping."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,36 @@ class Penalties:
         frequency: subtracted for each occurrence, as in OpenAI's API; 0 is off.
         presence: subtracted once; 0 is off.
         onset: tokens of the answer before anything applies.
+        unasked: neither the request nor the model named it.
     """
 
     repetition: float = 1.0
     frequency: float = 0.0
     presence: float = 0.0
     onset: int = 0
+    unasked: bool = False
 
     @property
     def off(self) -> bool:
         """Whether nothing would change."""
         return self.repetition == 1.0 and self.frequency == 0.0 and self.presence == 0.0
 
+    def told(self, answer_tokens: int) -> str | None:
+        """Say that a penalty which nobody asked for acted on an answer of so many tokens; None where none did."""
+        if not self.unasked or answer_tokens <= self.onset:
+            return None
+        return (
+            f"A repetition penalty of {self.repetition:g} (setting long_input_penalty) acted from the answer's token "
+            f"{self.onset + 1} on, because the prompt is long; repetition_penalty=1 switches it off."
+        )
 
-def penalties_for(params: SamplingParams, defaults: SamplingDefaults, prompt_tokens: int, *, free: bool) -> Penalties:
+
+NO_PENALTIES = Penalties()
+
+
+def penalties_for(
+    params: SamplingParams, defaults: SamplingDefaults, prompt_tokens: int, *, free: bool, long_input: float = 1.0
+) -> Penalties:
     """Choose the penalties of a request: its own values, else the model's, else a light one on long inputs.
 
     Args:
@@ -52,6 +67,7 @@ def penalties_for(params: SamplingParams, defaults: SamplingDefaults, prompt_tok
         defaults: the model's.
         prompt_tokens: length of the prompt.
         free: whether the answer is free text; the keys and brackets of constrained JSON must repeat.
+        long_input: repetition penalty of greedy answers to long prompts; 1 is off.
     """
     frequency, presence = params.frequency_penalty or 0.0, params.presence_penalty or 0.0
     if params.repetition_penalty is not None:
@@ -59,8 +75,8 @@ def penalties_for(params: SamplingParams, defaults: SamplingDefaults, prompt_tok
     if defaults.repetition_penalty != 1.0:
         return Penalties(defaults.repetition_penalty, frequency, presence)
     silent = params.frequency_penalty is None and params.presence_penalty is None
-    if silent and free and prompt_tokens >= LONG_INPUT:
-        return Penalties(LONG_INPUT_PENALTY, onset=LONG_INPUT_ONSET)
+    if long_input != 1.0 and silent and free and prompt_tokens >= LONG_INPUT and is_greedy(params, defaults):
+        return Penalties(long_input, onset=LONG_INPUT_ONSET, unasked=True)
     return Penalties(1.0, frequency, presence)
 
 

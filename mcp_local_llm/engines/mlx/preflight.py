@@ -1,39 +1,67 @@
-"""What is known of a request before anything is computed for it: exact token counts, window, cap and memory.
+"""Everything that is made for a request before the device computes for it: its plan, sampler, grammar and answer.
 
-Runs on the MLX thread only.
+Whatever fails here fails one request. Runs on the MLX thread only.
 """
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from mcp_local_llm.admission import RequestPlan, Room, plan_request
+from mcp_local_llm.engines.mlx import memory
+from mcp_local_llm.engines.mlx.answer import Answer
 from mcp_local_llm.engines.mlx.limits import EngineLimits
-from mcp_local_llm.engines.mlx.messages import Job
-from mcp_local_llm.engines.mlx.prompt import Prompt, render
+from mcp_local_llm.engines.mlx.messages import Job, reason_of
+from mcp_local_llm.engines.mlx.processors import ProcessorFactory
+from mcp_local_llm.engines.mlx.prompt import Prompt
+from mcp_local_llm.engines.mlx.sampling import Sampler, sampler_for
+from mcp_local_llm.engines.mlx.sequence import Processor
 from mcp_local_llm.engines.mlx.weights import LoadedModel
-from mcp_local_llm.errors import InvalidRequestError
+from mcp_local_llm.errors import InvalidRequestError, LocalLLMError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can begin."""
+
+    plan: RequestPlan
+    answer: Answer
+    sampler: Sampler
+    processors: tuple[Processor, ...]
 
 
 class Preflight:
-    """Renders a request once, and checks it as often as it takes until there is room."""
+    """Prepares the requests of one loaded model; each as often as it takes until there is room."""
 
-    def __init__(self, model: LoadedModel, limits: EngineLimits) -> None:
+    def __init__(self, model: LoadedModel, limits: EngineLimits, clock: Callable[[], float]) -> None:
         self._model = model
         self._limits = limits
-        self._rendered: tuple[Job, Prompt] | None = None
+        self._clock = clock
+        self._processors = ProcessorFactory(model, limits.long_input_penalty)
 
-    def prompt(self, job: Job) -> Prompt:
-        """Return the request's token ids; a request that waits for memory is not rendered again.
+    def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> Prepared | None:
+        """Make everything that the request needs; None: it must wait for memory. For the bytes see `Room`.
 
         Raises:
-            InvalidRequestError, ContextLengthError: see `render`; or `max_tokens` is above the cap.
+            LocalLLMError: this request cannot be answered, whatever was raised on the way.
         """
-        if self._rendered is None or self._rendered[0] is not job:
-            asked, cap = job.request.sampling.max_tokens, self._limits.max_generation_tokens
-            if asked is not None and asked > cap:
-                raise InvalidRequestError(
-                    f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
-                    "Ask for fewer, or raise the setting."
-                )
-            self._rendered = (job, render(job.request, self._model))
-        return self._rendered[1]
+        try:
+            room = memory.room(self._limits, promised=promised, live=live, prefixes=prefixes)
+            plan = self.plan(job, job.rendered.prompt, room)
+            if plan.waits:
+                return None
+            processors = self._processors.processors_for(job.request, job.rendered.prompt)
+            answer = Answer(job, self._model, processors, self._clock())
+            return Prepared(plan, answer, sampler_for(job.request.sampling, self._model), processors.all)
+        except LocalLLMError:
+            raise
+        except BaseException as error:
+            # Native code over a stranger's schema and a model's own files: what it raises (a panic is no Exception)
+            # concerns this request, and neither the others of the batch nor the thread.
+            log.exception("a request could not be prepared")
+            raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
     def plan(self, job: Job, prompt: Prompt, room: Room) -> RequestPlan:
         """Fit the request into memory.

@@ -6,17 +6,17 @@ A request that asks for none of it gets no processor, and costs what bare mlx-lm
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from mcp_local_llm.chat import ChatRequest, ToolSpec
 from mcp_local_llm.engines.mlx.answer_script import CallForm, Plan
 from mcp_local_llm.engines.mlx.control import AnswerControl
 from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError, Grammars
-from mcp_local_llm.engines.mlx.penalties import PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.engines.mlx.prompt import Prompt
 from mcp_local_llm.engines.mlx.schema import JsonSchema, answer_grammar, argument_schema, call_grammar, unsupported
-from mcp_local_llm.engines.mlx.thinking import ThinkingTraits, thinking_traits
+from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
 from mcp_local_llm.engines.mlx.weights import LoadedModel
 from mcp_local_llm.errors import InvalidRequestError
 
@@ -26,18 +26,26 @@ KNOWN_TOOLS = 512
 
 @dataclass(frozen=True)
 class Processors:
-    """One request's logits processors, in order; the one that knows the answer's form; sentences for the caller."""
+    """One request's logits processors, in order.
+
+    Attributes:
+        control: the one that knows the answer's form.
+        penalties: what the tokens of the answer cost.
+        warnings: sentences for the caller.
+    """
 
     all: tuple[Any, ...] = ()
     control: AnswerControl | None = None
+    penalties: Penalties = NO_PENALTIES
     warnings: tuple[str, ...] = ()
 
 
 class ProcessorFactory:
     """Makes processors for the requests of one loaded model; keeps what is asked of its tokenizer once."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
         self._model = model
+        self._long_input_penalty = long_input_penalty
         self._grammars = Grammars(model)
         self._known_tools: dict[str, str] = {}
 
@@ -55,14 +63,18 @@ class ProcessorFactory:
             if schema is not None or calls is not None or plan.markers is not None:
                 control = AnswerControl(plan, schema, self._model.tokenizer.eos_token_ids)
         penalties = penalties_for(
-            request.sampling, self._model.sampling, len(prompt.tokens), free=schema is None and calls is None
+            request.sampling,
+            self._model.sampling,
+            len(prompt.tokens),
+            free=schema is None and calls is None,
+            long_input=self._long_input_penalty,
         )
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
-        return Processors(tuple(processors), control, (*self._thinking_doubts(request), *doubts))
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
 
-    @cached_property
+    @property
     def _traits(self) -> ThinkingTraits:
-        return thinking_traits(self._model.tokenizer)
+        return self._model.traits
 
     def _plan(self, request: ChatRequest, prompt: Prompt, schema: Grammar | None, calls: CallForm | None) -> Plan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.

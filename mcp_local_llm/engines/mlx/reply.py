@@ -12,10 +12,7 @@ from mcp_local_llm.engines.mlx.messages import Event, Finished, Generated, Prefi
 from mcp_local_llm.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.parsing import OutputStream
-
-CLOSED_BLOCK = "<think>\n\n</think>\n\n"
-"""What Qwen's and other templates write before an answer that is not to be thought about."""
+    from mcp_local_llm.parsing import Markup, OutputStream
 
 
 @dataclass
@@ -24,6 +21,7 @@ class Reply:
 
     request: ChatRequest
     model: ModelInfo
+    markup: "Markup"
     finished: bool = False
 
     def __post_init__(self) -> None:
@@ -42,7 +40,8 @@ class Reply:
                 if self.request.stream and answer_only:
                     # The parser holds an answer back until a block was closed, since a closer without an opener would
                     # turn all of it into reasoning. Here the template has closed the block, where the parser can't see.
-                    self._output.feed(CLOSED_BLOCK)
+                    tags = self.markup.pairs[0]
+                    self._output.feed(f"{tags.opener}\n\n{tags.closer}\n\n")
                 return ChatChunk(Progress("prefill", cached_tokens, prompt_tokens))
             case Prefilled(done, total):
                 return ChatChunk(Progress("prefill", done, total))
@@ -66,7 +65,7 @@ class Reply:
         from mcp_local_llm.parsing import OutputStream
 
         tools = [tool.openai() for tool in self.request.tools] or None
-        return OutputStream(think_prefilled=think_prefilled, tools=tools)
+        return OutputStream(think_prefilled=think_prefilled, tools=tools, markup=self.markup)
 
     def _result(self, end: Finished) -> ChatResult:
         self._output.feed(end.text)

@@ -11,11 +11,11 @@ from mcp_local_llm.engines.mlx.sequence import Processor
 
 @dataclass(frozen=True)
 class Running:
-    """Everything of one running request but its KV cache; `sampler` None is greedy."""
+    """Everything of one running request but its KV cache."""
 
     answer: Answer
     plan: RequestPlan
-    sampler: Sampler | None
+    sampler: Sampler
     processors: tuple[Processor, ...]
 
     def shared(self, tokens: list[int]) -> int:

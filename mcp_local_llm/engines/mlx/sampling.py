@@ -6,20 +6,50 @@ import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_sampler
 
 from mcp_local_llm.chat import SamplingParams
+from mcp_local_llm.engines.mlx.defaults import is_greedy
 from mcp_local_llm.engines.mlx.weights import LoadedModel
 
 Sampler = Callable[[mx.array], mx.array]
 """Takes log-probabilities of shape (batch, vocabulary), returns token ids of shape (batch,)."""
 
-GREEDY_BELOW = 1e-4
-"""A temperature below this draws the likeliest token anyway; dividing by it could overflow."""
+NOT_A_NUMBER = -1
+"""Drawn instead of a token where the log-probabilities are no numbers."""
 
 
-def sampler_for(params: SamplingParams, model: LoadedModel) -> Sampler | None:
-    """Return the request's sampler; None for greedy, so that greedy requests of a batch share one call."""
+def greedy(logprobs: mx.array) -> mx.array:
+    """Return the likeliest tokens."""
+    return mx.argmax(logprobs, axis=-1)
+
+
+def checked(draw: Sampler) -> Sampler:
+    """Return a sampler that draws `NOT_A_NUMBER` where a row holds NaN, or nothing but minus infinity.
+
+    The mark travels with the token, so nothing has to wait for the check. A forward pass that was set off with it
+    reads the last row of the embedding, and its result is thrown away.
+    """
+
+    def sample(logprobs: mx.array) -> mx.array:
+        sound = mx.isfinite(mx.max(logprobs, axis=-1))
+        return mx.where(sound, draw(logprobs).astype(mx.int32), NOT_A_NUMBER)
+
+    return sample
+
+
+GREEDY = checked(greedy)
+"""One function for all greedy requests, so that those of a batch share one call."""
+
+
+def sampler_for(params: SamplingParams, model: LoadedModel) -> Sampler:
+    """Return the request's sampler, with the check that there is something to draw from."""
+    draw = _drawing(params, model)
+    return GREEDY if draw is None else checked(draw)
+
+
+def _drawing(params: SamplingParams, model: LoadedModel) -> Sampler | None:
+    """Return what draws; None for greedy."""
     defaults = model.sampling
     temperature = defaults.temperature if params.temperature is None else params.temperature
-    if temperature < GREEDY_BELOW:
+    if is_greedy(params, defaults):
         return None
     top_p = defaults.top_p if params.top_p is None else params.top_p
     min_p = defaults.min_p if params.min_p is None else params.min_p

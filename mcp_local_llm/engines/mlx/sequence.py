@@ -20,7 +20,6 @@ class Sequence:
     Attributes:
         tokens: what `layers` hold.
         next_token: drawn, or the last of the prompt; not in `layers` yet.
-        sampler: None for greedy.
         stops: mlx-lm's `StopSequences`.
     """
 
@@ -29,14 +28,17 @@ class Sequence:
     layers: Layers
     next_token: int
     max_tokens: int
-    sampler: Sampler | None
+    sampler: Sampler
     processors: tuple[Processor, ...]
     stops: Any
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The next token of a request; `kept` holds tokens and cache when `finish_reason` (`stop`, `length`) ends it."""
+    """The next token of a request; `kept` holds tokens and cache when `finish_reason` (`stop`, `length`) ends it.
+
+    The token is `NOT_A_NUMBER` where the network computed no numbers.
+    """
 
     uid: int
     token: int

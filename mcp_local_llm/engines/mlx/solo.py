@@ -81,8 +81,7 @@ class SoloDecoder:
                 logits = processor(context, logits)
         # Normalized even for greedy: rounding may create ties, and a batch must break them in the same way.
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        sampler = self.sequence.sampler
-        ahead = mx.argmax(logprobs, axis=-1) if sampler is None else sampler(logprobs)
+        ahead = self.sequence.sampler(logprobs)
         mx.async_eval(ahead)
         return ahead
 

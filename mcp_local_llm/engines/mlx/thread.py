@@ -2,40 +2,111 @@
 
 It starts with its first command, is not a daemon, and ends with `mx.clear_streams()`: an interpreter that exits
 while a thread still owns MLX streams aborts (measured with mlx 0.32: 3 to 4 of 6 runs without the call, none with it).
+
+Whatever ends the thread, every command is answered: those that were left get the cause as an error, and the next
+command starts a new thread.
 """
 
+import logging
+import os
 import queue
 import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from mcp_local_llm.engines.mlx.file_limit import file_limit_kept
 from mcp_local_llm.engines.mlx.limits import EngineLimits
-from mcp_local_llm.engines.mlx.messages import Command, Stop
+from mcp_local_llm.engines.mlx.messages import Command, Stop, reason_of, refuse
+from mcp_local_llm.engines.mlx.watch import StepWatch
+from mcp_local_llm.errors import LocalLLMError, ModelLoadError
+
+if TYPE_CHECKING:
+    from mcp_local_llm.engines.mlx.worker import Worker
+
+log = logging.getLogger(__name__)
 
 
 class MlxThread:
-    """Runs commands one after another on a thread of its own; made cheaply, started by the first command."""
+    """Runs commands one after another on a thread of its own; made cheaply, started by the first command.
 
-    def __init__(self, limits: EngineLimits) -> None:
+    Attributes:
+        watch: whether the thread comes back from what it does.
+    """
+
+    def __init__(self, limits: EngineLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
+        self._clock = clock
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closed = False
+        self.watch = StepWatch(clock)
 
     def post(self, command: Command) -> None:
         """Hand over a command; returns at once."""
-        self._commands.put(command)
-        if self._thread is None and not isinstance(command, Stop):
-            self._thread = threading.Thread(target=self._run, name="mlx", daemon=False)
-            self._thread.start()
+        with self._lock:
+            refused = self._closed
+            self._closed = refused or isinstance(command, Stop)
+            if not refused:
+                self._commands.put(command)
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(target=self._run, name="mlx", daemon=False)
+                    self._thread.start()
+        if refused:
+            refuse(command, _stopping())
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the end after `Stop`; say whether it came."""
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def _run(self) -> None:
+        worker: Worker | None = None
+        cause: BaseException | None = None
+        try:
+            with self.watch.bounded("importing MLX", self._limits.load_timeout_s):
+                worker = self._worker()
+            worker.run()
+        except BaseException as error:
+            # The thread's edge: whoever waits for an answer must get one, whatever ended the thread, SystemExit
+            # and the panics of native code included.
+            log.exception("the MLX thread ended")
+            cause = error
+        with self._lock:
+            left = worker.unanswered() if worker is not None else []
+            while not self._commands.empty():
+                left.append(self._commands.get())
+            if cause is not None:
+                # Before anybody hears of the failure: the next command finds no thread, and starts one.
+                self._thread = None
+        for command in left:
+            refuse(command, _stopping() if cause is None else _ended(cause))
+
+    def _worker(self) -> "Worker":
+        _leave_removed_folder()
         # Imported here, on this thread: the first import of mlx and mlx-lm takes one to two seconds, and arrays
         # that an import creates belong to the thread that made them.
-        from mcp_local_llm.engines.mlx.worker import Worker
+        with file_limit_kept():
+            from mcp_local_llm.engines.mlx.worker import Worker
 
-        Worker(self._commands, self._limits).run()
+        return Worker(self._commands, self._limits, self.watch, self._clock)
+
+
+def _leave_removed_folder() -> None:
+    """Go to the root folder where the working folder was removed: transformers resolves a relative path at import."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir(os.sep)
+
+
+def _stopping() -> LocalLLMError:
+    return ModelLoadError("The server is stopping.")
+
+
+def _ended(cause: BaseException) -> LocalLLMError:
+    return ModelLoadError(f"The MLX engine ended: {reason_of(cause)}. The next call starts it again.")

@@ -11,6 +11,7 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._clients: dict[str, deque[Job]] = {}
+        self._served: str | None = None
 
     def __len__(self) -> int:
         return sum(len(jobs) for jobs in self._clients.values())
@@ -25,7 +26,12 @@ class WaitingLine:
 
     def put(self, job: Job) -> None:
         """Take a request; its client's earlier ones come first."""
-        self._clients.setdefault(job.request.client, deque()).append(job)
+        client, served = job.request.client, self._served
+        fresh = client not in self._clients
+        self._clients.setdefault(client, deque()).append(job)
+        if fresh and served is not None and served != client and served in self._clients:
+            # It had its turn just now, and its next request came before anybody else's.
+            self._clients[served] = self._clients.pop(served)
 
     def first(self) -> Job:
         """Return the request whose turn it is; it stays in line. There must be one."""
@@ -35,6 +41,7 @@ class WaitingLine:
         """Take the request whose turn it is out of the line; its client goes to the end of the round."""
         client, jobs = next(iter(self._clients.items()))
         del self._clients[client]
+        self._served = client
         job = jobs.popleft()
         if jobs:
             self._clients[client] = jobs

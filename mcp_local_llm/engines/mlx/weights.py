@@ -15,8 +15,12 @@ from mcp_local_llm.admission import NetworkShape
 from mcp_local_llm.engines.mlx.defaults import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.limits import KVBits
+from mcp_local_llm.engines.mlx.messages import reason_of
 from mcp_local_llm.engines.mlx.precision import value_bytes, widen_scales
+from mcp_local_llm.engines.mlx.prompt import TextModel
 from mcp_local_llm.engines.mlx.shape import network_shape
+from mcp_local_llm.engines.mlx.thinking import ThinkingTraits, reasoning_tags, thinking_traits
+from mcp_local_llm.engines.mlx.tokenizer_bounds import cut_between_words, longest_token
 from mcp_local_llm.errors import ModelLoadError
 from mcp_local_llm.model import ModelInfo
 
@@ -33,9 +37,9 @@ class LoadedModel:
     """A model in memory, with the numbers that requests are checked against.
 
     Attributes:
-        network, tokenizer: mlx-lm's module and `TokenizerWrapper`; neither is typed there.
-        vocab_size: rows of the embedding; a token id at or above it is a segmentation fault in MLX.
-        context_length: longest sequence in tokens, None where the model does not tell.
+        network: mlx-lm's module, which is not typed there.
+        text: its tokenizer and template, and the numbers that prompts are checked against.
+        traits: how it marks reasoning.
         sampling: the model's own values (`generation_config.json`).
         shape: what decides the memory of a request.
         kv: how keys and values are quantized; None where they are not.
@@ -43,12 +47,21 @@ class LoadedModel:
 
     info: ModelInfo
     network: Any
-    tokenizer: Any
-    vocab_size: int
-    context_length: int | None
+    text: TextModel
+    traits: ThinkingTraits
     sampling: SamplingDefaults
     shape: NetworkShape
     kv: KVQuantization | None
+
+    @property
+    def tokenizer(self) -> Any:
+        """mlx-lm's `TokenizerWrapper`."""
+        return self.text.tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding; a token id at or above it is a segmentation fault in MLX."""
+        return self.text.vocab_size
 
 
 def load(
@@ -84,23 +97,29 @@ def load(
         # files calls sys.exit(). All of it means that this folder cannot be loaded.
         if isinstance(error, LoadCancelled | ModelLoadError):
             raise
-        raise ModelLoadError(f"{info.id} could not be loaded: {_reason(error)}") from error
+        raise ModelLoadError(f"{info.id} could not be loaded: {reason_of(error)}") from error
+    text = _text_model(info, tokenizer, text_config, network)
     return LoadedModel(
         info=info,
         network=network,
-        tokenizer=tokenizer,
-        vocab_size=_vocab_size(info, text_config, network),
-        context_length=info.context_length or text_config.get("max_position_embeddings"),
+        text=text,
+        traits=thinking_traits(text),
         sampling=read_sampling_defaults(info.path),
         shape=shape,
         kv=kv,
     )
 
 
-def _reason(error: BaseException) -> str:
-    """Give the first line of a foreign error, with its type where the text alone says nothing."""
-    lines = str(error).strip().splitlines()
-    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__
+def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:
+    return TextModel(
+        name=info.id,
+        tokenizer=tokenizer,
+        vocab_size=_vocab_size(info, config, network),
+        context_length=info.context_length or config.get("max_position_embeddings"),
+        tags=reasoning_tags(tokenizer),
+        longest_token=longest_token(tokenizer._tokenizer),
+        pieces=cut_between_words(tokenizer._tokenizer),
+    )
 
 
 def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:

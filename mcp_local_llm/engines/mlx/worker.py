@@ -27,7 +27,9 @@ from mcp_local_llm.engines.mlx.messages import (
     Submit,
     Unload,
     Vitals,
+    reason_of,
 )
+from mcp_local_llm.engines.mlx.watch import StepWatch
 from mcp_local_llm.engines.mlx.weights import LoadCancelled, load
 from mcp_local_llm.errors import GenerationError, ModelLoadError
 
@@ -49,6 +51,7 @@ class _Loaded:
     vitals: Vitals
     failures: int = 0
     answered: int = 0
+    stepped: bool = False
 
 
 class Worker:
@@ -58,32 +61,78 @@ class Worker:
         self,
         commands: "queue.SimpleQueue[Command]",
         limits: EngineLimits,
+        watch: StepWatch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._commands = commands
         self._limits = limits
+        self._watch = watch
         self._clock = clock
         self._loaded: _Loaded | None = None
+        self._command: Command | None = None
+        self._jobs: list[Job] = []
 
     def run(self) -> None:
-        """Serve commands until `Stop`; while requests run, a command is taken between two steps."""
-        memory.set_up()
+        """Serve commands until `Stop`; while requests run, a command is taken between two steps.
+
+        Raises:
+            BaseException: what ended the thread; `unanswered` holds the commands that wait for an answer.
+        """
         try:
-            while True:
-                if self._loaded is not None and self._loaded.batch.busy and self._commands.empty():
-                    self._try(Batch.step)
-                    continue
-                command = self._next()
-                if isinstance(command, Stop):
-                    break
-                if command is not None:
-                    self._obey(command)
-                elif self._loaded is not None:
-                    self._try(partial(_save, cancelled=self._called))
+            with self._watch.bounded("setting MLX up", self._limits.load_timeout_s):
+                memory.set_up()
+            while self._serve():
+                pass
+        except BaseException:
+            self._abandon()
+            raise
         finally:
-            self._unload("The server is stopping.")
-            mx.synchronize()
-            mx.clear_streams()
+            self._clean_up()
+
+    def unanswered(self) -> list[Command]:
+        """Return what was begun and not answered when `run` raised."""
+        return [*([self._command] if self._command is not None else []), *(Submit(job) for job in self._jobs)]
+
+    def _serve(self) -> bool:
+        """Make one step of the batch, or carry one command out; False after `Stop`."""
+        if self._loaded is not None and self._loaded.batch.busy and self._commands.empty():
+            self._step(self._loaded)
+            return True
+        command = self._next()
+        if isinstance(command, Stop):
+            return False
+        if command is not None:
+            self._command = command
+            self._obey(command)
+            self._command = None
+        elif self._loaded is not None:
+            with self._watch.bounded("saving prompts", self._limits.load_timeout_s):
+                self._try(partial(_save, cancelled=self._called))
+        return True
+
+    def _step(self, loaded: _Loaded) -> None:
+        """Make one step of the batch; the first gets the time of a load: the device compiles its kernels then."""
+        bound, longest = self._limits.step_timeout_s, self._limits.load_timeout_s
+        with self._watch.bounded("a step of the model", bound if loaded.stepped else max(bound, longest)):
+            self._try(Batch.step)
+        loaded.stepped = True
+
+    def _abandon(self) -> None:
+        """Note who waits for the batch, and let go of the model; nothing of MLX is called."""
+        if self._loaded is not None:
+            loaded, self._loaded = self._loaded, None
+            loaded.vitals.lost = True
+            self._jobs = loaded.batch.jobs()
+
+    def _clean_up(self) -> None:
+        """Leave no stream behind, or the interpreter's exit aborts."""
+        with self._watch.bounded("ending MLX", self._limits.step_timeout_s):
+            try:
+                self._unload("The server is stopping.")
+                memory.give_back()
+                mx.synchronize()
+            finally:
+                mx.clear_streams()
 
     def _next(self) -> Command | None:
         """Wait for the next command; None where it has been quiet for so long that prefixes may go to the disk."""
@@ -101,12 +150,14 @@ class Worker:
     def _obey(self, command: Command) -> None:
         match command:
             case Load():
-                self._load(command)
+                with self._watch.bounded(f"loading {command.model.id}", self._limits.load_timeout_s):
+                    self._load(command)
             case Submit(job):
                 self._submit(job)
             case Unload(emit):
-                self._save_before_unload()
-                self._unload("The model was unloaded while it was answering. Send the request again.")
+                with self._watch.bounded("unloading the model", self._limits.step_timeout_s):
+                    self._save_before_unload()
+                    self._unload("The model was unloaded while it was answering. Send the request again.")
                 emit(Done())
             case _:
                 pass  # Wake: the next step sees the cancelled job.
@@ -114,28 +165,40 @@ class Worker:
     def _load(self, command: Load) -> None:
         self._save_before_unload()
         self._unload("Another model is being loaded. Send the request again.")
+
+        def report(done: int, total: int) -> None:
+            self._watch.advance()
+            command.emit(LoadProgress(done, total))
+
         try:
-            model = load(
-                command.model,
-                lambda done, total: command.emit(LoadProgress(done, total)),
-                command.cancelled.is_set,
-                self._limits.kv_bits,
-            )
-            memory.wire_weights(self._limits.wired)
-            free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
-            budget = kv_budget(free, self._limits.prefix_cache_bytes)
-            batch = Batch(model, self._limits, budget, command.vitals, self._clock)
-            self._loaded = _Loaded(batch, command.vitals)
+            batch = self._batch(command, report)
         except LoadCancelled as error:
-            memory.let_go(error)
-            memory.give_back()
+            self._give_up(error)
         except ModelLoadError as error:
-            memory.let_go(error)
-            memory.give_back()
+            self._give_up(error)
             command.emit(Failed(error))
+        except (Exception, SystemExit) as error:
+            # The tail of a load wires memory, opens the disk tier and reads the network: whatever mlx raises there
+            # means that this model cannot be used, and the thread goes on.
+            log.exception("loading failed")
+            self._give_up(error)
+            command.emit(Failed(ModelLoadError(f"{command.model.id} could not be loaded: {reason_of(error)}")))
         else:
+            self._loaded = _Loaded(batch, command.vitals)
             command.vitals.memory = memory.held(0)
-            command.emit(Done())
+            command.emit(batch.loaded)
+
+    def _batch(self, command: Load, report: Callable[[int, int], None]) -> Batch:
+        """Load the model, and make what answers its requests."""
+        model = load(command.model, report, command.cancelled.is_set, self._limits.kv_bits)
+        memory.wire_weights(self._limits.wired)
+        free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
+        budget = kv_budget(free, self._limits.prefix_cache_bytes)
+        return Batch(model, self._limits, budget, command.vitals, self._clock)
+
+    def _give_up(self, error: BaseException) -> None:
+        memory.let_go(error)
+        memory.give_back()
 
     def _submit(self, job: Job) -> None:
         if self._loaded is None:

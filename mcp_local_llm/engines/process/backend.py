@@ -89,6 +89,10 @@ class ProcessBackend:
             raise
         return ProcessEngine(model, start.title, engine, server)
 
+    def fault(self) -> str | None:
+        """Return None: nothing of it hangs in this process."""
+        return None
+
     def close(self) -> None:
         """Let every server end; does not wait. They end by themselves when this process does."""
         for server in self._running:

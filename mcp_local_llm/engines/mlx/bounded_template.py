@@ -1,0 +1,275 @@
+"""Render a chat template within bounds: a template is a program that came with the model, and may loop for ever.
+
+Jinja's own sandbox bounds `range` alone. Here every turn of a loop, every call of a macro, function or filter and
+everything that is printed or joined is counted, and the rendering ends when a bound is passed or the request was
+cancelled. The environment is otherwise that of transformers (`utils/chat_template_utils.py`), so the text is the same.
+Pure: knows no tokenizer.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from jinja2 import Environment, nodes, pass_context
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+MAX_STEPS = 500_000
+"""Turns of loops and calls of one rendering, beside those that long inputs need; a fraction of a second to some."""
+STEPS_PER_CHARACTER = 8
+"""What a template may do for each character of the conversation and its tools."""
+MAX_SECONDS = 10.0
+"""Longest rendering; a long conversation takes a few milliseconds."""
+CHECK_EVERY = 512
+"""Steps between two looks at the clock and at the request."""
+MAX_EXPONENT = 64
+
+_BUDGET = "_rendering_budget"
+_STEP, _PRINTED, _BUILT = "_count_step", "_count_printed", "_check_size"
+
+
+class RenderingLimit(Exception):
+    """A template passed a bound, or its request was cancelled."""
+
+
+class RenderingBudget:
+    """What one rendering may still do."""
+
+    def __init__(
+        self,
+        characters: int,
+        largest: int,
+        cancelled: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Allow for a conversation of `characters`, and for a text of `largest` characters at any place."""
+        self._steps = MAX_STEPS + STEPS_PER_CHARACTER * characters
+        self._next_look = self._steps - CHECK_EVERY
+        self._largest = largest
+        self._printable = 4 * largest
+        self._cancelled = cancelled
+        self._clock = clock
+        self._until = clock() + MAX_SECONDS
+
+    def step(self, cost: int = 1) -> None:
+        """Count a turn of a loop or a call.
+
+        Raises:
+            RenderingLimit: too many, too long, or cancelled.
+        """
+        self._steps -= cost
+        if self._steps > self._next_look:
+            return
+        self._next_look = self._steps - CHECK_EVERY
+        if self._steps < 0:
+            raise RenderingLimit("it loops without end")
+        if self._clock() > self._until:
+            raise RenderingLimit(f"it took more than {MAX_SECONDS:.0f} seconds")
+        if self._cancelled():
+            raise RenderingLimit("the request was cancelled")
+
+    def printed(self, size: int) -> None:
+        """Count what is written into the prompt, or into a text that a part of the template makes."""
+        self._printable -= size
+        if self._printable < 0:
+            raise RenderingLimit("it writes without end")
+
+    def built(self, size: int) -> None:
+        """Refuse a text or list that is larger than any prompt."""
+        if size > self._largest:
+            raise RenderingLimit(f"it makes a text or list of more than {self._largest:,} characters or items")
+
+
+class ChatTemplate:
+    """One compiled chat template.
+
+    Raises:
+        jinja2.TemplateSyntaxError: it is no template.
+    """
+
+    def __init__(self, source: str) -> None:
+        environment = _BoundedEnvironment()
+        counted = _Counting().visit(environment.parse(source))
+        self._template = environment.from_string(cast(nodes.Template, counted))
+
+    def render(self, variables: Mapping[str, Any], budget: RenderingBudget) -> str:
+        """Return the text.
+
+        Raises:
+            RenderingLimit: it passed a bound.
+            Exception: whatever the template raises.
+        """
+        return "".join(self._template.generate({**variables, _BUDGET: budget}))
+
+
+class _BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox with transformers' options, filters and functions, and with bounded operators."""
+
+    intercepted_binops = frozenset({"+", "*", "**"})
+
+    def __init__(self) -> None:
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+        self.filters |= {"tojson": _tojson, _STEP: _count_step, _PRINTED: _count_printed, _BUILT: _check_size}
+        self.globals |= {
+            "raise_exception": _raise_exception,
+            "strftime_now": _strftime_now,
+            "dict": _TemplateDict(),
+            "namespace": _TemplateNamespace,
+        }
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute `left operator right`, unless the result would be too large."""
+        if operator == "**":
+            if abs(right) > MAX_EXPONENT:
+                raise RenderingLimit(f"it computes a power above {MAX_EXPONENT}")
+        elif operator == "+":
+            _budget(context).built(_size(left) + _size(right))
+        elif isinstance(left, int) != isinstance(right, int):
+            sequence, count = (right, left) if isinstance(left, int) else (left, right)
+            if isinstance(count, int):
+                _budget(context).built(_size(sequence) * max(count, 0))
+        return super().call_binop(context, operator, left, right)
+
+
+class _Counting(NodeTransformer):
+    """Writes the counting into a template's syntax tree."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        node.body.insert(0, _step(node))
+        if node.test is not None:
+            # A filtered loop tests what its body never sees.
+            node.test = nodes.And(nodes.Not(_step_expression(1, node), lineno=node.lineno), node.test)
+        return node
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
+        self.generic_visit(node)
+        node.body.insert(0, _step(node))
+        return node
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:
+        # The call itself must stay a call: the block becomes its argument.
+        self.generic_visit(node.call)
+        node.body = [self.visit(child) for child in node.body]
+        node.body.insert(0, _step(node))
+        return node
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Node:
+        self.generic_visit(node)
+        node.nodes = [
+            child if isinstance(child, nodes.TemplateData) else _filtered(child, _PRINTED) for child in node.nodes
+        ]
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        return self._checked(node)
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:
+        return self._checked(node)
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
+        inner: nodes.Expr | None = node
+        while isinstance(inner, nodes.Filter):
+            inner = inner.node
+        if inner is None:
+            self.generic_visit(node)  # The filter of a block: what it gets is printed, and counted there.
+            return node
+        return self._checked(node)
+
+    def _checked(self, node: nodes.Expr) -> nodes.Node:
+        self.generic_visit(node)
+        return _filtered(node, _BUILT)
+
+
+class _Generation(Extension):
+    """Reads `{% generation %}`, which marks answers for training; here it changes nothing."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Return the block's content."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _TemplateDict:
+    """`dict` for templates, without the attributes of the type."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> dict[Any, Any]:
+        return dict(*arguments, **named)
+
+    def fromkeys(self, *arguments: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*arguments)
+
+
+class _TemplateNamespace(Namespace):
+    """`namespace` for templates, without attributes that begin with an underscore."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            raise SecurityError(f"a namespace takes no attribute {name!r}")
+        super().__setitem__(name, value)
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _step_expression(cost: int, place: nodes.Node) -> nodes.Filter:
+    return _filtered(nodes.Const(cost, lineno=place.lineno), _STEP)
+
+
+def _step(place: nodes.For | nodes.Macro | nodes.CallBlock) -> nodes.Node:
+    """Count a turn; the fixed text that it writes costs, too."""
+    fixed = sum(len(data.data) for child in place.body for data in child.find_all(nodes.TemplateData))
+    return nodes.ExprStmt(_step_expression(1 + fixed // 64, place), lineno=place.lineno)
+
+
+def _budget(context: Context) -> RenderingBudget:
+    return cast(RenderingBudget, context.resolve(_BUDGET))
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, str | list | tuple | range) else 0
+
+
+@pass_context
+def _count_step(context: Context, cost: int) -> None:
+    _budget(context).step(cost)
+
+
+@pass_context
+def _count_printed(context: Context, value: Any) -> Any:
+    _budget(context).printed(_size(value))
+    return value
+
+
+@pass_context
+def _check_size(context: Context, value: Any) -> Any:
+    budget, size = _budget(context), _size(value)
+    budget.built(size)
+    budget.step(1 + size // 16)
+    return value
+
+
+def _tojson(
+    value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _strftime_now(layout: str) -> str:
+    return datetime.now().strftime(layout)

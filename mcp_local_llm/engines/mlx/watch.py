@@ -1,0 +1,125 @@
+"""Notice that the MLX thread does not come back from a step: a thread that hangs in the device cannot be ended.
+
+`StepWatch` holds what the thread does now and how long that may take; the thread writes it, anyone reads it.
+`Watchdog` lives on the event loop and fails the calls that wait once the bound has passed.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcp_local_llm.engines.mlx.messages import Emit, Failed
+from mcp_local_llm.errors import BackendUnavailableError
+
+CHECK_S = 1.0
+"""Seconds between two looks at the MLX thread while calls wait for it."""
+
+
+class Timer(Protocol):
+    """A timer that was set."""
+
+    def cancel(self) -> None:
+        """Never call back."""
+        ...
+
+
+CallLater = Callable[[float, Callable[[], None]], Timer]
+"""Calls back after so many seconds, as the event loop's method of that name."""
+
+
+def loop_call_later(seconds: float, callback: Callable[[], None]) -> Timer:
+    """Set a timer of the running event loop."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+@dataclass(frozen=True)
+class _Work:
+    what: str
+    since: float
+    bound_s: float
+
+
+class StepWatch:
+    """What the MLX thread is doing, since when, and how many seconds that may take."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._work: _Work | None = None
+
+    @contextmanager
+    def bounded(self, what: str, bound_s: float) -> Generator[None]:
+        """Say, on the MLX thread, that the block may take `bound_s` seconds; an inner block counts by itself."""
+        outer = self._work
+        self._work = _Work(what, self._clock(), bound_s)
+        try:
+            yield
+        finally:
+            self._work = None if outer is None else _Work(outer.what, self._clock(), outer.bound_s)
+
+    def advance(self) -> None:
+        """Count the bound from now on again, because the work has made progress."""
+        if self._work is not None:
+            self._work = _Work(self._work.what, self._clock(), self._work.bound_s)
+
+    def fault(self) -> str | None:
+        """Say that the thread has not come back in time, and what can be done; None while it has."""
+        work = self._work
+        if work is None:
+            return None
+        seconds = self._clock() - work.since
+        if seconds <= work.bound_s:
+            return None
+        pid = os.getpid()
+        return (
+            f"The MLX engine of process {pid} hangs: {work.what} has taken {seconds:.0f} s, and {work.bound_s:.0f} s "
+            f"are allowed. It answers no calls until that returns. To go on now, end process {pid}: the next call "
+            "then loads the model again."
+        )
+
+    def check(self) -> None:
+        """Refuse a new call while the thread hangs.
+
+        Raises:
+            BackendUnavailableError: with the process's number and the remedy.
+        """
+        fault = self.fault()
+        if fault is not None:
+            raise BackendUnavailableError(fault)
+
+
+class Watchdog:
+    """Fails the calls that wait for the MLX thread when its work takes too long; runs on the event loop."""
+
+    def __init__(self, watch: StepWatch, call_later: CallLater) -> None:
+        self._watch = watch
+        self._call_later = call_later
+        self._waiting: set[Emit] = set()
+        self._timer: Timer | None = None
+
+    @contextmanager
+    def guarding(self, emit: Emit) -> Generator[None]:
+        """Send `Failed` to `emit` if the thread's work becomes overdue during the block."""
+        self._waiting.add(emit)
+        self._arm()
+        try:
+            yield
+        finally:
+            self._waiting.discard(emit)
+            if not self._waiting and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _arm(self) -> None:
+        if self._timer is None and self._waiting:
+            self._timer = self._call_later(CHECK_S, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        fault = self._watch.fault()
+        if fault is not None:
+            for emit in tuple(self._waiting):
+                emit(Failed(BackendUnavailableError(fault)))
+        self._arm()

@@ -1,0 +1,45 @@
+"""Whatever keeps MLX from working ends the calls with the cause; nothing waits for ever, and the process goes on."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from tests.wire import Wire, open_wire
+
+BROKEN = Path(__file__).parent / "broken_mlx"
+GREETING = "Hello! How can I help you today?"
+
+
+async def refused(wire: Wire) -> str:
+    """The error of a chat."""
+    result = (await wire.answer(await wire.call("chat", message="Hello")))["result"]
+    assert result["isError"]
+    return result["content"][0]["text"]
+
+
+async def test_a_broken_mlx_is_told_with_its_cause_at_each_call(environ: dict[str, str], era: str) -> None:
+    async with open_wire(environ | {"PYTHONPATH": str(BROKEN)}, era) as wire:
+        for _ in range(2):
+            assert "libcuda.so.1: cannot open shared object file" in await refused(wire)
+            now = (await wire.answer(await wire.call("status")))["result"]["structuredContent"]
+            assert (now["state"], now["calls_running"]) == ("unloaded", 0)
+            assert "libcuda.so.1" in now["last_error"]
+        await wire.close_stdin()
+        assert await wire.ended() == 0
+
+
+async def test_a_low_limit_of_open_files_keeps_nothing_from_loading(environ: dict[str, str]) -> None:
+    command = ["sh", "-c", f"ulimit -n 64; exec {sys.executable} -m mcp_local_llm"]
+    async with open_wire(environ, command=command) as wire:
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+
+
+async def test_a_working_folder_that_was_removed_keeps_nothing_from_loading(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    command = ["sh", "-c", f"cd {folder}; exec {sys.executable} -m mcp_local_llm"]
+    async with open_wire(environ, command=command) as wire:
+        shutil.rmtree(folder)
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING

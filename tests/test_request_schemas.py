@@ -1,0 +1,83 @@
+"""What is no JSON Schema is refused before an engine sees it, and costs nobody else's answer."""
+
+from typing import Any
+
+import pytest
+
+from mcp_local_llm.chat import ChatRequest, Message, ToolSpec
+from mcp_local_llm.errors import InvalidRequestError
+from mcp_local_llm.request_schemas import MAX_DEPTH, SchemaCheck
+from tests.wire import open_wire
+
+Schema = dict[str, Any]
+GREETING = "Hello! How can I help you today?"
+
+
+def nested(levels: int) -> Schema:
+    """A schema of objects inside objects."""
+    schema: Schema = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+BROKEN: list[tuple[Schema, str]] = [
+    ({"required": 5, "properties": {"a": {}}}, "at #/required, 5 is not of type 'array'"),
+    ({"type": "object", "properties": {"a": {"type": "object", "required": True}}}, "at #/properties/a/required"),
+    ({"properties": 5}, "at #/properties"),
+    ({"type": "text"}, "at #/type"),
+    ({"type": "array", "items": [{"type": "string"}, 7]}, "at #/items"),
+    ({"$schema": "http://json-schema.org/draft-07/schema#", "enum": "abc"}, "at #/enum"),
+    ({"minimum": "3"}, "at #/minimum"),
+    ({"$defs": {"a": 1}}, "at #/$defs/a"),
+    (nested(900), f"more than {MAX_DEPTH}"),
+    ({"allOf": [nested(60)]}, f"more than {MAX_DEPTH}"),
+]
+SOUND: list[Schema] = [
+    {},
+    {"type": "object", "properties": {}},
+    {"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]},
+    {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True},
+    {"$schema": "https://example.org/unknown", "type": "object"},
+    {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
+    {"title": "x", "x-vendor": {"anything": [1, 2]}},
+    nested(40),
+]
+
+
+def asking(**fields: Any) -> ChatRequest:
+    return ChatRequest((Message(role="user", content="Hello"),), **fields)
+
+
+@pytest.mark.parametrize(("schema", "told"), BROKEN)
+def test_a_broken_schema_is_refused_by_its_place(schema: Schema, told: str) -> None:
+    check = SchemaCheck()
+    for _ in range(2):
+        with pytest.raises(InvalidRequestError) as raised:
+            check.check(asking(response_schema=schema))
+        assert "response_schema" in str(raised.value)
+        assert told in str(raised.value)
+    with pytest.raises(InvalidRequestError, match="the tool look_up") as of_tool:
+        check.check(asking(tools=(ToolSpec(name="add"), ToolSpec(name="look_up", parameters=schema))))
+    assert told in str(of_tool.value)
+
+
+@pytest.mark.parametrize("schema", SOUND)
+def test_a_sound_schema_passes(schema: Schema) -> None:
+    check = SchemaCheck()
+    check.check(asking(response_schema=schema, tools=(ToolSpec(name="look_up", parameters=schema),)))
+
+
+async def test_broken_schemas_fail_their_own_calls_and_no_other(environ: dict[str, str], era: str) -> None:
+    async with open_wire(environ, era) as wire:
+        long = await wire.call("chat", message="Count from 1 to 150.", thinking=False)
+        await wire.progress(long, 2)
+        for schema, told in [*BROKEN[:3], (nested(70), f"more than {MAX_DEPTH}")]:
+            tool = {"name": "look_up", "description": "", "parameters": schema}
+            for arguments in ({"response_schema": schema}, {"tools": [tool]}):
+                result = (await wire.answer(await wire.call("chat", message="Hello", **arguments)))["result"]
+                assert result["isError"]
+                assert told in result["content"][0]["text"]
+        assert (await wire.text(long)).endswith("149, 150")
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        assert "Traceback" not in wire.errors()
