@@ -3,7 +3,7 @@
 from tests.source import PACKAGE, Module, modules
 
 FLOORS = (
-    {"errors", "chat", "model", "engine", "endpoint", "launch"},
+    {"errors", "chat", "model", "engine", "endpoint", "launch", "regular_file"},
     {"parsing", "wire", "resolve", "budget", "guide", "admission", "profiles"},
     {
         *("settings", "state", "registry", "prompts", "machine", "speeds"),
