@@ -151,7 +151,7 @@ def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path
         context=settings.reserve_context,
         slots=settings.llama_slots,
         environ=environ,
-        folder=state / "launch",
+        folder=state / "clusters",
         python=sys.executable,
     )
 

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import shutil
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,10 +22,13 @@ from mcp_local_llm.engines.http import SocketHolder, list_endpoint, look_at_port
 from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.ground import Ground
 from mcp_local_llm.registry import read_registry
-from mcp_local_llm.settings import Settings, load_settings
+from mcp_local_llm.regular_file import read_regular
+from mcp_local_llm.settings import Settings, load_settings, read_settings_file
 
 CUDA_PACKAGES = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
 """Each release of CUDA has its own build of MLX."""
+MAX_CLAUDE_BYTES = 64 * 2**20
+"""Claude Code keeps its history in the same file."""
 GPU_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """One of them is there where Linux has an NVIDIA GPU; the last one on WSL."""
 
@@ -39,7 +41,7 @@ def read_setup(file: Path, environ: Mapping[str, str]) -> Setup:
         mode = None
     try:
         settings = load_settings(file, environ)
-        keys = frozenset(tomllib.loads(file.read_text(encoding="utf-8"))) if mode is not None else frozenset[str]()
+        keys = frozenset(read_settings_file(file))
     except ConfigError as error:
         return Setup(file, Settings(), str(error), file_mode=mode, environ=environ)
     return Setup(file, settings, in_file=keys, file_mode=mode, environ=environ)
@@ -117,6 +119,6 @@ def _claude(environ: Mapping[str, str], home: Path) -> Claude:
 
 def _json(file: Path) -> object:
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(read_regular(file, MAX_CLAUDE_BYTES))
     except (OSError, ValueError, RecursionError):
         return None  # Not there, or not ours to judge.

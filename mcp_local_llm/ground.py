@@ -60,7 +60,7 @@ def lay_ground(
         return find_programs(environ, llama_server=settings.llama_server, beside=Path(sys.executable).parent)
 
     def find(runnable: Programs) -> tuple[ModelInfo, ...]:
-        return startable_models(find_models(roots), settings.launch, runnable)
+        return startable_models(find_models(roots), settings.cluster, runnable)
 
     catalog = Catalog(
         find=lambda: find(programs()),

@@ -52,7 +52,9 @@ def settings(facts: Facts) -> Iterator[Finding]:
     """Tell the file and every value that is not the default, where it comes from; secrets only that they are set."""
     setup = facts.setup
     if setup.error:
-        advice = "Mend it; every other command refuses to start until then. The rest of this report uses the defaults."
+        advice = (
+            "Mend it; every other command and every tool refuses until then. The rest of this report uses the defaults."
+        )
         yield Finding("settings", "problem", setup.error, advice)
         return
     there = f"{setup.file}" if setup.file_mode is not None else f"{setup.file} is not there, which is fine"
@@ -61,9 +63,8 @@ def settings(facts: Facts) -> Iterator[Finding]:
     if setup.settings.api_key and "api_key" in setup.in_file and (setup.file_mode or 0) & 0o077:
         text = f"{setup.file} holds api_key and can be read by other users"
         yield Finding("settings", "note", text, f"Run `chmod 600 {setup.file}`.")
-    known = {PREFIX + key.upper() for key in Settings.model_fields if key not in TABLES}
-    for name in sorted(name for name in setup.environ if name.startswith(PREFIX) and name not in known):
-        yield Finding("settings", "note", f"the variable {name} is no setting and is ignored", "Check its spelling.")
+    for warning in setup.settings.warnings:
+        yield Finding("settings", "note", warning)
 
 
 def variables(facts: Facts) -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def _shown(setup: Setup, key: str) -> str:
         return "set, not shown"
     if key == "profiles":
         return ", ".join(setup.settings.profiles)
-    if key in ("endpoints", "launch"):
+    if key in ("endpoints", "cluster"):
         return ", ".join(entry.name for entry in (*getattr(setup.settings, key),))
     if key == "folders":
         return ", ".join(str(folder) for folder in setup.settings.folders)
