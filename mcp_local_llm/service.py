@@ -50,7 +50,7 @@ class LocalLLM:
         self._resident = resident
         self._downloads = downloads
         self._speeds = speeds
-        self._suggestions = Suggestions(catalog, clock)
+        self._suggestions = Suggestions(catalog)
         self._machine = machine
         self._sampling = sampling or SamplingParams()
         self._sharing = sharing or Alone()
@@ -80,7 +80,7 @@ class LocalLLM:
         with self._tally.call():
             while True:
                 held = self._resident.state().model
-                wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen())
+                wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen(held))
                 await self._require_room(wanted.model)
                 asked = filled(request, wanted, self._catalog.profiles, self._sampling)
                 try:
@@ -205,7 +205,7 @@ class LocalLLM:
             warnings += [choice.note] if choice.note else []
         held = self._resident.state().model
         plan, bandwidth = self._catalog.planner(held), self._machine().bandwidth
-        measured = await anyio.to_thread.run_sync(self._speeds.measured)
+        measured = await anyio.to_thread.run_sync(self._speeds.measured, abandon_on_cancel=True)
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)

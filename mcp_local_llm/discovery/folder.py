@@ -1,7 +1,7 @@
 """One folder of safetensors weights → one `ModelInfo`, its faults told as sentences."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ _SHARD = re.compile(r"(model.*)-(\d{5})-of-(\d{5})\.safetensors")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tiktoken.model", "tekken.json")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _UNFINISHED = (".incomplete", ".part", ".partial", ".download", ".aria2")
+_READ_BY_ENGINES = (".json", ".safetensors", ".jinja", ".model", ".tiktoken", ".txt", ".gguf")
 _INDEX = "model.safetensors.index.json"
 
 
@@ -36,9 +37,14 @@ class Place:
 
 def is_model_folder(folder: Path) -> bool:
     """Tell whether a folder looks like a model: weights, finished or not, or a config lie directly in it."""
+    return looks_like_model(path.name for path in children(folder))
+
+
+def looks_like_model(names: Iterable[str]) -> bool:
+    """Tell whether files of these names would make their folder a model."""
     return any(
-        path.name in ("config.json", "model_index.json") or path.suffix in (".safetensors", *_PICKLES, *_UNFINISHED)
-        for path in children(folder)
+        name in ("config.json", "model_index.json") or name.endswith((".safetensors", *_PICKLES, *_UNFINISHED))
+        for name in names
     )
 
 
@@ -58,6 +64,7 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
     if not any(name in names for name in _TOKENIZERS) and not any(name.endswith(".tiktoken") for name in names):
         problems.append("the tokenizer is missing (tokenizer.json or tokenizer.model)")
     problems.extend(foreign(names, config, architectures))
+    problems.extend(_irregular(names))
     text = configs.text_part(config)
     template = read_template(place.path, tokenizer) or ""
     # mlx-lm writes the template of a few models itself (mlx_lm/chat_templates); those know tools and thinking.
@@ -81,6 +88,12 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
         problems=tuple(dict.fromkeys(problems)),
         diagnostic=place.source == "builtin",
     )
+
+
+def _irregular(names: dict[str, Path]) -> list[str]:
+    """Say which files of a model are none: opening a FIFO in their place would block for ever."""
+    read = [path for name, path in names.items() if name.endswith(_READ_BY_ENGINES)]
+    return [f"{path.name} is not a regular file" for path in read if path.exists() and not path.is_file()]
 
 
 def _read(path: Path, problems: list[str]) -> JsonObject:

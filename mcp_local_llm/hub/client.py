@@ -5,7 +5,7 @@ translated.
 """
 
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, cast
@@ -86,7 +86,7 @@ class HubClient:
     @asynccontextmanager
     async def open(
         self, repository: Repository, file: RepositoryFile, offset: int
-    ) -> AsyncGenerator[tuple[int, AsyncGenerator[bytes]]]:
+    ) -> AsyncGenerator[tuple[int, AsyncIterator[bytes]]]:
         """Ask for a file from byte `offset` on; gives the byte that the content really starts at, and the content.
 
         Raises:
