@@ -8,11 +8,16 @@ import json
 import os
 import platform
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import anyio
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor import Claude, Finding, Setup, Sources, Surveyed, gather, report
@@ -29,6 +34,9 @@ CUDA_PACKAGES = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
 """Each release of CUDA has its own build of MLX."""
 MAX_CLAUDE_BYTES = 64 * 2**20
 """Claude Code keeps its history in the same file."""
+IMPORT_ENGINE = "import mlx.core, mlx_lm"
+IMPORT_TIMEOUT_S = 60.0
+"""Seconds that the import may take; a cold disk needs about ten."""
 GPU_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """One of them is there where Linux has an NVIDIA GPU; the last one on WSL."""
 
@@ -68,8 +76,31 @@ async def examine(ground: Ground, setup: Setup, ports: Iterable[int]) -> tuple[F
         holder=holder.report,
         listed=lambda endpoint: list_endpoint(endpoint, environ),
         sightings=partial(look_at_ports, tuple(ports)),
+        import_engine=partial(import_fault, environ),
     )
     return report(await gather(sources))
+
+
+async def import_fault(environ: Mapping[str, str], timeout_s: float = IMPORT_TIMEOUT_S) -> str:
+    """Import mlx and mlx-lm in a process of their own, which they may end; return why that failed, empty if it worked.
+
+    Args:
+        environ: of that process.
+        timeout_s: seconds after which it is ended.
+    """
+    # -P and the root folder: a file in the working folder must not be taken for a package.
+    command = [sys.executable, "-P", "-c", IMPORT_ENGINE]
+    try:
+        with anyio.fail_after(timeout_s):
+            done = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False, cwd="/", env=environ)
+    except TimeoutError:
+        return f"it did not end within {timeout_s:g} s"
+    except OSError as error:
+        return f"{sys.executable} cannot be started: {error.strerror}"
+    if done.returncode >= 0:
+        lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
+    return f"the process was ended by {signal.Signals(-done.returncode).name}"
 
 
 def _survey(ground: Ground, environ: Mapping[str, str]) -> Surveyed:

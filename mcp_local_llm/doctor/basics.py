@@ -33,6 +33,23 @@ def versions(facts: Facts) -> Iterator[Finding]:
         yield Finding("versions", "ok", text)
 
 
+def engine(facts: Facts) -> Iterator[Finding]:
+    """Tell whether mlx and mlx-lm can be imported; a package that is not there was told with the versions."""
+    fault = facts.import_fault
+    if not all(facts.surveyed.versions.get(name) for name in NEEDED):
+        return
+    if not fault:
+        yield Finding("engine", "ok", "mlx and mlx-lm can be imported")
+        return
+    advice = "Until then no MLX model can be loaded. Install again, for example with `pipx reinstall mcp-local-llm`."
+    if facts.surveyed.versions.get(CUDA) and "cuda" in fault.lower():
+        advice = (
+            "Until then no MLX model can be loaded. Install NVIDIA's driver, or install without CUDA: in a clone of "
+            "the repository `pipx install --force .`."
+        )
+    yield Finding("engine", "problem", f"mlx or mlx-lm cannot be imported: {fault}", advice)
+
+
 def machine(facts: Facts) -> Iterator[Finding]:
     """Tell chip and memory; a GPU that MLX cannot use is a note."""
     surveyed = facts.surveyed
