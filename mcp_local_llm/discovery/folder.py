@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.discovery import config as configs
-from mcp_local_llm.discovery.files import JsonObject, UnreadableError, children, read_object, section, size_of
+from mcp_local_llm.discovery.files import (
+    MAX_JSON_BYTES,
+    JsonObject,
+    UnreadableError,
+    children,
+    read_object,
+    section,
+    size_of,
+)
 from mcp_local_llm.discovery.template import has_thinking, read_template, reads_tools
 from mcp_local_llm.discovery.tensors import Tensor, read_tensors
 from mcp_local_llm.discovery.weights import Weights, weigh
@@ -17,7 +25,15 @@ _SHARD = re.compile(r"(model.*)-(\d{5})-of-(\d{5})\.safetensors")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tiktoken.model", "tekken.json")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _UNFINISHED = (".incomplete", ".part", ".partial", ".download", ".aria2")
-_READ_BY_ENGINES = (".json", ".safetensors", ".jinja", ".model", ".tiktoken", ".txt", ".gguf")
+_READ_WHOLE = frozenset(
+    {
+        *_TOKENIZERS,
+        *("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("chat_template.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+        "model.safetensors.index.json",
+    }
+)
+"""Files that an engine reads as a whole."""
 _INDEX = "model.safetensors.index.json"
 
 
@@ -91,9 +107,16 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
 
 
 def _irregular(names: dict[str, Path]) -> list[str]:
-    """Say which files of a model are none: opening a FIFO in their place would block for ever."""
-    read = [path for name, path in names.items() if name.endswith(_READ_BY_ENGINES)]
-    return [f"{path.name} is not a regular file" for path in read if path.exists() and not path.is_file()]
+    """Say which files of a model are none: an engine would read a FIFO for ever, and a huge template nearly so."""
+    problems: list[str] = []
+    for name, path in names.items():
+        whole = name in _READ_WHOLE or name.endswith(".tiktoken")
+        if (whole or name.endswith(".safetensors")) and path.exists():
+            if not path.is_file():
+                problems.append(f"{name} is not a regular file")
+            elif whole and (size_of(path) or 0) > MAX_JSON_BYTES:
+                problems.append(f"{name} is larger than {MAX_JSON_BYTES:,} bytes, too large to be one")
+    return problems
 
 
 def _read(path: Path, problems: list[str]) -> JsonObject:
