@@ -16,19 +16,21 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm import __version__
-from mcp_local_llm.budget import Memory
 from mcp_local_llm.discovery import announced_model, native_architectures
 from mcp_local_llm.downloads import Downloads
 from mcp_local_llm.engine import Engine, ReportProgress
+from mcp_local_llm.engine_settings import mlx_limits, server_settings
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, SocketHolder
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
-from mcp_local_llm.engines.process import ProcessBackend, ServerSettings
+from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.process import ProcessBackend
 from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.ground import lay_ground, prefix_folder, settings_file
 from mcp_local_llm.hub import Hub, Repository, hub_access
 from mcp_local_llm.machine import memory_reader
+from mcp_local_llm.misconfigured import Misconfigured
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.prompts import read_prompt
+from mcp_local_llm.request_log import set_log_level
 from mcp_local_llm.residency import Lease, Resident, RoutedBackend, SharedBackend
 from mcp_local_llm.service import LocalLLM
 from mcp_local_llm.settings import Settings, load_settings
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 JOIN_S = 0.05
 """How long the end of the process waits for the MLX thread: a step of a large model takes longer, and then the kernel
 takes everything back."""
+
+log = logging.getLogger(__name__)
 
 HANDOVER_S = 2.0
 """Seconds that a process which was asked to leave lets the newer one take its place."""
@@ -64,12 +68,16 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
         ConfigError: a setting is wrong.
     """
     settings = load_settings(settings_file(environ, home), environ)
+    set_log_level(settings.log_level)
+    for warning in settings.warnings:
+        log.warning(warning)
     ground = lay_ground(environ, home, settings, EndpointModels(settings.endpoints, environ))
     catalog, lease = ground.catalog, ground.lease
     hub = Hub(hub_access(environ, home, ground.roots.hub_caches[0]))
     prefixes = prefix_folder(environ, home, ground.probe.system)
-    backend = MlxBackend(_engine_limits(settings, prefixes, memory_reader(ground.probe)))
-    servers = ProcessBackend(_server_settings(settings, environ, ground.state), _connect, ground.programs)
+    backend = MlxBackend(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(ground.probe)))
+    to_start = server_settings(settings, environ=environ, folder=ground.state / "clusters", python=sys.executable)
+    servers = ProcessBackend(to_start, _connect, ground.programs)
     routed = RoutedBackend(here=backend, started=servers, elsewhere=HttpBackend(environ))
     door = HolderDoor(lease)
     holder = SocketHolder(lease.socket, __version__, alive=lease.elsewhere)
@@ -146,31 +154,6 @@ async def _connect(model: ModelInfo, key: Mapping[str, str], report: ReportProgr
     return await HttpBackend(key).load(model, report)
 
 
-def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path) -> ServerSettings:
-    return ServerSettings(
-        context=settings.reserve_context,
-        slots=settings.llama_slots,
-        environ=environ,
-        folder=state / "clusters",
-        python=sys.executable,
-    )
-
-
-def _engine_limits(settings: Settings, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:
-    megabytes = settings.prefix_cache_mb
-    on_disk = settings.prefix_disk_mb * 2**20
-    return EngineLimits(
-        batch_size=settings.batch_size,
-        queue_size=settings.queue_size,
-        prefix_cache_bytes=None if megabytes is None else megabytes * 2**20,
-        prefix_disk=PrefixDiskLimits(prefixes, on_disk) if on_disk else None,
-        max_generation_tokens=settings.max_generation_tokens,
-        kv_bits=settings.kv_bits,
-        wired=settings.wired_memory,
-        memory=None if settings.force else memory,
-    )
-
-
 def run_stdio() -> NoReturn:
     """Serve MCP on stdin and stdout until the client goes; ends the process."""
     # Imported here: the command line needs no MCP, and the SDK takes half a second.
@@ -178,19 +161,24 @@ def run_stdio() -> NoReturn:
 
     # Before the SDK configures logging by itself; stdout belongs to the protocol, stderr to people.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
+    app: App | None = None
     try:
         app = compose(os.environ, Path.home())
+        llm = app.llm
     except ConfigError as error:
-        sys.exit(f"mcp-local-llm: {error}")
+        # Served all the same: a client tells its user what a tool says, and not what a dead server wrote.
+        log.error(str(error))
+        llm = Misconfigured(error)
 
     def leave(code: int = 0) -> NoReturn:
         # At once, from inside the loop: an orderly end of the loop, the socket and the threads takes a third of a
         # second in which the client waits. Attached sessions see their connection end, as after a crash.
-        app.servers.close()
+        if app is not None:
+            app.servers.close()
         _leave(code)
 
     async def serve() -> None:
-        await serve_stdio(build_server(app.llm, read_prompt("switch-model")), leave)
+        await serve_stdio(build_server(llm, read_prompt("switch-model")), leave)
         leave()
 
     try:

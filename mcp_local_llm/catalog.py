@@ -93,6 +93,11 @@ class Catalog:
         self._state.write(choice)
 
     @property
+    def setting_warnings(self) -> tuple[str, ...]:
+        """What the user should change in the settings, one sentence each."""
+        return self._settings.warnings
+
+    @property
     def profiles(self) -> Mapping[str, Profile]:
         """The profiles of the settings, by name."""
         return self._settings.profiles

@@ -22,6 +22,7 @@ from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.profiles import filled
 from mcp_local_llm.quick_test import question
 from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.request_log import request_line
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
 from mcp_local_llm.rows import listed_row, profile_rows
@@ -77,15 +78,17 @@ class LocalLLM:
         Raises:
             LocalLLMError: as `chat`.
         """
-        with self._tally.call():
+        with self._tally.call(), request_line(self._clock) as line:
             while True:
                 held = self._resident.state().model
                 wanted = await (self._catalog.named(model, held) if model else self._catalog.chosen(held))
+                line.model = wanted.model.id
                 await self._require_room(wanted.model)
                 asked = filled(request, wanted, self._catalog.profiles, self._sampling)
                 try:
                     async with aclosing(self._answer(asked, wanted, report)) as chunks:
                         async for chunk in chunks:
+                            line.result = chunk.result
                             yield chunk
                     return
                 except HolderGoneError:
@@ -217,11 +220,11 @@ class LocalLLM:
 
     def status(self) -> Status:
         """Tell how things stand, at once: nothing here waits for a model, a lock or the network."""
-        notes: list[str] = []
+        notes = [*self._catalog.setting_warnings]
         try:
             saved = self._catalog.saved()
         except ConfigError as error:
-            saved, notes = None, [str(error)]
+            saved, notes = None, [*notes, str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
         sight = Sight(

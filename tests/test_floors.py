@@ -19,11 +19,12 @@ FLOORS = (
         "downloads",
         "suggestions",
         "tally",
+        "request_log",
         "sharing",
         "doctor",
     },
     {"mcp_server", "openai_api", "cli"},
-    {"app", "ground", "checkup", "__main__"},
+    {"app", "ground", "checkup", "engine_settings", "misconfigured", "__main__"},
 )
 """Rooms from the ground up: thin words, thought, hands, core, doors, and the composition root."""
 
@@ -42,7 +43,7 @@ HOMES = {
 }
 """Library → the rooms that may know it."""
 
-MANY = {"app"}
+MANY = {"app", "engine_settings"}
 """May import several rooms of one floor; `app` alone names concrete classes of several packages."""
 
 
