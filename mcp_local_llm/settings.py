@@ -7,7 +7,7 @@ Must not know what a setting is used for.
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -265,9 +265,16 @@ def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoi
         name = variable.removeprefix(PREFIX).lower()
         if name in TABLES or name in RENAMED:
             raise ConfigError(f"{variable}: '{RENAMED.get(name, name)}' can only be set in the file.")
-        near = difflib.get_close_matches(name, names, n=1)
-        remedy = f"Did you mean {PREFIX}{near[0].upper()}?" if near else f"Known variables: {', '.join(sorted(known))}."
+        near = _nearest(name, names)
+        remedy = f"Did you mean {PREFIX}{near.upper()}?" if near else f"Known variables: {', '.join(sorted(known))}."
         raise ConfigError(f"{variable}: there is no such setting. {remedy}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that was probably meant: one that begins so, else one that is alike; empty for none."""
+    names = list(known)
+    begun = [one for one in names if len(name) > 2 and one.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
 
 
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
@@ -279,8 +286,8 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             within = TABLES.get(key, Settings) if len(problem["loc"]) > 1 else Settings
             *_, unknown = (key, *problem["loc"])
             allowed = ", ".join(within.model_fields)
-            near = difflib.get_close_matches(str(unknown), [*within.model_fields], n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
+            near = _nearest(str(unknown), within.model_fields)
+            meant = f" Did you mean '{near}'?" if near else ""
             sentences.append(f"{where}: there is no setting '{unknown}'.{meant} Known settings: {allowed}.")
         else:
             place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
