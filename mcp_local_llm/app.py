@@ -15,23 +15,25 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 from mcp_local_llm import __version__
-from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.errors import ConfigError, LocalLLMError
 from mcp_local_llm.ground import lay_lease, settings_file
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.prompts import read_prompt
+from mcp_local_llm.request_log import set_log_level
 from mcp_local_llm.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from mcp_local_llm.budget import Memory
     from mcp_local_llm.cli import Background, ServeOptions
     from mcp_local_llm.doctor import Finding
     from mcp_local_llm.engine import Engine, ReportProgress
-    from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
-    from mcp_local_llm.engines.process import ProcessBackend, ServerSettings
+    from mcp_local_llm.engines.mlx import MlxBackend
+    from mcp_local_llm.engines.process import ProcessBackend
     from mcp_local_llm.hub import Repository
     from mcp_local_llm.llm.local import Local
     from mcp_local_llm.model import ModelInfo
+
+_LOG = logging.getLogger(__name__)
 
 JOIN_S = 0.05
 """How long the end of the process waits for the MLX thread: a step of a large model takes longer, and then the kernel
@@ -71,6 +73,9 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
         ConfigError: a setting is wrong.
     """
     settings = load_settings(settings_file(environ, home), environ)
+    set_log_level(settings.log_level)
+    for warning in settings.warnings:
+        _LOG.warning(warning)
     engines = Engines()
     session = Session(
         lease=lay_lease(environ, home),
@@ -85,6 +90,7 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
 def _make_local(environ: Mapping[str, str], home: Path, settings: Settings, engines: Engines) -> "Local":
     """Make what executes verbs in this process. An attached session never comes here, so it imports none of this."""
     from mcp_local_llm.downloads import Downloads
+    from mcp_local_llm.engine_settings import mlx_limits, server_settings
     from mcp_local_llm.engines.http import EndpointModels, HttpBackend
     from mcp_local_llm.engines.mlx import MlxBackend
     from mcp_local_llm.engines.process import ProcessBackend
@@ -97,8 +103,9 @@ def _make_local(environ: Mapping[str, str], home: Path, settings: Settings, engi
     ground = lay_ground(environ, home, settings, EndpointModels(settings.endpoints, environ))
     hub = Hub(hub_access(environ, home, ground.roots.hub_caches[0]))
     prefixes = prefix_folder(environ, home, ground.probe.system)
-    engines.mlx = MlxBackend(_engine_limits(settings, prefixes, memory_reader(ground.probe)))
-    engines.servers = ProcessBackend(_server_settings(settings, environ, ground.state), _connect, ground.programs)
+    engines.mlx = MlxBackend(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(ground.probe)))
+    to_start = server_settings(settings, environ=environ, folder=ground.state / "clusters", python=sys.executable)
+    engines.servers = ProcessBackend(to_start, _connect, ground.programs)
     routed = RoutedBackend(here=engines.mlx, started=engines.servers, elsewhere=HttpBackend(environ))
     return Local(
         catalog=ground.catalog,
@@ -115,36 +122,18 @@ async def _connect(model: "ModelInfo", key: Mapping[str, str], report: "ReportPr
     return await HttpBackend(key).load(model, report)
 
 
-def _server_settings(settings: Settings, environ: Mapping[str, str], state: Path) -> "ServerSettings":
-    from mcp_local_llm.engines.process import ServerSettings
+def _refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
+    """Make an application that answers every verb with what is wrong with the settings.
 
-    return ServerSettings(
-        context=settings.reserve_context,
-        slots=settings.llama_slots,
-        environ=environ,
-        folder=state / "launch",
-        python=sys.executable,
-    )
+    A client shows a server that ends before the handshake as failed, without a reason, so the server serves.
+    """
+    told = ConfigError(f"{error} Then start this server anew: reconnect it in the client.")
 
+    def refuse() -> "Local":
+        raise told
 
-def _engine_limits(settings: Settings, prefixes: Path, memory: "Callable[[], Memory]") -> "EngineLimits":
-    from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
-
-    megabytes = settings.prefix_cache_mb
-    on_disk = settings.prefix_disk_mb * 2**20
-    return EngineLimits(
-        batch_size=settings.batch_size,
-        queue_size=settings.queue_size,
-        prefix_cache_bytes=None if megabytes is None else megabytes * 2**20,
-        prefix_disk=PrefixDiskLimits(prefixes, on_disk) if on_disk else None,
-        max_generation_tokens=settings.max_generation_tokens,
-        kv_bits=settings.kv_bits,
-        step_timeout_s=settings.step_timeout_s,
-        load_timeout_s=settings.load_timeout_s,
-        long_input_penalty=settings.long_input_penalty,
-        wired=settings.wired_memory,
-        memory=None if settings.force else memory,
-    )
+    lease = lay_lease(environ, home)
+    return App(Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False), Settings())
 
 
 def run_stdio() -> NoReturn:
@@ -154,10 +143,13 @@ def run_stdio() -> NoReturn:
 
     # Before the SDK configures logging by itself; stdout belongs to the protocol, stderr to people.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
+    # The client's working folder may be removed while this process runs; libraries look there for files.
+    os.chdir("/")
     try:
         app = compose(os.environ, Path.home())
     except ConfigError as error:
-        sys.exit(f"mcp-local-llm: {error}")
+        _LOG.error(str(error))
+        app = _refusing(error, os.environ, Path.home())
 
     def leave(code: int = 0) -> NoReturn:
         # At once, from inside the loop: an orderly end of the loop, the socket and the threads takes a third of a
@@ -167,8 +159,12 @@ def run_stdio() -> NoReturn:
         _leave(code)
 
     async def serve() -> None:
-        async with app.llm:
-            await serve_stdio(build_server(app.llm, read_prompt("switch-model")), leave, app.llm.finish_others)
+        greeted = anyio.Event()
+        async with app.llm, anyio.create_task_group() as tasks:
+            if app.settings.preload:
+                tasks.start_soon(_preload, app.llm, greeted)
+            server = build_server(app.llm, read_prompt("switch-model"), greeted.set)
+            await serve_stdio(server, leave, app.llm.finish_others)
             leave()
 
     try:
@@ -177,6 +173,15 @@ def run_stdio() -> NoReturn:
         # Caught at the edge of the process: the thread that holds the model would keep the process alive, for nobody.
         logging.critical("The server failed.", exc_info=error)
     leave(1)
+
+
+async def _preload(llm: Session, greeted: anyio.Event) -> None:
+    """Load the chosen model once the client was greeted: the imports would make the handshake wait."""
+    await greeted.wait()
+    try:
+        await llm.preload(lambda progress: None)
+    except LocalLLMError as error:
+        _LOG.warning("The setting preload could not be followed: %s", error)
 
 
 def run_cli() -> NoReturn:

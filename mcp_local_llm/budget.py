@@ -134,8 +134,8 @@ def plan_load(
         return LoadPlan(model, 0, 0, 0, 0, memory.total, f"it runs on {model.endpoint.name}", model.context_length or 0)
     context = model.serving.context or context
     window = model.context_length or context
-    # The machines of a launch share weights and KV cache; the plan is for this one.
-    machines = model.launch.machines if model.launch else 1
+    # The machines of a cluster share weights and KV cache; the plan is for this one.
+    machines = model.cluster.machines if model.cluster else 1
     per_token = UNKNOWN_KV_BYTES if model.kv_bytes_per_token is None else model.kv_bytes_per_token
     per_token = kv_cache_bytes(per_token * slots // machines, kv_bits)
     reserved = min(context, window)

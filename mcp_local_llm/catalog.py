@@ -6,18 +6,21 @@ it knows no engine and no protocol.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import anyio.to_thread
 
 from mcp_local_llm.budget import LoadPlan, Memory, plan_load, require_fit
 from mcp_local_llm.endpoint import Endpoint, endpoint_of, offered
 from mcp_local_llm.errors import UnknownModelError
-from mcp_local_llm.model import Found, ModelInfo, endpoint_model
+from mcp_local_llm.model import Found, ModelInfo, Serving, endpoint_model
 from mcp_local_llm.profiles import Profile, profile_named, with_profile
 from mcp_local_llm.registry import Registry, absent_models
 from mcp_local_llm.resolve import Resolution, ordered, resolve
 from mcp_local_llm.settings import Settings
 from mcp_local_llm.state import StateFile
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Listing:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Here:
+    """What the files of this machine say at one moment."""
+
+    models: tuple[ModelInfo, ...]
+    registry: Registry
+
+
 async def no_endpoints() -> Found:
     """List the models of no endpoint at all."""
     return Found(())
@@ -43,7 +54,8 @@ async def no_endpoints() -> Found:
 class Catalog:
     """Answers which models there are and which one a name means.
 
-    `find` lists the models whose files are here, `served` those behind endpoints.
+    `find` lists the models whose files are here, `served` those behind endpoints. Both may keep what they found, and
+    answer from it only while its source is the same. Files are read on threads that a cancelled call leaves behind.
     """
 
     def __init__(
@@ -62,11 +74,11 @@ class Catalog:
         self._memory = memory
         self._state = state
         self._settings = settings
-        self._choice: tuple[str, Resolution] | None = None
+        self._choice: tuple[tuple[str, _Here], Resolution] | None = None
 
     async def look(self) -> Listing:
-        """Ask the endpoints, and read folders and registry on a thread of its own: a cache may lie on a slow disk."""
-        return await anyio.to_thread.run_sync(self._look, await self._served())
+        """Ask the endpoints, and read what has changed of folders and registry."""
+        return self._listing(await self._here(), await self._served())
 
     def saved(self) -> str | None:
         """Return the saved choice as it stands in its file."""
@@ -81,6 +93,11 @@ class Catalog:
         self._state.write(choice)
 
     @property
+    def setting_warnings(self) -> tuple[str, ...]:
+        """What the user should change in the settings, one sentence each."""
+        return self._settings.warnings
+
+    @property
     def profiles(self) -> Mapping[str, Profile]:
         """The profiles of the settings, by name."""
         return self._settings.profiles
@@ -88,13 +105,14 @@ class Catalog:
     async def named(self, query: str, held: ModelInfo | None, default: str | None = None) -> Resolution:
         """Find the model that `query` means; `held` is resident now, and its memory counts as free.
 
-        `default` is the caller's own setting, see `chosen`.
-
-        A number means a place in the list; then come the names of profiles, then those of roles and models.
+        `default` is the caller's own setting, see `chosen`. A number means a place in the list; then come the names of
+        profiles, then those of roles and models. The whole id of the resident model needs no look at any folder.
 
         Raises:
             UnknownModelError, AmbiguousModelError, IncompleteModelError: see `resolve`.
         """
+        if held is not None and await self._is_id_of(query, held):
+            return Resolution(replace(held, serving=Serving()))
         listing = await self.look()
         name = profile_named(query, self.profiles)
         if name is None:
@@ -116,8 +134,8 @@ class Catalog:
                 return Resolution(unlisted, f"{query.strip()} is not in the list of its server, which is asked for it.")
             raise
 
-    async def chosen(self, default: str | None = None) -> Resolution:
-        """Return the model that a chat without a name uses.
+    async def chosen(self, default: str | None = None, held: ModelInfo | None = None) -> Resolution:
+        """Return the model that a chat without a name uses; `held` is resident now.
 
         The saved choice comes first, then `default`, which is the caller's setting `model`, then the registry's role
         `default`, then the only real model there is; with no real model at all, the built-in one, and the note says so.
@@ -125,23 +143,29 @@ class Catalog:
         Raises:
             UnknownModelError: several models and no choice, or a choice that is not on this machine any more.
         """
-        wanted = self._state.read() or default
-        if wanted and self._choice and self._choice[0] == wanted:
-            return self._choice[1]
-        found = await self._saved(wanted)
-        if wanted:
-            self._choice = (wanted, replace(found, note=""))
-        return found
-
-    async def _saved(self, wanted: str | None) -> Resolution:
-        if wanted and profile_named(wanted, self.profiles):
-            return await self.named(wanted, None)
-        if wanted and (unlisted := self._unlisted(wanted)):
+        wanted = await _off_loop(self._state.read) or default
+        if wanted is None:
+            listing = await self.look()
+            role = listing.roles.get("default")
+            return self._resolve(role, listing, None) if role else _only(listing)
+        if held is not None and await self._is_id_of(wanted, held):
+            return Resolution(replace(held, serving=Serving()))
+        if profile_named(wanted, self.profiles) is None and (unlisted := self._unlisted(wanted)):
             # A chat with a model behind an endpoint does not wait for every endpoint's list.
             return Resolution(unlisted)
-        listing = await self.look()
-        wanted = wanted or listing.roles.get("default")
-        return self._resolve(wanted, listing, None) if wanted else _only(listing)
+        # Kept as long as files and registry are the same: the endpoints, which may be slow to answer, are not asked
+        # again for each chat.
+        key = (wanted, await self._here())
+        if self._choice is not None and self._choice[0] == key:
+            return self._choice[1]
+        found = await self._saved(wanted)
+        self._choice = (key, replace(found, note=""))
+        return found
+
+    async def _saved(self, wanted: str) -> Resolution:
+        if profile_named(wanted, self.profiles):
+            return await self.named(wanted, None)
+        return self._resolve(wanted, await self.look(), None)
 
     def planner(self, held: ModelInfo | None, *, ever: bool = False) -> Callable[[ModelInfo], LoadPlan]:
         """Read memory once, and return what compares a model with it; what `held` takes counts as free.
@@ -189,12 +213,29 @@ class Catalog:
         endpoint = endpoint_of(query, self._settings.endpoints)
         return endpoint_model(endpoint, endpoint.served_name(query.strip())) if endpoint else None
 
-    def _look(self, served: Found) -> Listing:
-        registry = self._registry()
-        models = ordered([*self._find(), *served.models])
+    async def _is_id_of(self, query: str, held: ModelInfo) -> bool:
+        """Tell whether `query` is the whole id of the resident model, and neither a number, a profile nor a role."""
+        if query.strip() != held.id or held.id.isdecimal() or profile_named(query, self.profiles):
+            return False
+        if "/" in held.id:
+            return True
+        registry = await _off_loop(self._registry)
+        return held.id.casefold() not in {role.casefold() for role in registry.roles}
+
+    async def _here(self) -> _Here:
+        return await _off_loop(lambda: _Here(self._find(), self._registry()))
+
+    def _listing(self, here: _Here, served: Found) -> Listing:
+        registry = here.registry
+        models = ordered([*here.models, *served.models])
         missing = absent_models(registry.roles, [model.id for model in models])
         offers = offered(registry.endpoints, self._settings.endpoints)
         return Listing(models, registry.roles, (*registry.warnings, *missing, *served.warnings, *offers))
+
+
+async def _off_loop(read: Callable[[], _Value]) -> _Value:
+    """Read on a thread, which is left behind when the caller is cancelled: a disk may never answer."""
+    return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
 def _only(listing: Listing) -> Resolution:

@@ -8,12 +8,16 @@ import json
 import os
 import platform
 import shutil
-import tomllib
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import anyio
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor import Claude, Finding, Setup, Sources, Surveyed, gather, report
@@ -24,10 +28,16 @@ from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.ground import Ground
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.registry import read_registry
-from mcp_local_llm.settings import Settings, load_settings
+from mcp_local_llm.regular_file import read_regular
+from mcp_local_llm.settings import Settings, load_settings, read_settings_file
 
 CUDA_PACKAGES = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
 """Each release of CUDA has its own build of MLX."""
+MAX_CLAUDE_BYTES = 64 * 2**20
+"""Claude Code keeps its history in the same file."""
+IMPORT_ENGINE = "import mlx.core, mlx_lm"
+IMPORT_TIMEOUT_S = 60.0
+"""Seconds that the import may take; a cold disk needs about ten."""
 GPU_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """One of them is there where Linux has an NVIDIA GPU; the last one on WSL."""
 
@@ -40,7 +50,7 @@ def read_setup(file: Path, environ: Mapping[str, str]) -> Setup:
         mode = None
     try:
         settings = load_settings(file, environ)
-        keys = frozenset(tomllib.loads(file.read_text(encoding="utf-8"))) if mode is not None else frozenset[str]()
+        keys = frozenset(read_settings_file(file))
     except ConfigError as error:
         return Setup(file, Settings(), str(error), file_mode=mode, environ=environ)
     return Setup(file, settings, in_file=keys, file_mode=mode, environ=environ)
@@ -67,8 +77,31 @@ async def examine(ground: Ground, setup: Setup, ports: Iterable[int]) -> tuple[F
         holder=remote.status,
         listed=lambda endpoint: list_endpoint(endpoint, environ),
         sightings=partial(look_at_ports, tuple(ports)),
+        import_engine=partial(import_fault, environ),
     )
     return report(await gather(sources))
+
+
+async def import_fault(environ: Mapping[str, str], timeout_s: float = IMPORT_TIMEOUT_S) -> str:
+    """Import mlx and mlx-lm in a process of their own, which they may end; return why that failed, empty if it worked.
+
+    Args:
+        environ: of that process.
+        timeout_s: seconds after which it is ended.
+    """
+    # -P and the root folder: a file in the working folder must not be taken for a package.
+    command = [sys.executable, "-P", "-c", IMPORT_ENGINE]
+    try:
+        with anyio.fail_after(timeout_s):
+            done = await anyio.run_process(command, stdin=subprocess.DEVNULL, check=False, cwd="/", env=environ)
+    except TimeoutError:
+        return f"it did not end within {timeout_s:g} s"
+    except OSError as error:
+        return f"{sys.executable} cannot be started: {error.strerror}"
+    if done.returncode >= 0:
+        lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
+    return f"the process was ended by {signal.Signals(-done.returncode).name}"
 
 
 def _survey(ground: Ground, environ: Mapping[str, str]) -> Surveyed:
@@ -118,6 +151,6 @@ def _claude(environ: Mapping[str, str], home: Path) -> Claude:
 
 def _json(file: Path) -> object:
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(read_regular(file, MAX_CLAUDE_BYTES))
     except (OSError, ValueError, RecursionError):
         return None  # Not there, or not ours to judge.

@@ -5,10 +5,11 @@ Pure data; nothing here connects to anything.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FlavorName = Literal[
     "auto",
@@ -39,7 +40,9 @@ class Endpoint(BaseModel):
         name: what the user calls it, e.g. `gpubox`.
         url: where its API begins, e.g. `http://192.168.1.20:8000/v1`; without credentials, query and last slash.
         flavor: which program serves there; it decides which fields are sent and how thinking is switched.
-        api_key_env: the environment variable that holds its key; None where it needs none.
+        api_key_env: the environment variable that holds its key, in the process that sends the request.
+        api_key_file: the file that holds its key, for clients that start servers without the user's environment; read
+            with each request. Neither of the two: it needs no key.
         models: the names of its models; empty asks the server.
         read_timeout_s: seconds of silence after which a call fails; None waits as long as the caller does.
     """
@@ -50,6 +53,7 @@ class Endpoint(BaseModel):
     url: str
     flavor: FlavorName = "auto"
     api_key_env: VariableName | None = None
+    api_key_file: Path | None = None
     models: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     read_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
@@ -65,10 +69,26 @@ class Endpoint(BaseModel):
         if not sound:
             raise ValueError("it must begin with http:// or https:// and name a host")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("it must not hold credentials; name the key's variable in api_key_env")
+            raise ValueError("it must not hold credentials; name the key's variable in api_key_env, or its file")
         if parts.query or parts.fragment:
             raise ValueError("it must not hold a query or a fragment")
         return url.strip().rstrip("/")
+
+    @field_validator("api_key_file")
+    @classmethod
+    def _expanded(cls, file: Path | None) -> Path | None:
+        if file is None:
+            return None
+        file = file.expanduser()
+        if not file.is_absolute():
+            raise ValueError("give the file's whole path, or one that begins with ~")
+        return file
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "Endpoint":
+        if self.api_key_env is not None and self.api_key_file is not None:
+            raise ValueError("give either api_key_env or api_key_file")
+        return self
 
     def model_id(self, served_name: str) -> str:
         """Return what the model that the server calls `served_name` is called here."""

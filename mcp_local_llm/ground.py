@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.catalog import Catalog
-from mcp_local_llm.discovery import ModelRoots, default_roots, find_models
+from mcp_local_llm.discovery import FolderCache, ModelRoots, default_roots, find_models
 from mcp_local_llm.engines.process import Programs, find_programs, startable_models
 from mcp_local_llm.machine import Machine, Probe, local_probe, read_machine
 from mcp_local_llm.model import Found, ModelInfo
@@ -56,12 +56,13 @@ def lay_ground(
     registry = registry_path(environ, home)
     roots = default_roots(environ, home, settings.folders)
     probe = local_probe()
+    cache = FolderCache()
 
     def programs() -> Programs:
         return find_programs(environ, llama_server=settings.llama_server, beside=Path(sys.executable).parent)
 
     def find(runnable: Programs) -> tuple[ModelInfo, ...]:
-        return startable_models(find_models(roots), settings.launch, runnable)
+        return startable_models(find_models(roots, cache=cache), settings.cluster, runnable)
 
     catalog = Catalog(
         find=lambda: find(programs()),

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validato
 
 from mcp_local_llm.endpoint import EndpointName
 
-LaunchBackend = Literal["ring", "jaccl"]
+ClusterBackend = Literal["ring", "jaccl"]
 """How the machines talk: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
-LaunchMode = Literal["tensor", "pipeline"]
+ClusterMode = Literal["tensor", "pipeline"]
 """What is divided: every matrix (`tensor`), or the layers (`pipeline`)."""
 
 
-class Launch(BaseModel):
+class Cluster(BaseModel):
     """One model on several machines.
 
     Attributes:
@@ -36,8 +36,8 @@ class Launch(BaseModel):
     model: Annotated[str, Field(min_length=1)]
     hosts: tuple[IPvAnyAddress, ...] = ()
     hostfile: Path | None = None
-    backend: LaunchBackend = "ring"
-    mode: LaunchMode = "tensor"
+    backend: ClusterBackend = "ring"
+    mode: ClusterMode = "tensor"
     port: Annotated[int, Field(ge=1024, le=65_000)] = 32_323
     python: str | None = None
 
@@ -47,11 +47,11 @@ class Launch(BaseModel):
         return None if hostfile is None else hostfile.expanduser()
 
     @model_validator(mode="after")
-    def _machines_named_once(self) -> "Launch":
+    def _machines_named_once(self) -> "Cluster":
         if bool(self.hosts) == (self.hostfile is not None):
             raise ValueError("give either hosts or a hostfile")
         if self.hostfile is None and len(self.hosts) < 2:
-            raise ValueError("hosts must name at least two machines; one machine needs no launch")
+            raise ValueError("hosts must name at least two machines; one machine needs no cluster")
         if self.backend == "jaccl" and self.hostfile is None:
             raise ValueError("jaccl needs a hostfile, which names the RDMA devices; `mlx.distributed_config` writes it")
         return self

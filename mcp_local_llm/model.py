@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.launch import Launch
+from mcp_local_llm.launch import Cluster
 
 KV_ELEMENT_BYTES = 2
 """Bytes of one cached key or value, where a network does not compute in more than 16 bits."""
 
 ModelFormat = Literal["mlx", "gguf", "unknown"]
-ModelSource = Literal["builtin", "huggingface", "lmstudio", "folder", "endpoint", "launch"]
+ModelSource = Literal["builtin", "huggingface", "lmstudio", "folder", "endpoint", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ModelInfo:
         problems: why the model cannot be chosen (a partial download, remote code); empty for a sound one.
         diagnostic: made for tests and diagnosis; never chosen over a real model.
         endpoint: the server that answers for it; None for a model whose files are here.
-        launch: the machines that hold it together; None for a model that one machine holds.
+        cluster: the machines that hold it together; None for a model that one machine holds.
         serving: what is asked of its server beyond the settings.
     """
 
@@ -83,7 +83,7 @@ class ModelInfo:
     problems: tuple[str, ...] = ()
     diagnostic: bool = False
     endpoint: Endpoint | None = None
-    launch: Launch | None = None
+    cluster: Cluster | None = None
     serving: Serving = Serving()
 
     @property
@@ -99,7 +99,7 @@ class ModelInfo:
     @property
     def started(self) -> bool:
         """Whether it runs on a server that is started for it."""
-        return self.endpoint is None and (self.format == "gguf" or self.launch is not None)
+        return self.endpoint is None and (self.format == "gguf" or self.cluster is not None)
 
     def serves(self, wanted: "ModelInfo") -> bool:
         """Tell whether this model, once loaded, can answer for `wanted` as it is."""

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from mcp_local_llm.regular_file import read_regular
+
 ROLES = ("default", "coding", "quickest", "tool-calling", "large-context", "most-capable", "oss")
 """The roles that are always known; one without a model of its own means the resident model."""
+
+MAX_BYTES = 4 * 2**20
+"""A longer file is no registry; an honest one has a few kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def registry_path(environ: Mapping[str, str], home: Path) -> Path:
 def read_registry(path: Path) -> Registry:
     """Read the registry; what cannot be used becomes a warning. A file that does not exist is no fault."""
     try:
-        value: object = json.loads(path.read_bytes())
+        value: object = json.loads(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         return Registry()
     except OSError as error:

@@ -1,12 +1,15 @@
 """What the user set: `config.toml` and `MCP_LOCAL_LLM_*` variables, checked once at the door.
 
-A variable wins over the file. Unknown keys and wrong values are refused by name; nothing is guessed.
+A variable wins over the file. Unknown keys, unknown variables and wrong values are refused by name; nothing is guessed.
+Must not know what a setting is used for.
 """
 
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -15,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -24,12 +28,38 @@ from pydantic import (
 from mcp_local_llm.chat import MinP, OccurrencePenalty, RepetitionLimit, RepetitionPenalty, SamplingParams, TopK
 from mcp_local_llm.endpoint import Endpoint
 from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.launch import Launch
+from mcp_local_llm.launch import Cluster
 from mcp_local_llm.profiles import Profile, ProfileName
+from mcp_local_llm.regular_file import read_regular
 
 PREFIX = "MCP_LOCAL_LLM_"
-TABLES: Mapping[str, type[BaseModel]] = {"endpoints": Endpoint, "launch": Launch, "profiles": Profile}
+TABLES: Mapping[str, type[BaseModel]] = {"endpoints": Endpoint, "cluster": Cluster, "profiles": Profile}
 """Settings that are tables of their own, only in the file."""
+
+RENAMED: Mapping[str, str] = {"launch": "cluster"}
+"""Old key of the file → its name now; the old one is accepted with a warning."""
+
+MAX_FILE_BYTES = 2**20
+"""A longer file is no settings file."""
+
+Ruler = Literal["session", "listener", "owner"]
+"""Whose setting rules where several processes share one model: that of the session that asks, that of the process that
+listens for HTTP, or that of the lease owner, which holds the model."""
+
+RULED_BY: Mapping[str, Ruler] = MappingProxyType(
+    {
+        **dict.fromkeys(("model", "share", "preload", "log_level"), "session"),
+        **dict.fromkeys(("top_k", "min_p", "repetition_limit"), "session"),
+        **dict.fromkeys(("repetition_penalty", "frequency_penalty", "presence_penalty"), "session"),
+        "api_key": "listener",
+    }
+)
+"""The settings that are not the lease owner's."""
+
+
+def ruler(name: str) -> Ruler:
+    """Return whose value of the setting `name` counts."""
+    return RULED_BY.get(name, "owner")
 
 
 def _sendable(key: SecretStr) -> SecretStr:
@@ -52,7 +82,14 @@ def _written(value: object) -> object:
 KVBits = Annotated[Literal[4, 8], BeforeValidator(_written)]
 
 
-_Named = TypeVar("_Named", Endpoint, Launch)
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+"""The lowest level of messages that are written to stderr; in any case."""
+
+_Named = TypeVar("_Named", Endpoint, Cluster)
 
 
 class Settings(BaseModel):
@@ -82,12 +119,14 @@ class Settings(BaseModel):
             says (`generation_config.json`).
         repetition_limit: tokens of perfect repetition that end an answer; 0 never does.
         idle_minutes: unload the model after so many minutes without a call; 0 never does.
+        preload: load the model in the background as soon as a session has begun, not with its first call.
         share: one model for all sessions of this user; without it each session loads its own.
         api_key: what requests over TCP must bring as `Authorization: Bearer`; needed where `serve` listens for others.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
         llama_slots: calls that it answers side by side; each takes reserve_context tokens of KV cache.
+        log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
         endpoints: servers elsewhere whose models can be chosen like those here; only in the file.
-        launch: models that several machines hold together; only in the file.
+        cluster: models that several machines hold together; only in the file.
         profiles: bundles of a model and how it is asked, by name; only in the file.
     """
 
@@ -114,18 +153,32 @@ class Settings(BaseModel):
     presence_penalty: OccurrencePenalty | None = None
     repetition_limit: RepetitionLimit = 1024
     idle_minutes: Annotated[float, Field(ge=0, le=10_080, allow_inf_nan=False)] = 10.0
+    preload: bool = False
     share: bool = True
     api_key: ApiKey | None = None
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
+    log_level: LogLevel = "WARNING"
     endpoints: tuple[Endpoint, ...] = ()
-    launch: tuple[Launch, ...] = ()
+    cluster: tuple[Cluster, ...] = ()
     profiles: Mapping[ProfileName, Profile] = Field(default_factory=dict[str, Profile])
+    _warnings: tuple[str, ...] = PrivateAttr(())
 
-    @field_validator("endpoints", "launch")
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was accepted and should be changed, one sentence each."""
+        return self._warnings
+
+    def warned(self, warnings: tuple[str, ...]) -> "Settings":
+        """Return the same settings with `warnings`."""
+        copy = self.model_copy()
+        copy._warnings = warnings
+        return copy
+
+    @field_validator("endpoints", "cluster")
     @classmethod
     def _distinct(cls, entries: tuple[_Named, ...], info: ValidationInfo) -> tuple[_Named, ...]:
-        earlier = info.data.get("endpoints", ()) if info.field_name == "launch" else ()
+        earlier = info.data.get("endpoints", ()) if info.field_name == "cluster" else ()
         names = [entry.name.casefold() for entry in (*earlier, *entries)]
         if twice := next((name for name in names if names.count(name) > 1), None):
             kind = "entries" if earlier else info.field_name
@@ -160,7 +213,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: names the file or variable, the key and what is allowed.
     """
-    values = _from_file(path)
+    values, warnings = _renamed(path, read_settings_file(path))
     origin = dict.fromkeys(values, f"{path}")
     for name in (name for name in Settings.model_fields if name not in TABLES):
         variable = PREFIX + name.upper()
@@ -172,19 +225,64 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, origin)) from error
+    _require_known_variables(environ, settings.endpoints)
     paths: dict[str, object] = {"folders": tuple(folder.expanduser() for folder in settings.folders)}
     if settings.llama_server is not None:
         paths["llama_server"] = settings.llama_server.expanduser()
-    return settings.model_copy(update=paths)
+    return settings.model_copy(update=paths).warned(warnings)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return the keys of the file, unchecked; none where there is no file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors on Windows begin a file with a byte order mark, which TOML does not know.
+        return tomllib.loads(read_regular(path, MAX_FILE_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. Mend the file or remove it.") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Mend the file or remove it.") from error
+
+
+def _renamed(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Put what stands under an old name under the new one; returns a warning for each."""
+    warnings: list[str] = []
+    for old, new in RENAMED.items():
+        if old in values:
+            if new in values:
+                raise ConfigError(f"{path}: '{old}' is the old name of '{new}', and both are there. Keep '{new}' only.")
+            values[new] = values.pop(old)
+            warnings.append(f"{path}: [[{old}]] is called [[{new}]] now; the old name will go. Rename it.")
+    return values, tuple(warnings)
+
+
+def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoint, ...]) -> None:
+    """Refuse a variable that begins like ours and is none; one that holds an endpoint's key is the user's own."""
+    names = [name for name in Settings.model_fields if name not in TABLES]
+    known = {PREFIX + name.upper() for name in names}
+    keys = {endpoint.api_key_env for endpoint in endpoints}
+    for variable in sorted(environ):
+        # As with a setting's own variable, an empty one counts as unset.
+        if not variable.startswith(PREFIX) or variable in known | keys or not environ[variable].strip():
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in TABLES or name in RENAMED:
+            raise ConfigError(f"{variable}: '{RENAMED.get(name, name)}' can only be set in the file.")
+        near = _nearest(name, names)
+        remedy = f"Did you mean {PREFIX}{near.upper()}?" if near else f"Known variables: {', '.join(sorted(known))}."
+        raise ConfigError(f"{variable}: there is no such setting. {remedy}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that was probably meant: one that begins so, else one that is alike; empty for none."""
+    names = list(known)
+    begun = [one for one in names if len(name) > 2 and one.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
 
 
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
@@ -196,7 +294,9 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             within = TABLES.get(key, Settings) if len(problem["loc"]) > 1 else Settings
             *_, unknown = (key, *problem["loc"])
             allowed = ", ".join(within.model_fields)
-            sentences.append(f"{where}: there is no setting '{unknown}'. Known settings: {allowed}.")
+            near = _nearest(str(unknown), within.model_fields)
+            meant = f" Did you mean '{near}'?" if near else ""
+            sentences.append(f"{where}: there is no setting '{unknown}'.{meant} Known settings: {allowed}.")
         else:
             place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
             # A key put where its variable's name belongs, or into a URL, must not end up in a message.

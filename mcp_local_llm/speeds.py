@@ -18,6 +18,7 @@ from typing import cast
 
 from mcp_local_llm.budget import Speed
 from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.regular_file import read_regular
 
 MIN_TOKENS = 32
 """A shorter answer measures the timer more than the model."""
@@ -93,11 +94,13 @@ class SpeedFile:
     def _read(self) -> dict[str, list[float]]:
         """Return key → speeds, oldest model first; empty where there is no file or it is broken."""
         try:
-            with self.path.open("rb") as file:
-                value: object = json.loads(file.read(MAX_BYTES))
+            value: object = json.loads(read_regular(self.path, MAX_BYTES))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, RecursionError):
+        except OSError as error:
+            self._warn(f"{self.path} cannot be read ({error.strerror}); measured speeds start anew.")
+            return {}
+        except (ValueError, RecursionError):
             self._warn(f"{self.path} cannot be read; measured speeds start anew.")
             return {}
         entries = cast(dict[object, object], value) if isinstance(value, dict) else {}

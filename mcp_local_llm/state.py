@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.regular_file import read_regular
 
 MAX_BYTES = 4096
 """A longer file is no choice of model."""
@@ -23,12 +24,13 @@ class StateFile:
             ConfigError: the file is there and cannot be read as a line of text.
         """
         try:
-            with self.path.open("rb") as file:
-                lines = file.read(MAX_BYTES).decode("utf-8").strip().splitlines()
+            lines = read_regular(self.path, MAX_BYTES).decode("utf-8").strip().splitlines()
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.path} cannot be read: {error}. Remove it, or choose with set_model.") from error
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        except UnicodeDecodeError as error:
+            raise self._unreadable("it is not a line of text") from error
         return lines[0].strip() if lines else None
 
     def write(self, name: str) -> None:
@@ -49,3 +51,6 @@ class StateFile:
                 raise
         except OSError as error:
             raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error
+
+    def _unreadable(self, reason: str) -> ConfigError:
+        return ConfigError(f"{self.path} cannot be read: {reason}. Remove it, or choose with set_model.")

@@ -1,30 +1,19 @@
 """Names to offer while the user types, and candidates to choose from. Reads the catalogue; decides nothing."""
 
-import time
-from collections.abc import Callable
-
-from mcp_local_llm.catalog import Catalog, Listing
+from mcp_local_llm.catalog import Catalog
 from mcp_local_llm.errors import AmbiguousModelError, LocalLLMError
 from mcp_local_llm.model import ModelInfo
 
-MAX_AGE_S = 10.0
-"""How old a listing may be that completes a name: a client asks for every key that is pressed."""
-
 
 class Suggestions:
-    """Owns the last listing."""
+    """Completes what the user types. Clients ask for every key that is pressed; the catalogue reads what changed."""
 
-    def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._clock = clock
-        self._last: tuple[float, Listing] | None = None
 
     async def names(self, typed: str) -> tuple[str, ...]:
         """Return profiles, roles and sound models that hold what was typed; those that begin with it come first."""
-        now = self._clock()
-        if self._last is None or now - self._last[0] > MAX_AGE_S:
-            self._last = (now, await self._catalog.look())
-        listing = self._last[1]
+        listing = await self._catalog.look()
         known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.usable))
         text = typed.strip().casefold()
         hits = [name for name in dict.fromkeys(known) if text in name.casefold()]
@@ -37,7 +26,7 @@ class Suggestions:
         except AmbiguousModelError as error:
             return error.candidates
         except LocalLLMError:
-            return ()  # Whoever acts on the name says what is wrong with it.
+            return ()  # The verb that acts on the name says what is wrong with it.
         return ()
 
 

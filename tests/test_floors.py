@@ -3,7 +3,7 @@
 from tests.source import PACKAGE, Module, modules
 
 FLOORS = (
-    {"errors", "chat", "model", "engine", "endpoint", "launch"},
+    {"errors", "chat", "model", "engine", "endpoint", "launch", "regular_file"},
     {"parsing", "wire", "resolve", "budget", "guide", "admission", "profiles", "request_schemas"},
     {
         *("settings", "state", "registry", "prompts", "machine", "speeds"),
@@ -11,7 +11,7 @@ FLOORS = (
     },
     {
         "catalog",
-        "service",
+        "llm",
         "quick_test",
         "benchmark",
         "reports",
@@ -19,11 +19,11 @@ FLOORS = (
         "downloads",
         "suggestions",
         "tally",
-        "sharing",
+        "request_log",
         "doctor",
     },
     {"mcp_server", "openai_api", "cli"},
-    {"app", "ground", "checkup", "__main__"},
+    {"app", "ground", "checkup", "engine_settings", "__main__"},
 )
 """Rooms from the ground up: thin words, thought, hands, core, doors, and the composition root."""
 
@@ -31,8 +31,7 @@ HOMES = {
     "mlx": {"engines.mlx"},
     "mlx_lm": {"engines.mlx"},
     "transformers": {"engines.mlx"},
-    "httpx": {"engines.http"},
-    "httpx2": {"hub"},
+    "httpx": {"engines.http", "hub"},
     "mcp": {"mcp_server"},
     "mcp_types": {"mcp_server"},
     "starlette": {"openai_api"},
@@ -43,7 +42,7 @@ HOMES = {
 }
 """Library → the rooms that may know it."""
 
-MANY = {"app"}
+MANY = {"app", "engine_settings"}
 """May import several rooms of one floor; `app` alone names concrete classes of several packages."""
 
 
@@ -113,8 +112,11 @@ def test_what_a_start_imports_leads_to_no_heavy_library() -> None:
             waiting += [".".join(parents[:depth]) for depth in range(2, len(parents))]
             if line.module.partition(".")[0] in heavy:
                 wrong.append(f"{found[name]}:{line.line} imports {line.module}")
-    assert f"{PACKAGE}.engines.mlx.thread" in reached
     assert wrong == []
+    # An attached session forwards verbs: it needs no catalogue, no resident model and no engine.
+    assert f"{PACKAGE}.llm.session" in reached
+    unused = ("catalog", "discovery", "hub", "engines", "budget", "resolve", "llm.local")
+    assert [name for name in sorted(reached) if name.startswith(tuple(f"{PACKAGE}.{room}" for room in unused))] == []
 
 
 def test_only_the_composition_root_imports_several_doors_or_engines() -> None:

@@ -37,7 +37,10 @@ model = "tiny"
 
 REFUSED = {
     "no model": ("[profiles.a]\ntemperature = 1.0", "a profile names a model or an endpoint"),
-    "an unknown key": ('[profiles.a]\nmodel = "m"\ntemp = 1.0', "no setting 'temp'. Known settings: model, endpoint"),
+    "an unknown key": (
+        '[profiles.a]\nmodel = "m"\ntemp = 1.0',
+        r"no setting 'temp'\. Did you mean 'temperature'\?",
+    ),
     "a value out of range": ('[profiles.a]\nmodel = "m"\ntemperature = 3.0', r"profiles.a.temperature' is 3.0"),
     "a number as its name": ('[profiles.7]\nmodel = "m"', "profiles.7"),
     "an endpoint that is not there": ('[profiles.a]\nendpoint = "box"', "'box', which is not there"),

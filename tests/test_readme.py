@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
+from mcp_local_llm.settings import RULED_BY, Settings, ruler
 from tests.clients import WAIT_S
 
 ROOT = Path(__file__).parent.parent
@@ -74,3 +75,14 @@ def test_every_command_of_the_readme_is_known_to_these_tests() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([a-zA-Z][\w/.-]*)\)", README))))
 def test_every_file_that_the_readme_links_to_is_there(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> None:
+    table = re.search(r"^\| key \| default \| whose \| meaning \|\n(.*?)\n\n", README, re.DOTALL | re.MULTILINE)
+    assert table is not None
+    whose: dict[str, str] = {}
+    for row in table[1].splitlines()[1:]:
+        keys, _, ruled = [cell.strip() for cell in row.strip("|").split(" | ")][:3]
+        whose |= dict.fromkeys(re.findall(r"`(\w+)`", keys), ruled)
+    assert whose == {name: ruler(name) for name in Settings.model_fields}
+    assert set(RULED_BY.values()) == {"session", "listener"}

@@ -1,11 +1,14 @@
 """Settings from the file and from variables."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
+from mcp_local_llm.chat import SamplingParams
 from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.settings import Settings, load_settings
+from mcp_local_llm.settings import RULED_BY, TABLES, Settings, load_settings, ruler
 
 
 @pytest.fixture
@@ -51,6 +54,18 @@ REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
     ("reserve_context = 1", {}, ["config.toml", "'reserve_context' is 1", "greater than or equal to 512"]),
     ("prefix_disk_mb = -1", {}, ["config.toml", "'prefix_disk_mb' is -1", "greater than or equal to 0"]),
     ("model = 7", {}, ["config.toml", "'model' is 7", "valid string"]),
+    ("reserve_contxt = 1", {}, ["config.toml", "Did you mean 'reserve_context'?"]),
+    ("[[endpoints]]\nname='a'\nurl='http://h/v1'\napi_key_envv='A'", {}, ["'api_key_envv'", "mean 'api_key_env'?"]),
+    ('log_level = "loud"', {}, ["config.toml", "'log_level'", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"]),
+    ("preload = 3", {}, ["config.toml", "'preload' is 3"]),
+    ("", {"MCP_LOCAL_LLM_MODLE": "32b"}, ["MCP_LOCAL_LLM_MODLE: there is no such setting", "MCP_LOCAL_LLM_MODEL?"]),
+    ("", {"MCP_LOCAL_LLM_RESERVE_CONTXT": "1"}, ["Did you mean MCP_LOCAL_LLM_RESERVE_CONTEXT?"]),
+    ("", {"MCP_LOCAL_LLM_QQQ": "1"}, ["MCP_LOCAL_LLM_QQQ: there is no such setting", "MCP_LOCAL_LLM_API_KEY, "]),
+    ("", {"MCP_LOCAL_LLM_": "1"}, ["MCP_LOCAL_LLM_: there is no such setting"]),
+    ("", {"MCP_LOCAL_LLM_model": "1"}, ["MCP_LOCAL_LLM_model: there is no such setting"]),
+    ("", {"MCP_LOCAL_LLM_ENDPOINTS": "x"}, ["MCP_LOCAL_LLM_ENDPOINTS: 'endpoints' can only be set in the file"]),
+    ("", {"MCP_LOCAL_LLM_LAUNCH": "x"}, ["'cluster' can only be set in the file"]),
+    ("launch = []\ncluster = []", {}, ["'launch' is the old name of 'cluster', and both are there"]),
     ("model = ", {}, ["config.toml cannot be read", "Mend the file or remove it"]),
     ("", {"MCP_LOCAL_LLM_FORCE": "perhaps"}, ["MCP_LOCAL_LLM_FORCE", "'force' is 'perhaps'", "valid boolean"]),
     ("kv_bits = 2", {}, ["config.toml", "'kv_bits' is 2", "4 or 8"]),
@@ -73,3 +88,68 @@ def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_settings(file, {})
+
+
+@pytest.mark.parametrize("environ", [{"MCP_LOCAL_LLM_MODLE": ""}, {"MCP_LOCAL_LLM_MODLE": "  "}, {"MCP_LOCAL": "x"}])
+def test_an_empty_variable_and_one_of_others_is_no_fault(file: Path, environ: dict[str, str]) -> None:
+    assert load_settings(file, environ) == Settings()
+
+
+def test_a_variable_that_holds_an_endpoints_key_may_begin_like_ours(file: Path) -> None:
+    file.write_text('[[endpoints]]\nname = "box"\nurl = "http://h/v1"\napi_key_env = "MCP_LOCAL_LLM_BOX_KEY"\n')
+    (endpoint,) = load_settings(file, {"MCP_LOCAL_LLM_BOX_KEY": "secret"}).endpoints
+    assert endpoint.api_key_env == "MCP_LOCAL_LLM_BOX_KEY"
+
+
+@pytest.mark.parametrize("text", ["", 'model = "32b"\n', "# nothing\r\n"])
+def test_a_byte_order_mark_is_passed_over(file: Path, text: str) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_settings(file, {}).model == ("32b" if "model" in text else None)
+
+
+def test_the_old_name_of_a_cluster_is_accepted_with_a_warning(file: Path) -> None:
+    entry = 'name = "two"\nmodel = "org/big"\nhosts = ["10.0.0.1", "10.0.0.2"]\n'
+    file.write_text(f"[[launch]]\n{entry}")
+    old = load_settings(file, {})
+    assert [one.name for one in old.cluster] == ["two"]
+    (warning,) = old.warnings
+    assert str(file) in warning
+    assert "[[launch]] is called [[cluster]] now" in warning
+    file.write_text(f"[[cluster]]\n{entry}")
+    new = load_settings(file, {})
+    assert (new.cluster, new.warnings) == (old.cluster, ())
+
+
+def test_a_wrong_value_under_the_old_name_is_told_under_the_new_one(file: Path) -> None:
+    file.write_text('[[launch]]\nname = "two"\nmodel = "org/big"\nhosts = ["10.0.0.1"]\n')
+    with pytest.raises(ConfigError, match=r"config\.toml: 'cluster\[1\]'.*at least two machines"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(("written", "level"), [("INFO", "INFO"), ("info", "INFO"), ("Debug", "DEBUG")])
+def test_a_log_level_is_read_in_any_case(file: Path, written: str, level: str) -> None:
+    assert load_settings(file, {"MCP_LOCAL_LLM_LOG_LEVEL": written}).log_level == level
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
+def test_what_is_no_settings_file_is_refused_at_once(file: Path, kind: str) -> None:
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        with file.open("wb") as sparse:
+            sparse.truncate(2**30)
+    word = "larger than" if kind == "huge" else "not a regular file"
+    with pytest.raises(ConfigError, match=rf"config\.toml cannot be read: .*{word}.*Mend the file or remove it"):
+        load_settings(file, {})
+
+
+def test_each_setting_has_one_process_whose_value_rules() -> None:
+    fields = {name: ruler(name) for name in Settings.model_fields}
+    assert set(RULED_BY) <= set(fields)
+    assert {name for name, whose in fields.items() if whose == "listener"} == {"api_key"}
+    sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
+    session = {name for name, whose in fields.items() if whose == "session"}
+    assert session == sampling | {"model", "share", "preload", "log_level"}
+    assert {fields[name] for name in TABLES} == {"owner"}

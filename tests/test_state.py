@@ -49,9 +49,20 @@ def test_bytes_that_are_no_text_are_refused_with_the_way_out(file: StateFile) ->
         file.read()
 
 
-def test_no_more_of_a_huge_file_is_read_than_a_name_can_have(file: StateFile) -> None:
-    put(file, b"x" * (MAX_BYTES * 10))
-    assert len(file.read() or "") == MAX_BYTES
+@pytest.mark.parametrize("length", [MAX_BYTES + 1, MAX_BYTES * 10])
+def test_a_file_longer_than_a_name_is_refused(file: StateFile, length: int) -> None:
+    put(file, b"x" * length)
+    with pytest.raises(ConfigError, match=r"cannot be read: it is larger than 4,096 bytes\. Remove it"):
+        file.read()
+
+
+def test_a_fifo_in_its_place_is_refused_at_once(file: StateFile) -> None:
+    file.path.parent.mkdir(parents=True)
+    os.mkfifo(file.path)
+    with pytest.raises(ConfigError, match="it is not a regular file"):
+        file.read()
+    file.write("tiny")
+    assert file.read() == "tiny"
 
 
 def test_a_folder_in_its_place_is_refused(file: StateFile) -> None:

@@ -41,8 +41,11 @@ def build_commands(open_llm: Open, holder: Holder, examine: Examine) -> typer.Ty
         version: Annotated[
             bool, typer.Option("--version", "-V", is_eager=True, callback=_version, help="Print the version.")
         ] = False,
+        verbose: Annotated[
+            bool, typer.Option("--verbose", "-v", help="Write a line for each request to stderr (log_level INFO).")
+        ] = False,
     ) -> None:
-        """Take what stands before a command."""
+        """Take what stands before a command; --verbose was taken by `__main__`, which serves without a command."""
 
     commands.callback()(options)
     _add_model_commands(commands, open_llm)

@@ -1,12 +1,13 @@
 """Which models lie on this machine, told from their files.
 
-Reads folders and the first bytes of weight files, and nothing else: no network, no model library, no cache of its
-own. It does not know which model is chosen, whether one fits, or how people call it.
+Reads folders and the first bytes of weight files, and nothing else: no network, no model library. It does not know
+which model is chosen, whether one fits, or how people call it.
 """
 
 from mcp_local_llm.discovery.announced import announced_model
 from mcp_local_llm.discovery.architectures import native_architectures
+from mcp_local_llm.discovery.cache import FolderCache
 from mcp_local_llm.discovery.find import find_models
 from mcp_local_llm.discovery.roots import ModelRoots, default_roots
 
-__all__ = ["ModelRoots", "announced_model", "default_roots", "find_models", "native_architectures"]
+__all__ = ["FolderCache", "ModelRoots", "announced_model", "default_roots", "find_models", "native_architectures"]

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_local_llm.regular_file import read_regular
+
 JsonObject = dict[str, Any]
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -22,9 +24,7 @@ def read_object(path: Path) -> JsonObject:
         UnreadableError: missing, too large, not JSON, or not an object.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise UnreadableError(f"{path.name} is too large to be one")
-        value: object = json.loads(path.read_bytes())
+        value: object = json.loads(read_regular(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
         raise UnreadableError(f"{path.name} is missing") from error
     except OSError as error:

@@ -1,12 +1,20 @@
 """One folder of safetensors weights → one `ModelInfo`, its faults told as sentences."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.discovery import config as configs
-from mcp_local_llm.discovery.files import JsonObject, UnreadableError, children, read_object, section, size_of
+from mcp_local_llm.discovery.files import (
+    MAX_JSON_BYTES,
+    JsonObject,
+    UnreadableError,
+    children,
+    read_object,
+    section,
+    size_of,
+)
 from mcp_local_llm.discovery.template import has_thinking, read_template, reads_tools
 from mcp_local_llm.discovery.tensors import Tensor, read_tensors
 from mcp_local_llm.discovery.weights import Weights, weigh
@@ -17,6 +25,15 @@ _SHARD = re.compile(r"(model.*)-(\d{5})-of-(\d{5})\.safetensors")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tiktoken.model", "tekken.json")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _UNFINISHED = (".incomplete", ".part", ".partial", ".download", ".aria2")
+_READ_WHOLE = frozenset(
+    {
+        *_TOKENIZERS,
+        *("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("chat_template.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+        "model.safetensors.index.json",
+    }
+)
+"""Files that an engine reads as a whole."""
 _INDEX = "model.safetensors.index.json"
 
 
@@ -36,9 +53,14 @@ class Place:
 
 def is_model_folder(folder: Path) -> bool:
     """Tell whether a folder looks like a model: weights, finished or not, or a config lie directly in it."""
+    return looks_like_model(path.name for path in children(folder))
+
+
+def looks_like_model(names: Iterable[str]) -> bool:
+    """Tell whether files of these names would make their folder a model."""
     return any(
-        path.name in ("config.json", "model_index.json") or path.suffix in (".safetensors", *_PICKLES, *_UNFINISHED)
-        for path in children(folder)
+        name in ("config.json", "model_index.json") or name.endswith((".safetensors", *_PICKLES, *_UNFINISHED))
+        for name in names
     )
 
 
@@ -58,6 +80,7 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
     if not any(name in names for name in _TOKENIZERS) and not any(name.endswith(".tiktoken") for name in names):
         problems.append("the tokenizer is missing (tokenizer.json or tokenizer.model)")
     problems.extend(foreign(names, config, architectures))
+    problems.extend(_irregular(names))
     text = configs.text_part(config)
     template = read_template(place.path, tokenizer) or ""
     # mlx-lm writes the template of a few models itself (mlx_lm/chat_templates); those know tools and thinking.
@@ -81,6 +104,19 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
         problems=tuple(dict.fromkeys(problems)),
         diagnostic=place.source == "builtin",
     )
+
+
+def _irregular(names: dict[str, Path]) -> list[str]:
+    """Say which files of a model are none: an engine would read a FIFO for ever, and a huge template nearly so."""
+    problems: list[str] = []
+    for name, path in names.items():
+        whole = name in _READ_WHOLE or name.endswith(".tiktoken")
+        if (whole or name.endswith(".safetensors")) and path.exists():
+            if not path.is_file():
+                problems.append(f"{name} is not a regular file")
+            elif whole and (size_of(path) or 0) > MAX_JSON_BYTES:
+                problems.append(f"{name} is larger than {MAX_JSON_BYTES:,} bytes, too large to be one")
+    return problems
 
 
 def _read(path: Path, problems: list[str]) -> JsonObject:

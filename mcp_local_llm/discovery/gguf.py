@@ -15,6 +15,7 @@ from typing import Any, cast
 from mcp_local_llm.discovery.files import JsonObject, UnreadableError, count_of, size_of
 from mcp_local_llm.discovery.template import has_thinking, reads_tools
 from mcp_local_llm.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
+from mcp_local_llm.regular_file import open_regular
 
 MAX_HEADER_BYTES = 128 * 2**20
 """How far a header is read, in bytes; a vocabulary of 250,000 tokens takes about 15 MB."""
@@ -204,7 +205,7 @@ def _read_header(path: Path) -> _Header:
     """
     try:
         length = min(path.stat().st_size, MAX_HEADER_BYTES)
-        with path.open("rb") as file, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
+        with open_regular(path) as file, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
             if data[:4] != b"GGUF":
                 raise UnreadableError(f"{path.name} is not a GGUF file")
             return _parse(_Cursor(data))

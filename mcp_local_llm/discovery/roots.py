@@ -7,9 +7,13 @@ from pathlib import Path
 from mcp_local_llm.discovery.files import children, folders
 from mcp_local_llm.discovery.folder import Place, is_model_folder
 from mcp_local_llm.model import ModelSource
+from mcp_local_llm.regular_file import read_regular
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "tiny"
 """The model that is shipped with this package, for diagnosis and tests."""
+
+MAX_REVISION_BYTES = 4096
+"""A longer file names no revision."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _snapshot(repository: Path) -> Path | None:
     """Return the snapshot that `main` points to, else the newest one."""
     snapshots = folders(repository / "snapshots")
     try:
-        main = (repository / "refs" / "main").read_text().strip()
+        main = read_regular(repository / "refs" / "main", MAX_REVISION_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError):
         main = ""
     chosen = [path for path in snapshots if path.name == main]

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import cast
 
-from mcp_local_llm.discovery.files import JsonObject, UnreadableError, read_object
+from mcp_local_llm.discovery.files import MAX_JSON_BYTES, JsonObject, UnreadableError, read_object
+from mcp_local_llm.regular_file import read_regular
 
 # A template that supports tools reads the variable `tools` inside a Jinja tag; prose may hold the word as well.
 _READS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
@@ -28,7 +29,7 @@ def read_template(folder: Path, tokenizer_config: JsonObject) -> str | None:
     A file beside the tokenizer wins over the entry in tokenizer_config.json, as in transformers.
     """
     try:
-        if text := (folder / "chat_template.jinja").read_text(encoding="utf-8", errors="replace"):
+        if text := read_regular(folder / "chat_template.jinja", MAX_JSON_BYTES).decode(errors="replace"):
             return text
     except OSError:
         pass  # most models have no such file

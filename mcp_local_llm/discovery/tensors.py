@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from mcp_local_llm.discovery.files import UnreadableError
 from mcp_local_llm.model import human_bytes
+from mcp_local_llm.regular_file import open_regular
 
 MAX_HEADER_BYTES = 100_000_000
 """The longest header that the safetensors library itself accepts, in bytes."""
@@ -34,7 +35,7 @@ def read_tensors(path: Path) -> list[Tensor]:
     """
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
             if start.startswith(b"version "):
                 raise UnreadableError(f"{path.name} is a Git LFS pointer, not weights: fetch it with git lfs pull")

@@ -33,6 +33,23 @@ def versions(facts: Facts) -> Iterator[Finding]:
         yield Finding("versions", "ok", text)
 
 
+def engine(facts: Facts) -> Iterator[Finding]:
+    """Tell whether mlx and mlx-lm can be imported; a package that is not there was told with the versions."""
+    fault = facts.import_fault
+    if not all(facts.surveyed.versions.get(name) for name in NEEDED):
+        return
+    if not fault:
+        yield Finding("engine", "ok", "mlx and mlx-lm can be imported")
+        return
+    advice = "Until then no MLX model can be loaded. Install again, for example with `pipx reinstall mcp-local-llm`."
+    if facts.surveyed.versions.get(CUDA) and "cuda" in fault.lower():
+        advice = (
+            "Until then no MLX model can be loaded. Install NVIDIA's driver, or install without CUDA: in a clone of "
+            "the repository `pipx install --force .`."
+        )
+    yield Finding("engine", "problem", f"mlx or mlx-lm cannot be imported: {fault}", advice)
+
+
 def machine(facts: Facts) -> Iterator[Finding]:
     """Tell chip and memory; a GPU that MLX cannot use is a note."""
     surveyed = facts.surveyed
@@ -52,7 +69,9 @@ def settings(facts: Facts) -> Iterator[Finding]:
     """Tell the file and every value that is not the default, where it comes from; secrets only that they are set."""
     setup = facts.setup
     if setup.error:
-        advice = "Mend it; every other command refuses to start until then. The rest of this report uses the defaults."
+        advice = (
+            "Mend it; every other command and every tool refuses until then. The rest of this report uses the defaults."
+        )
         yield Finding("settings", "problem", setup.error, advice)
         return
     there = f"{setup.file}" if setup.file_mode is not None else f"{setup.file} is not there, which is fine"
@@ -61,9 +80,8 @@ def settings(facts: Facts) -> Iterator[Finding]:
     if setup.settings.api_key and "api_key" in setup.in_file and (setup.file_mode or 0) & 0o077:
         text = f"{setup.file} holds api_key and can be read by other users"
         yield Finding("settings", "note", text, f"Run `chmod 600 {setup.file}`.")
-    known = {PREFIX + key.upper() for key in Settings.model_fields if key not in TABLES}
-    for name in sorted(name for name in setup.environ if name.startswith(PREFIX) and name not in known):
-        yield Finding("settings", "note", f"the variable {name} is no setting and is ignored", "Check its spelling.")
+    for warning in setup.settings.warnings:
+        yield Finding("settings", "note", warning)
 
 
 def variables(facts: Facts) -> Iterator[Finding]:
@@ -97,7 +115,7 @@ def _shown(setup: Setup, key: str) -> str:
         return "set, not shown"
     if key == "profiles":
         return ", ".join(setup.settings.profiles)
-    if key in ("endpoints", "launch"):
+    if key in ("endpoints", "cluster"):
         return ", ".join(entry.name for entry in (*getattr(setup.settings, key),))
     if key == "folders":
         return ", ".join(str(folder) for folder in setup.settings.folders)

@@ -79,6 +79,7 @@ class Sources:
         holder: lets the process that holds the model tell how it stands.
         listed: asks an endpoint of the settings for its models.
         sightings: the servers on the ports of this machine.
+        import_engine: imports mlx and mlx-lm elsewhere; returns why that fails, empty where it works.
     """
 
     setup: Setup
@@ -91,6 +92,7 @@ class Sources:
     holder: Callable[[], Awaitable[Status]]
     listed: Callable[[Endpoint], Awaitable[tuple[str, ...]]]
     sightings: Callable[[], Awaitable[tuple[Sighting, ...]]]
+    import_engine: Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was read."""
+    """Everything that was read; `import_fault` says why mlx or mlx-lm cannot be imported."""
 
     setup: Setup
     surveyed: Surveyed
@@ -137,3 +139,4 @@ class Facts:
     measured: Measured
     reached: tuple[Reached, ...] = ()
     sightings: tuple[Sighting, ...] = ()
+    import_fault: str = ""

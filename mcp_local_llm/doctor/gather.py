@@ -15,6 +15,7 @@ async def gather(sources: Sources) -> Facts:
     surveyed = await anyio.to_thread.run_sync(sources.survey)
     measured = await anyio.to_thread.run_sync(sources.measured)
     choices, tenancies, sightings = list[Choice](), list[Tenancy](), list[Sighting]()
+    import_faults: list[str] = []
     reached: dict[str, Reached] = {}
 
     async def choose() -> None:
@@ -26,12 +27,15 @@ async def gather(sources: Sources) -> Facts:
     async def sight() -> None:
         sightings.extend(await sources.sightings())
 
+    async def import_engine() -> None:
+        import_faults.append(await sources.import_engine())
+
     async def reach(endpoint: Endpoint) -> None:
         reached[endpoint.name] = await _reached(sources, endpoint)
 
     endpoints = sources.setup.settings.endpoints
     async with anyio.create_task_group() as group:
-        for ask in (choose, hold, sight):
+        for ask in (choose, hold, sight, import_engine):
             group.start_soon(ask)
         for endpoint in endpoints:
             group.start_soon(reach, endpoint)
@@ -44,6 +48,7 @@ async def gather(sources: Sources) -> Facts:
         measured=measured,
         reached=tuple(reached[endpoint.name] for endpoint in endpoints),
         sightings=tuple(sightings),
+        import_fault=import_faults[0],
     )
 
 

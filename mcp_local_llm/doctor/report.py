@@ -9,6 +9,7 @@ def report(facts: Facts) -> tuple[Finding, ...]:
     """Judge everything that was read."""
     parts = (
         basics.versions,
+        basics.engine,
         basics.machine,
         basics.settings,
         basics.variables,

@@ -6,8 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.regular_file import read_regular
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
+MAX_TOKEN_BYTES = 4096
+"""A longer file is no token."""
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -34,7 +37,7 @@ class HubAccess:
         if self.token or self.token_file is None:
             return self.token
         try:
-            return "".join(self.token_file.read_text(encoding="utf-8").split()) or None
+            return "".join(read_regular(self.token_file, MAX_TOKEN_BYTES).decode().split()) or None
         except (OSError, UnicodeDecodeError):
             return None  # No file, no login: public repositories need none.
 

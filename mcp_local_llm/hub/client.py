@@ -1,16 +1,16 @@
 """The hub's HTTP: one repository's description, one small file, one large file from any byte on.
 
-The only module that knows the HTTP library (the one that `huggingface_hub` and the MCP SDK bring), and the one place
-where its errors, and the hub's, are translated.
+The only module of this package that knows the HTTP library, and the one place where its errors, and the hub's, are
+translated.
 """
 
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, cast
 
-import httpx2
+import httpx
 
 from mcp_local_llm import __version__
 from mcp_local_llm.errors import (
@@ -46,10 +46,10 @@ class HubClient:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         # Large files are redirected to another host; the library sends the token to the first one alone.
-        self._http = httpx2.AsyncClient(
+        self._http = httpx.AsyncClient(
             headers=headers,
             follow_redirects=True,
-            timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         )
 
     async def __aenter__(self) -> "HubClient":
@@ -86,7 +86,7 @@ class HubClient:
     @asynccontextmanager
     async def open(
         self, repository: Repository, file: RepositoryFile, offset: int
-    ) -> AsyncGenerator[tuple[int, AsyncGenerator[bytes]]]:
+    ) -> AsyncGenerator[tuple[int, AsyncIterator[bytes]]]:
         """Ask for a file from byte `offset` on; gives the byte that the content really starts at, and the content.
 
         Raises:
@@ -122,14 +122,14 @@ class HubClient:
     def _translating(self) -> Generator[None]:
         try:
             yield
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise BackendUnavailableError(
                 f"{self._access.endpoint} cannot be reached or broke off ({reason}). Check the network, then call "
                 "again: what was downloaded is kept and continued."
             ) from error
 
-    async def _require_success(self, name: str, response: httpx2.Response) -> None:
+    async def _require_success(self, name: str, response: httpx.Response) -> None:
         if not response.is_success:
             raise self._refusal(name, response.status_code, response.headers.get("X-Error-Code", ""))
 
@@ -157,7 +157,7 @@ class HubClient:
                 )
 
 
-def _first_byte(response: httpx2.Response) -> int:
+def _first_byte(response: httpx.Response) -> int:
     """Return where a partial answer starts (`Content-Range: bytes 100-199/200`)."""
     start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     if not start.isdecimal():

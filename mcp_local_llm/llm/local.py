@@ -25,6 +25,7 @@ from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.profiles import filled
 from mcp_local_llm.quick_test import question
 from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.request_log import request_line
 from mcp_local_llm.request_schemas import SchemaCheck
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.resolve import Resolution
@@ -51,7 +52,7 @@ class Local:
         self._resident = resident
         self._downloads = downloads
         self._speeds = speeds
-        self._suggestions = Suggestions(catalog, clock)
+        self._suggestions = Suggestions(catalog)
         self._machine = machine
         self._clock = clock
         self._started = clock()
@@ -65,7 +66,7 @@ class Local:
         """Answer `request`, chunk by chunk; see `LLM.chat`."""
         caller = caller or Caller()
         client = request.client or caller.client
-        with self._tally.call(), self._used_by(client):
+        with self._tally.call(), self._used_by(client), request_line(self._clock) as line:
             # Before a model is loaded for it: no engine can answer a request with a broken schema.
             if request.tools or request.response_schema is not None:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
@@ -73,11 +74,13 @@ class Local:
             if model:
                 wanted = await self._catalog.named(model, held, caller.model)
             else:
-                wanted = await self._catalog.chosen(caller.model)
+                wanted = await self._catalog.chosen(caller.model, held)
+            line.model = wanted.model.id
             await self._require_room(wanted.model)
             asked = filled(request, wanted, self._catalog.profiles, caller.sampling)
             async with aclosing(self._answer(dataclasses.replace(asked, client=client), wanted, report)) as chunks:
                 async for chunk in chunks:
+                    line.result = chunk.result
                     yield dataclasses.replace(chunk, model=wanted.model.id)
 
     async def _answer(
@@ -169,7 +172,7 @@ class Local:
             warnings += [choice.note] if choice.note else []
         held = self._resident.state().model
         plan, bandwidth = self._catalog.planner(held), self._machine().bandwidth
-        measured = await anyio.to_thread.run_sync(self._speeds.measured)
+        measured = await anyio.to_thread.run_sync(self._speeds.measured, abandon_on_cancel=True)
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)
@@ -181,11 +184,11 @@ class Local:
 
     async def status(self) -> Status:
         """Return the state of the model and of the calls in this process, at once."""
-        notes: list[str] = []
+        notes = [*self._catalog.setting_warnings]
         try:
-            saved = self._catalog.saved()
+            saved = await anyio.to_thread.run_sync(self._catalog.saved, abandon_on_cancel=True)
         except ConfigError as error:
-            saved, notes = None, [str(error)]
+            saved, notes = None, [*notes, str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
         now, counts, memory = self._resident.state(), self._tally.counts(), self._machine().memory

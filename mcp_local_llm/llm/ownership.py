@@ -4,16 +4,19 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from mcp_local_llm.engine import Progress
 from mcp_local_llm.errors import ConfigError, HolderGoneError, LocalLLMError
-from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.reports import Status
 from mcp_local_llm.residency import Lease
+
+if TYPE_CHECKING:
+    from mcp_local_llm.llm.local import Local
 
 HANDOVER_S = 2.0
 """Seconds in which this process, asked to leave by a newer one, does not take the lease again."""
@@ -39,7 +42,7 @@ class Ownership:
         self._leaving = False
         self._fewer = anyio.Event()
 
-    def take(self, local: Local) -> bool:
+    def take(self, local: "Local") -> bool:
         """Take the lease for `local` and listen, unless another process has it; returns whether this one has.
 
         Raises:

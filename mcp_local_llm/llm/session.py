@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,7 +22,6 @@ from mcp_local_llm.chat import ChatRequest
 from mcp_local_llm.engine import ChatChunk, Progress, ReportProgress
 from mcp_local_llm.errors import BackendError, HolderGoneError
 from mcp_local_llm.llm.llm import LLM, Caller
-from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.ownership import Ownership
 from mcp_local_llm.llm.patience import Patience
 from mcp_local_llm.llm.remote import Remote
@@ -30,6 +29,10 @@ from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.reports import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.tally import Counts
+
+if TYPE_CHECKING:
+    # A session that is attached to another one needs none of what it imports.
+    from mcp_local_llm.llm.local import Local
 
 FINISH_S = 60.0
 """Seconds that other sessions' calls may go on after this session's own client has gone."""
@@ -45,7 +48,7 @@ class Session:
         *,
         lease: Lease,
         version: str,
-        make_local: Callable[[], Local],
+        make_local: "Callable[[], Local]",
         caller: Caller,
         share: bool = True,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -160,9 +163,9 @@ class Session:
         """Load the chosen model where no process holds the lease. Raises as `chat`."""
         if not self._elsewhere():
             llm = await self._executor("chat")
-            if isinstance(llm, Local):
+            if self._local is not None and llm is self._local:
                 with self._running(llm):
-                    await llm.preload(report, self._caller)
+                    await self._local.preload(report, self._caller)
 
     @property
     def holds_model(self) -> bool:
@@ -215,7 +218,7 @@ class Session:
         with self._owner.running():
             yield
 
-    async def _here(self) -> Local:
+    async def _here(self) -> "Local":
         async with self._making:
             if self._local is None:
                 # On a thread: its imports take a while in which the event loop answers `status`.

@@ -11,6 +11,7 @@ from mcp.server.mcpserver import Context, Elicit
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 from pydantic import BaseModel, Field, create_model
 
+from mcp_local_llm.errors import LocalLLMError
 from mcp_local_llm.llm.llm import LLM
 
 MAX_COMPLETIONS = 100
@@ -52,7 +53,10 @@ def name_completion(
     ) -> Completion | None:
         if not isinstance(ref, PromptReference) or (ref.name, argument.name) != (prompt, "name"):
             return None
-        names = await llm.complete(argument.value)
+        try:
+            names = await llm.complete(argument.value)
+        except LocalLLMError:
+            return None  # The call that follows says what is wrong.
         values = list(names[:MAX_COMPLETIONS])
         return Completion(values=values, total=len(names), has_more=len(names) > len(values))
 

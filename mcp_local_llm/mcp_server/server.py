@@ -1,6 +1,6 @@
 """The server object: five tools, one prompt, and the protocol's corners that the SDK leaves open."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from mcp import MCPError
@@ -35,19 +35,29 @@ MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
 
 
-def build_server(llm: LLM, switch_model: str) -> MCPServer[Any]:
-    """Make the server for `llm`; `switch_model` is the text of the prompt of that name."""
+def build_server(llm: LLM, switch_model: str, greeted: Callable[[], None] | None = None) -> MCPServer[Any]:
+    """Make the server for `llm`.
+
+    Args:
+        llm: answers.
+        switch_model: the text of the prompt of that name.
+        greeted: called when a request was answered, so that the client has its handshake.
+    """
     tools = [chat_tool(llm), *report_tools(llm)]
     prompt = switch_model_prompt(switch_model)
     known = {"tools/call": [tool.name for tool in tools], "prompts/get": [prompt.name]}
 
-    async def refuse_unknown_names(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    async def around_request(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         # The SDK answers with a tool error, and for a prompt with the code 0; the protocol wants invalid params.
         name, names = (ctx.params or {}).get("name"), known.get(ctx.method)
         if names is not None and name not in names:
             kind = ctx.method.partition("/")[0].removesuffix("s")
             raise MCPError(INVALID_PARAMS, f"There is no {kind} {name!r}. local-llm has: {', '.join(names)}.")
-        return await call_next(ctx)
+        try:
+            return await call_next(ctx)
+        finally:
+            if greeted is not None:
+                greeted()
 
     server: MCPServer[Any] = MCPServer(
         "local-llm",
@@ -55,7 +65,7 @@ def build_server(llm: LLM, switch_model: str) -> MCPServer[Any]:
         version=__version__,
         instructions=texts.INSTRUCTIONS,
         tools=[*tools],
-        middleware=[refuse_unknown_names],
+        middleware=[around_request],
         log_level="WARNING",
     )
     server.add_prompt(prompt)

@@ -1,4 +1,8 @@
-"""Act after a stretch of idleness. No thread and no polling: one timer of the event loop."""
+"""Act after a stretch of idleness. No thread and no polling: one timer of the event loop.
+
+It uses asyncio because anyio has no timer: its sleeps and task groups need a task that owns them, and a model stays
+resident between calls, when no task runs.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -105,12 +105,11 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
     environ = {
         "MCP_LOCAL_LLM_IDLE_MINUTES": "5",
         "MCP_LOCAL_LLM_API_KEY": secret,
-        "MCP_LOCAL_LLM_MODLE": "typo",
         "HF_TOKEN": secret,
     }
     setup = Setup(CONFIG, settings, in_file=frozenset({"model", "api_key"}), file_mode=0o644, environ=environ)
     facts = replace(SOUND, setup=setup)
-    (values, exposed, unknown) = told(facts, "settings")
+    (values, exposed) = told(facts, "settings")
     for part in (
         "model = 32b (config.toml)",
         "idle_minutes = 5.0 (MCP_LOCAL_LLM_IDLE_MINUTES)",
@@ -121,8 +120,16 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
     ):
         assert part in values.text.split("; "), values.text
     assert (exposed.verdict, exposed.advice) == ("note", f"Run `chmod 600 {CONFIG}`.")
-    assert (unknown.verdict, "MCP_LOCAL_LLM_MODLE" in unknown.text) == ("note", True)
     assert not any(secret in f"{finding.text}{finding.advice}" for finding in report(facts))
+
+
+def test_a_setting_under_its_old_name_is_a_note(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[[launch]]\nname = "two"\nmodel = "org/big"\nhosts = ["10.0.0.1", "10.0.0.2"]\n')
+    setup = Setup(file, load_settings(file, {}), file_mode=0o600)
+    values, old = told(replace(SOUND, setup=setup), "settings")
+    assert f"cluster = two ({file.name})" in values.text
+    assert (old.verdict, "[[launch]] is called [[cluster]] now" in old.text) == ("note", True)
 
 
 def test_two_servers_of_one_kind_get_two_names() -> None:

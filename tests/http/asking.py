@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 import anyio
 
@@ -16,9 +17,11 @@ from tests.http.fake_server import FakeServer, Script, fake_server
 HELLO = ChatRequest((Message(role="user", content="Hello"),))
 
 
-def endpoint(url: str, flavor: FlavorName = "auto", api_key_env: str | None = None) -> Endpoint:
+def endpoint(
+    url: str, flavor: FlavorName = "auto", api_key_env: str | None = None, api_key_file: Path | None = None
+) -> Endpoint:
     """An endpoint called `box`."""
-    return Endpoint(name="box", url=url, flavor=flavor, api_key_env=api_key_env)
+    return Endpoint(name="box", url=url, flavor=flavor, api_key_env=api_key_env, api_key_file=api_key_file)
 
 
 @asynccontextmanager
@@ -27,12 +30,13 @@ async def engine_for(
     flavor: FlavorName = "auto",
     *,
     api_key_env: str | None = None,
+    api_key_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[tuple[Engine, FakeServer]]:
     """The engine of model `m` on a scripted server; everything in it ends within a bounded time."""
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
-            model = endpoint_model(endpoint(server.url, flavor, api_key_env), "m")
+            model = endpoint_model(endpoint(server.url, flavor, api_key_env, api_key_file), "m")
             yield await HttpBackend(environ or {}).load(model, lambda _: None), server
 
 

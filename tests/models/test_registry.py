@@ -68,7 +68,9 @@ def test_one_wrong_entry_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_place_of_the_file_is_a_warning(tmp_path: Path) -> None:
-    assert read_registry(tmp_path).warnings == (f"{tmp_path} cannot be read (Is a directory); roles are unset.",)
+    assert read_registry(tmp_path).warnings == (
+        f"{tmp_path} cannot be read (it is a folder, not a regular file); roles are unset.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,6 @@ async def test_the_example_configuration_starts_a_server_that_answers(
         assert result.meta["local-llm/result"]["model"] == answers
 
 
-async def test_a_wrong_setting_ends_the_start_and_names_it(environ: dict[str, str]) -> None:
-    with pytest.raises(AssertionError, match="MCP_LOCAL_LLM_RESERVE_CONTEXT: 'reserve_context' is '1'"):
-        async with open_wire(environ | {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "1"}):
-            pass
-
-
 def expanded(values: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
     """Expand `${NAME}` and `${NAME:-default}` as Claude Code does: a default stands in for an unset variable."""
 

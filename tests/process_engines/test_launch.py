@@ -8,11 +8,11 @@ import psutil
 import pytest
 
 from mcp_local_llm.budget import Memory, plan_load
-from mcp_local_llm.engines.process.commands import launch_start, machines_of
+from mcp_local_llm.engines.process.commands import cluster_start, machines_of
 from mcp_local_llm.engines.process.programs import Programs
 from mcp_local_llm.engines.process.startable import startable_models
 from mcp_local_llm.errors import ConfigError, IncompleteModelError, ModelLoadError
-from mcp_local_llm.launch import Launch
+from mcp_local_llm.launch import Cluster
 from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.settings import load_settings
 from tests.process_engines.asking import ask
@@ -37,29 +37,29 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_launch_that_cannot_be_is_refused(case: str, tmp_path: Path) -> None:
+def test_a_cluster_that_cannot_be_is_refused(case: str, tmp_path: Path) -> None:
     changes, reason = REFUSED[case]
     entry: dict[str, object] = {**TWO, **changes}
     lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
     file = tmp_path / "config.toml"
-    file.write_text("\n".join(["[[launch]]", *lines]), encoding="utf-8")
+    file.write_text("\n".join(["[[cluster]]", *lines]), encoding="utf-8")
     with pytest.raises(ConfigError, match=reason):
         load_settings(file, {})
 
 
-def test_an_endpoint_and_a_launch_cannot_share_a_name(tmp_path: Path) -> None:
+def test_an_endpoint_and_a_cluster_cannot_share_a_name(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
         '[[endpoints]]\nname = "box"\nurl = "http://10.0.0.1/v1"\n'
-        '[[launch]]\nname = "Box"\nmodel = "m"\nhosts = ["10.0.0.1", "10.0.0.2"]\n',
+        '[[cluster]]\nname = "Box"\nmodel = "m"\nhosts = ["10.0.0.1", "10.0.0.2"]\n',
         encoding="utf-8",
     )
     with pytest.raises(ConfigError, match="called 'box'"):
         load_settings(file, {})
 
 
-def test_a_launch_is_a_model_of_the_list_and_each_machine_holds_its_share() -> None:
-    models = startable_models([BIG], [Launch.model_validate(TWO)], MLX_LAUNCH)
+def test_a_cluster_is_a_model_of_the_list_and_each_machine_holds_its_share() -> None:
+    models = startable_models([BIG], [Cluster.model_validate(TWO)], MLX_LAUNCH)
     assert [model.id for model in models] == ["mlx-community/Big-4bit", "two-macs/Big-4bit"]
     memory = Memory(total=64 * GIB, available=64 * GIB)
     alone, shared = (plan_load(model, memory, context=8192) for model in models)
@@ -67,13 +67,13 @@ def test_a_launch_is_a_model_of_the_list_and_each_machine_holds_its_share() -> N
     assert shared.weights * 2 == alone.weights
 
 
-def test_a_launch_of_a_model_that_is_not_here_says_so() -> None:
-    (model,) = startable_models([], [Launch.model_validate(TWO)], MLX_LAUNCH)
-    assert "every machine of the launch needs its files first" in model.problems[0]
+def test_a_cluster_of_a_model_that_is_not_here_says_so() -> None:
+    (model,) = startable_models([], [Cluster.model_validate(TWO)], MLX_LAUNCH)
+    assert "every machine of the cluster needs its files first" in model.problems[0]
 
 
 def test_the_first_host_is_this_machine_and_needs_no_ssh() -> None:
-    assert machines_of(Launch.model_validate(TWO)) == [
+    assert machines_of(Cluster.model_validate(TWO)) == [
         {"ssh": "127.0.0.1", "ips": ["10.0.0.1"]},
         {"ssh": "10.0.0.2", "ips": ["10.0.0.2"]},
     ]
@@ -81,15 +81,17 @@ def test_the_first_host_is_this_machine_and_needs_no_ssh() -> None:
 
 def test_the_command_line_says_what_the_settings_say() -> None:
     entry = {"name": "a", "model": "org/m", "hostfile": "/h.json", "backend": "jaccl", "mode": "pipeline", "port": 5000}
-    start = launch_start(Path("/mlx.launch"), Launch.model_validate(entry), 4321, hostfile=Path("/h.json"), python="py")
+    start = cluster_start(
+        Path("/mlx.launch"), Cluster.model_validate(entry), 4321, hostfile=Path("/h.json"), python="py"
+    )
     assert " ".join(start.command) == (
         "/mlx.launch --backend jaccl --hostfile /h.json --starting-port 5000 --python py --env HF_HUB_OFFLINE=1 "
         "-- -m mlx_lm server --model org/m --host 127.0.0.1 --port 4321 --pipeline"
     )
 
 
-async def test_without_its_files_a_launch_cannot_be_chosen(composed: Compose) -> None:
-    app = await composed('[[launch]]\nname = "two"\nmodel = "org/absent"\nhosts = ["127.0.0.1", "127.0.0.1"]\n')
+async def test_without_its_files_a_cluster_cannot_be_chosen(composed: Compose) -> None:
+    app = await composed('[[cluster]]\nname = "two"\nmodel = "org/absent"\nhosts = ["127.0.0.1", "127.0.0.1"]\n')
     with pytest.raises(IncompleteModelError, match="org/absent is not on this machine"):
         await ask(app, "two/absent")
 
@@ -98,7 +100,7 @@ async def test_without_its_files_a_launch_cannot_be_chosen(composed: Compose) ->
 async def test_two_processes_answer_the_same_tokens_as_one(
     composed: Compose, models: Path, children: Callable[[], list[psutil.Process]], free_ports: int
 ) -> None:
-    lines = f'[[launch]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
+    lines = f'[[cluster]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
     app = await composed(f"{lines}port = {free_ports}\n")
     texts = ("Hello", "What is 3 + 4?")
     together = [await ask(app, "two/plain", text) for text in texts]
@@ -111,8 +113,8 @@ async def test_two_processes_answer_the_same_tokens_as_one(
 
 
 @pytest.mark.slow
-async def test_a_launch_that_fails_says_why(composed: Compose, models: Path, free_ports: int) -> None:
-    lines = f'[[launch]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
+async def test_a_cluster_that_fails_says_why(composed: Compose, models: Path, free_ports: int) -> None:
+    lines = f'[[cluster]]\nname = "two"\nmodel = "{models / "plain"}"\nhosts = ["127.0.0.1", "127.0.0.1"]\n'
     app = await composed(f'{lines}port = {free_ports}\nmode = "pipeline"\n')
     with pytest.raises(ModelLoadError, match="does not support pipelining"):
         await ask(app, "two/plain")

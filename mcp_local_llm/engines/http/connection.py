@@ -14,12 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx
 
 from mcp_local_llm import __version__
 from mcp_local_llm.endpoint import Endpoint
+from mcp_local_llm.engines.http.api_key import read_key
 from mcp_local_llm.engines.http.failures import Failures
-from mcp_local_llm.errors import ConfigError
 
 CONNECT_TIMEOUT_S = 5.0
 """Seconds until a machine that does not answer counts as unreachable."""
@@ -77,12 +78,11 @@ class Connection:
         self._environ = environ
         self._socket = socket
         self._words = words
+        self._key: str | None = None
 
     def failures(self, model_id: str = "") -> Failures:
         """Return what makes this endpoint's errors, for a call to `model_id`."""
-        variable = self.endpoint.api_key_env
-        secret = self._environ.get(variable, "").strip() if variable else ""
-        return self._words(self.endpoint, model_id, secret or None)
+        return self._words(self.endpoint, model_id, lambda: self._key)
 
     @asynccontextmanager
     async def post(self, path: str, body: Mapping[str, Any], failures: Failures) -> AsyncGenerator[Reply]:
@@ -91,7 +91,7 @@ class Connection:
         Raises:
             BackendUnavailableError: not reachable, silent for too long, or gone in the middle of its answer.
             BackendProtocolError: not HTTP.
-            ConfigError: the key's variable is not set, or the URL cannot be used.
+            ConfigError: this process lacks the key, or the URL cannot be used.
         """
         content = json.dumps(body, ensure_ascii=False).encode()
         async with self._sent("POST", path, content, self.endpoint.read_timeout_s, failures) as reply:
@@ -108,7 +108,7 @@ class Connection:
         self, method: str, path: str, content: bytes | None, silence_s: float | None, failures: Failures
     ) -> AsyncGenerator[Reply]:
         url = self.endpoint.url + path
-        headers = self._headers()
+        headers = await self._headers()
         connect_s = CONNECT_TIMEOUT_S if silence_s is None else min(CONNECT_TIMEOUT_S, silence_s)
         timeout = httpx.Timeout(silence_s, connect=connect_s)
         transport = httpx.AsyncHTTPTransport(
@@ -132,7 +132,7 @@ class Connection:
         https = self.endpoint.url.startswith("https:")
         return httpx.create_ssl_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-    def _headers(self) -> dict[str, str]:
+    async def _headers(self) -> dict[str, str]:
         headers = {
             "Accept": "text/event-stream, application/json",
             # A proxy that compresses a stream holds it back.
@@ -140,16 +140,14 @@ class Connection:
             "Content-Type": "application/json",
             "User-Agent": f"mcp-local-llm/{__version__}",
         }
-        variable = self.endpoint.api_key_env
-        if variable is None:
-            return headers
-        key = self._environ.get(variable, "").strip()
-        where = f"The key of {self.endpoint.name} is read from the environment variable {variable}, which"
-        if not key:
-            raise ConfigError(f"{where} is not set. Set it where this server is started, for example in `env`.")
-        if not key.isascii() or not key.isprintable():
-            raise ConfigError(f"{where} holds characters that no key can have.")
-        return {**headers, "Authorization": f"Bearer {key}"}
+        self._key = await self._read_key()
+        return headers if self._key is None else {**headers, "Authorization": f"Bearer {self._key}"}
+
+    async def _read_key(self) -> str | None:
+        if self.endpoint.api_key_file is None:
+            return read_key(self.endpoint, self._environ)
+        # On a thread: the file may lie on a disk that does not answer.
+        return await anyio.to_thread.run_sync(read_key, self.endpoint, self._environ, abandon_on_cancel=True)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ key is not shown at all.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mcp_local_llm.endpoint import Endpoint
@@ -36,12 +36,12 @@ class Failures:
 
     Attributes:
         model_id: what is asked for, in our words.
-        secret: the key, so that it can be cut out of what the server says.
+        secret: returns the key that was sent, so that it can be cut out of what the server says.
     """
 
     endpoint: Endpoint
     model_id: str = ""
-    secret: str | None = field(default=None, repr=False)
+    secret: Callable[[], str | None] = field(default=lambda: None, repr=False)
 
     @property
     def who(self) -> str:
@@ -117,16 +117,18 @@ class Failures:
         return (clean if len(clean) <= MAX_SHOWN else clean[:MAX_SHOWN] + " …").rstrip(".")
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self.secret, "***") if self.secret else text
+        key = self.secret()
+        return text.replace(key, "***") if key else text
 
     def _refused_key(self, status: int) -> ConfigError:
-        variable = self.endpoint.api_key_env
-        if variable is None:
+        variable, file = self.endpoint.api_key_env, self.endpoint.api_key_file
+        if variable is None and file is None:
             return ConfigError(
                 f'{self.who} wants an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] entry, '
-                "with the name of the environment variable that holds the key."
+                "with the name of the environment variable that holds the key, or api_key_file with its file."
             )
-        return ConfigError(f"{self.who} refused the key (HTTP {status}). Check the environment variable {variable}.")
+        where = f"the environment variable {variable}" if variable else str(file)
+        return ConfigError(f"{self.who} refused the key (HTTP {status}). Check {where}.")
 
     def _not_found(self, error: ServerError) -> LocalLLMError:
         """Tell a model that is not there from a path that is not there."""

@@ -13,13 +13,13 @@ import anyio
 
 from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.engine import Engine, Progress, ReportProgress
-from mcp_local_llm.engines.process.commands import Start, launch_start, llama_start, machines_of
+from mcp_local_llm.engines.process.commands import Start, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.process.engine import ProcessEngine
 from mcp_local_llm.engines.process.health import health_status
 from mcp_local_llm.engines.process.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.process.server_process import ServerProcess
 from mcp_local_llm.errors import LocalLLMError, ModelLoadError
-from mcp_local_llm.launch import Launch
+from mcp_local_llm.launch import Cluster
 from mcp_local_llm.model import ModelInfo
 
 START_LIMIT_S = 900.0
@@ -105,11 +105,11 @@ class ProcessBackend:
 
     def _start_of(self, model: ModelInfo, port: int) -> Start:
         programs, settings = self._programs(), self._settings
-        if model.launch is not None:
+        if model.cluster is not None:
             if programs.mlx_launch is None:
                 raise ModelLoadError(f"{model.id} cannot be loaded: {NO_MLX_LAUNCH}.")
-            hostfile = model.launch.hostfile or _written(model.launch, settings.folder)
-            return launch_start(programs.mlx_launch, model.launch, port, hostfile=hostfile, python=settings.python)
+            hostfile = model.cluster.hostfile or _written(model.cluster, settings.folder)
+            return cluster_start(programs.mlx_launch, model.cluster, port, hostfile=hostfile, python=settings.python)
         if programs.llama_server is None:
             raise ModelLoadError(f"{model.id} cannot be loaded: {NO_LLAMA_SERVER}.")
         return llama_start(
@@ -192,12 +192,12 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _written(launch: Launch, folder: Path) -> Path:
-    """Write the hostfile of a launch that names its hosts."""
-    path = folder / f"{launch.name}.hosts.json"
+def _written(cluster: Cluster, folder: Path) -> Path:
+    """Write the hostfile of a cluster that names its hosts."""
+    path = folder / f"{cluster.name}.hosts.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(machines_of(launch)), encoding="utf-8")
+        path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
     return path

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_local_llm.endpoint import Endpoint, EndpointName, FlavorName
-from mcp_local_llm.launch import Launch
+from mcp_local_llm.launch import Cluster
 from mcp_local_llm.model import ModelInfo
 
 KEY_VARIABLE = "LLAMA_API_KEY"
@@ -71,36 +71,36 @@ def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slot
     return Start("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
 
 
-def launch_start(program: Path, launch: Launch, port: int, *, hostfile: Path, python: str) -> Start:
+def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> Start:
     """Return the start of a model on several machines.
 
     Args:
         program: `mlx.launch`.
-        launch: the machines and the model.
+        cluster: the machines and the model.
         port: on this machine's loopback, where rank 0 answers.
         hostfile: names the machines; rank 0 is this one.
-        python: the interpreter, unless the launch names one.
+        python: the interpreter, unless the cluster names one.
     """
     command = (
         str(program),
-        *("--backend", launch.backend),
+        *("--backend", cluster.backend),
         *("--hostfile", str(hostfile)),
-        *("--starting-port", str(launch.port)),
-        *("--python", launch.python or python),
+        *("--starting-port", str(cluster.port)),
+        *("--python", cluster.python or python),
         # Every machine has the model already; none of them asks the hub.
         *("--env", "HF_HUB_OFFLINE=1"),
         "--",
         *("-m", "mlx_lm", "server"),
-        *("--model", launch.model),
+        *("--model", cluster.model),
         *("--host", "127.0.0.1"),
         *("--port", str(port)),
-        *(("--pipeline",) if launch.mode == "pipeline" else ()),
+        *(("--pipeline",) if cluster.mode == "pipeline" else ()),
     )
     return Start("mlx.launch", "mlx_lm.server", "mlx.launch/default_model", command, loads_late=True)
 
 
-def machines_of(launch: Launch) -> list[dict[str, object]]:
-    """Return the hostfile of a launch that names its hosts; the first is this machine, which needs no ssh."""
+def machines_of(cluster: Cluster) -> list[dict[str, object]]:
+    """Return the hostfile of a cluster that names its hosts; the first is this machine, which needs no ssh."""
     return [
-        {"ssh": "127.0.0.1" if rank == 0 else str(host), "ips": [str(host)]} for rank, host in enumerate(launch.hosts)
+        {"ssh": "127.0.0.1" if rank == 0 else str(host), "ips": [str(host)]} for rank, host in enumerate(cluster.hosts)
     ]

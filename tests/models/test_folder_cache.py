@@ -1,0 +1,177 @@
+"""Folders that look the same are not read again; every change that can be seen from outside is seen."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mcp_local_llm.discovery import FolderCache, ModelRoots, find_models
+from mcp_local_llm.model import ModelInfo
+from tests.model_cache import QWEN_7B, Packing, model_files, place_in_hub, place_tiny, write
+
+
+def later() -> int:
+    """A clock by which everything was written long ago."""
+    return time.time_ns() + 10 * 10**9
+
+
+class Counting(FolderCache):
+    """Counts the folders that are really read."""
+
+    def __init__(self, clock_ns: Callable[[], int] = later) -> None:
+        super().__init__(clock_ns)
+        self.read: list[str] = []
+
+    def models(self, folder: Path, key: object, read: Callable[[], tuple[ModelInfo, ...]]) -> tuple[ModelInfo, ...]:
+        def counted() -> tuple[ModelInfo, ...]:
+            self.read.append(folder.name)
+            return read()
+
+        return super().models(folder, key, counted)
+
+    def reads(self) -> int:
+        """How many folders were read since the last question."""
+        count = len(self.read)
+        self.read.clear()
+        return count
+
+
+def test_forty_models_are_read_once(tmp_path: Path) -> None:
+    for number in range(40):
+        place_tiny(tmp_path / "hub", f"org/Model-{number}B")
+    roots, cache = ModelRoots(hub_caches=(tmp_path / "hub",)), Counting()
+    first = find_models(roots, cache=cache)
+    assert (len(first), cache.reads()) == (40, 40)
+    assert find_models(roots, cache=cache) == first
+    assert cache.reads() == 0
+
+
+def new_content(folder: Path) -> None:
+    (folder / "config.json").write_text("{}")
+
+
+def same_size(folder: Path) -> None:
+    file = folder / "config.json"
+    before = file.stat()
+    file.write_text(file.read_text().replace("qwen2", "qwen3", 1))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+def same_size_and_time(folder: Path) -> None:
+    file = folder / "config.json"
+    before = file.stat()
+    other = folder / "other"
+    other.write_bytes(file.read_bytes())
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(file)
+
+
+def one_more_file(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ tools }}")
+
+
+def one_file_less(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def another_name(folder: Path) -> None:
+    (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+
+
+def closed(folder: Path) -> None:
+    (folder / "config.json").chmod(0)
+
+
+def weights_cut(folder: Path) -> None:
+    os.truncate(next(folder.glob("*.safetensors")), 100)
+
+
+def a_fifo(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+
+
+def a_dead_link(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("nowhere")
+
+
+CHANGES = [
+    new_content, same_size, same_size_and_time, one_more_file, one_file_less, another_name, closed, weights_cut, a_fifo,
+    a_dead_link,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_folder_that_changed_is_read_again_and_no_other(change: Callable[[Path], None], tmp_path: Path) -> None:
+    for name in ("changed", "same"):
+        for file, content in model_files(QWEN_7B, Packing(4)).items():
+            write(tmp_path / name / file, content)
+    roots, cache = ModelRoots(extra=(tmp_path,)), Counting()
+    find_models(roots, cache=cache, architectures={"qwen2"})
+    cache.reads()
+    change(tmp_path / "changed")
+    again = find_models(roots, cache=cache, architectures={"qwen2"})
+    assert cache.read == ["changed"]
+    assert again == find_models(roots, architectures={"qwen2"})
+
+
+def test_a_blob_behind_a_link_counts(tmp_path: Path) -> None:
+    snapshot = place_in_hub(tmp_path, "org/model", model_files(QWEN_7B, Packing(4)))
+    roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting()
+    find_models(roots, cache=cache)
+    (snapshot / "config.json").resolve().write_text("{")
+    (model,) = find_models(roots, cache=cache)
+    assert "config.json is not valid JSON (line 1)" in model.problems
+
+
+def test_models_that_come_and_go_are_seen(tmp_path: Path) -> None:
+    roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting()
+    place_tiny(tmp_path, "org/one")
+    assert [model.id for model in find_models(roots, cache=cache)] == ["org/one"]
+    place_tiny(tmp_path, "org/two")
+    assert {model.id for model in find_models(roots, cache=cache)} == {"org/one", "org/two"}
+    shutil.rmtree(tmp_path / "models--org--one")
+    assert [model.id for model in find_models(roots, cache=cache)] == ["org/two"]
+    cache.reads()
+    place_tiny(tmp_path, "org/one")
+    find_models(roots, cache=cache)
+    assert cache.reads() == 1
+
+
+def test_an_unfinished_download_beside_the_folder_counts(tmp_path: Path) -> None:
+    place_in_hub(tmp_path, "org/model", {"config.json": "{}"})
+    roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting()
+    find_models(roots, cache=cache)
+    write(tmp_path / "models--org--model" / "blobs" / "abc.incomplete", b"half")
+    (model,) = find_models(roots, cache=cache)
+    assert any("1 half-downloaded" in problem for problem in model.problems)
+
+
+def test_other_architectures_are_another_question(tmp_path: Path) -> None:
+    place_in_hub(tmp_path, "org/model", model_files(QWEN_7B, Packing(4)))
+    roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting()
+    (known,) = find_models(roots, cache=cache, architectures={"qwen2"})
+    (unknown,) = find_models(roots, cache=cache, architectures={"llama"})
+    assert (known.usable, unknown.usable) == (True, False)
+
+
+def test_a_file_that_was_written_just_now_is_not_trusted_to_stay(tmp_path: Path) -> None:
+    # Two writes within one tick of the file system's clock leave the same time behind.
+    place_tiny(tmp_path, "org/model")
+    roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting(time.time_ns)
+    find_models(roots, cache=cache)
+    find_models(roots, cache=cache)
+    assert cache.reads() == 2
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "generation_config.json", "model.safetensors"])
+def test_a_model_file_that_is_no_regular_file_is_a_problem_and_holds_nothing_up(name: str, tmp_path: Path) -> None:
+    snapshot = place_tiny(tmp_path, "org/model")
+    (snapshot / name).unlink(missing_ok=True)
+    os.mkfifo(snapshot / name)
+    (model,) = find_models(ModelRoots(hub_caches=(tmp_path,)))
+    assert any(name in problem and "not a regular file" in problem for problem in model.problems), model.problems

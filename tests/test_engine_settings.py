@@ -1,0 +1,51 @@
+"""Settings as the engines are told them: every name and unit in one place."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_local_llm.budget import Memory
+from mcp_local_llm.engine_settings import mlx_limits, server_settings
+from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
+from mcp_local_llm.settings import Settings
+
+PREFIXES = Path("/prefixes")
+
+
+def memory() -> Memory:
+    return Memory(total=8 * 10**9, available=4 * 10**9)
+
+
+def limits(**values: Any) -> EngineLimits:
+    return mlx_limits(Settings.model_validate(values), prefixes=PREFIXES, memory=memory)
+
+
+def test_the_defaults_of_settings_and_engine_are_the_same() -> None:
+    assert limits() == EngineLimits(memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ({"batch_size": 2}, "batch_size", 2),
+        ({"queue_size": 0}, "queue_size", 0),
+        ({"prefix_cache_mb": 0}, "prefix_cache_bytes", 0),
+        ({"prefix_cache_mb": 3}, "prefix_cache_bytes", 3 * 2**20),
+        ({"prefix_disk_mb": 5}, "prefix_disk", PrefixDiskLimits(PREFIXES, 5 * 2**20)),
+        ({"max_generation_tokens": 7}, "max_generation_tokens", 7),
+        ({"kv_bits": 8}, "kv_bits", 8),
+        ({"wired_memory": "off"}, "wired", "off"),
+        ({"force": True}, "memory", None),
+    ],
+)
+def test_each_setting_reaches_its_field_and_no_other(setting: dict[str, Any], field: str, value: object) -> None:
+    assert limits(**setting) == dataclasses.replace(limits(), **{field: value})
+
+
+def test_servers_are_told_their_context_and_slots() -> None:
+    settings = Settings(reserve_context=4096, llama_slots=3)
+    told = server_settings(settings, environ={"A": "b"}, folder=Path("/state/clusters"), python="/bin/python")
+    assert (told.context, told.slots, told.environ) == (4096, 3, {"A": "b"})
+    assert (told.folder, told.python) == (Path("/state/clusters"), "/bin/python")
