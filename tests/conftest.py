@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mcp_local_llm.app import App, compose
 from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.model import ModelInfo
 from tests.clients import WAIT_S, private_environ
+from tests.sweep import PROFILE
+
+# `make test-all` chooses it; see `tests.sweep`.
+settings.register_profile(PROFILE)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The file that the folder was made of, as a user runs it: behind a real llama-server, over stdio."""
 
-from typing import Any
-
 import anyio
 import anyio.to_thread
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from tests.clients import WAIT_S
 from tests.process_engines.conftest import BUILT
 from tests.real.conftest import QUESTIONS, TOKENS, Reference
-from tests.real.test_sessions import chat, expected
+from tests.real.test_sessions import chat
 from tests.sharing.sessions import remove_runtime, report, sessions
 from training.real_model import RealModel
 
@@ -32,7 +30,6 @@ async def test_llama_server_reads_the_quantized_file_as_mlx_reads_the_folder(
     with anyio.fail_after(2 * WAIT_S):
         async with sessions({**environ, **settings}, 1) as (session,):
             answers = {question: await chat(session, question) for question in QUESTIONS}
-            print(answers)
             assert (await report(session, "status"))["model"] == model.gguf.stem
     await anyio.to_thread.run_sync(remove_runtime, environ)
     for question, reference in references.items():
