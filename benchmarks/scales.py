@@ -1,76 +1,77 @@
-"""For which models wider scales save time on a CPU: `python -m benchmarks.scales [--rounds 3] [--tokens 12]`.
+"""For which models wider scales save time on a CPU: `python -m benchmarks.scales [--rounds 5]`.
 
-Our engine, which widens scales of 16 bits where MLX would compute in 16 bits, beside bare mlx-lm, which does not, on
-SmolLM2-135M-Instruct (`make test-real` fetches it) in two forms: `real`, whose norms are float32, so that MLX computes
-in float32 anyway; and `real16`, the same with norms and scales of 16 bits, as mlx-lm's own conversion leaves them.
+A step of SmolLM2-135M-Instruct (`make test-real` fetches it) with its scales in 16 bits and in 32, in two forms: `real`
+has norms of 32 bits, so that MLX computes in 32 bits with either; `real16` has norms of 16 bits, as mlx-lm's conversion
+leaves them. The engine widens scales for the second kind alone. Processor time is what counts, because other work on
+the machine does not change it much; the sides take turns.
 """
 
 import argparse
-import asyncio
-import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from shutil import copytree
+from typing import Any, cast
 
 import mlx.core
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.utils import load
 
-from benchmarks.bare import Bare
-from benchmarks.discovered import model_in
 from benchmarks.figures import Row, Series, compare, table
-from benchmarks.subjects import Bench, Sizes, Subject, ask, bench_for
-from mcp_local_llm.chat import Message
 from training.real_model import made_model
 
 # mlx declares its types in part only.
 mx: Any = mlx.core
-ASKED = [Message(role="system", content="Be brief."), Message(role="user", content="Write a haiku.")]
-"""Short: bare mlx-lm reads it at about a token a second where it computes in 16 bits."""
+TOKEN = 42
+"""Any token: what a step costs does not depend on it."""
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind (default: 3)")
-    parser.add_argument("--tokens", type=int, default=12, help="of an answer (default: 12)")
-    options = parser.parse_args()
-    sizes = Sizes(options.rounds, decode=options.tokens)
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each kind (default: 5)")
+    rounds = parser.parse_args().rounds
     real = made_model().mlx
     with tempfile.TemporaryDirectory() as folder:
-        narrow = narrowed(real, Path(folder).resolve() / "real16")
+        narrow = rewritten(real, Path(folder) / "real16", lambda name: mx.bfloat16)
         for name, model in (("real", real), ("real16", narrow)):
-            row = asyncio.run(one_stream(Subject(name, model_in(model), sizes, (), 0.0)))
-            print(table([row]), flush=True)
+            wide = rewritten(model, Path(folder) / f"{name}-wide", lambda name: mx.float32 if _scale(name) else None)
+            print(table([steps(name, model, wide, rounds)]), flush=True)
 
 
-def narrowed(source: Path, folder: Path) -> Path:
-    """Write the model of `source` into `folder` with every float32 and float16 as bfloat16; returns the folder."""
-    shutil.copytree(source, folder)
+def rewritten(source: Path, folder: Path, dtype: Callable[[str], Any]) -> Path:
+    """Copy the model of `source` with its floats in the type that `dtype` names for them, or as they are for None."""
+    copytree(source, folder)
     file = folder / "model.safetensors"
-    weights = {name: _narrow(array) for name, array in mx.load(str(source / file.name)).items()}
-    mx.save_safetensors(str(file), weights, {"format": "mlx"})
+    weights = mx.load(str(source / file.name))
+    changed = {
+        name: array.astype(dtype(name)) if array.dtype != mx.uint32 and dtype(name) else array
+        for name, array in weights.items()
+    }
+    mx.save_safetensors(str(file), changed, {"format": "mlx"})
     return folder
 
 
-def _narrow(array: Any) -> Any:
-    return array.astype(mx.bfloat16) if array.dtype in (mx.float32, mx.float16) else array
+def _scale(name: str) -> bool:
+    return name.endswith((".scales", ".biases"))
 
 
-async def one_stream(subject: Subject) -> Row:
-    """Compare the tokens per second of one answer, from its first token to its last."""
+def steps(name: str, narrow: Path, wide: Path, rounds: int) -> Row:
+    """Compare the tokens for a second of processor time."""
     series = Series()
-    async with bench_for(subject) as bench:
-        for number in range(subject.sizes.rounds):
-            series.add(number, ours=await _engine_rate(bench), bare=_bare_rate(bench.bare, subject.sizes.decode))
-    return compare("decode, engine / bare `stream_generate`", subject.name, series["ours"], series["bare"], "tok/s")
+    networks = {side: cast(Any, load(str(folder))[0]) for side, folder in (("narrow", narrow), ("wide", wide))}
+    for number in range(-1, rounds):
+        series.add(number, **{side: _rate(network) for side, network in networks.items()})
+    what = "a step, scales of 32 bits / of 16, tokens for a second of processor time"
+    return compare(what, name, series["wide"], series["narrow"], "tok/s")
 
 
-async def _engine_rate(bench: Bench) -> float:
-    result, _ = await ask(bench.engine, ASKED, bench.subject.sizes.decode)
-    return (result.usage.completion_tokens - 1) / result.timings.decode_s
-
-
-def _bare_rate(bare: Bare, tokens: int) -> float:
-    return bare.decode_rate(ASKED, tokens)
+def _rate(network: Any) -> float:
+    """Return how many steps like this one a second of the processor would do."""
+    started = time.process_time()
+    mx.eval(network(mx.array([[TOKEN]]), cache=make_prompt_cache(network)))
+    return 1 / (time.process_time() - started)
 
 
 if __name__ == "__main__":

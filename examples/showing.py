@@ -7,14 +7,21 @@ from typing import Any
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+LONGEST = 200
+"""Characters of an argument that are printed; of a longer one, less."""
+
 
 def written(arguments: dict[str, Any]) -> str:
-    """Write a call's arguments on one line; of tools, the names."""
-    short = {
-        name: [tool["function"]["name"] for tool in value] if name == "tools" else value
-        for name, value in arguments.items()
-    }
+    """Write a call's arguments on one line; of tools the names, of a long text its beginning and end."""
+    short = {name: shortened(name, value) for name, value in arguments.items()}
     return json.dumps(short) if short else ""
+
+
+def shortened(name: str, value: Any) -> Any:
+    """Return what of an argument is printed."""
+    if name == "tools":
+        return [tool["function"]["name"] for tool in value]
+    return f"{value[:60]} ... {value[-60:]}" if isinstance(value, str) and len(value) > LONGEST else value
 
 
 async def show_progress(progress: float, total: float | None, message: str | None) -> None:
