@@ -17,6 +17,9 @@ from training.real_model import RealModel
 
 pytestmark = pytest.mark.real
 
+LONG = {"type": "array", "items": {"type": "integer"}, "minItems": 200}
+"""Keeps an answer going; the model would end most of them after a sentence."""
+
 
 async def test_a_second_session_gets_the_answers_of_bare_mlx_lm_out_of_the_first(
     environ: dict[str, str], model: RealModel, references: dict[str, Reference]
@@ -38,7 +41,7 @@ async def test_a_cancelled_call_of_one_session_changes_no_answer_of_another(
     with anyio.fail_after(2 * WAIT_S):
         async with sessions({**environ, **model_settings(model)}, 2) as (first, second):
             assert await chat(first, first_question) == expected(references[first_question])
-            running = await begin(second, message="Count to a hundred.", system=SYSTEM, max_tokens=200, temperature=0)
+            running = await begin(second, message="Count.", **arguments() | {"max_tokens": 400}, response_schema=LONG)
             assert await chat(first, first_question) == expected(references[first_question])
             await second.cancel(running)
             assert await chat(second, second_question) == expected(references[second_question])
