@@ -1,16 +1,20 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer, git and make:
 #   make demo    install, then watch a real MCP client talk to the server
 #   make test    install, then run lint, types and tests
-# and one more builds what no index has ready:
+# Others take more time, or fetch something:
+#   make quick           lint, types and the tests that take under three minutes
+#   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
+#   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-LLAMA_SERVER := .cache/engines/llama-server
+QUICK := tests --ignore=tests/behaviour --ignore=tests/engines --ignore=tests/openai_api --ignore=tests/process \
+	--ignore=tests/process_engines --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo test test-engines cover check format bench lock clean
+.PHONY: demo quick test test-all test-engines test-real llama-server real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -20,12 +24,24 @@ demo: $(READY)
 test: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-engines: $(READY) $(LLAMA_SERVER)
-	$(BIN)/python -m pytest -m engines
+quick: check
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or engines or real or sweep)" $(QUICK)
 
-$(LLAMA_SERVER): tests/process_engines/build_llama_server.sh | $(READY)
-	tests/process_engines/build_llama_server.sh $(BIN)/python $(@D)
-	@touch $@
+test-all: check
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (engines or real)" --hypothesis-profile=sweep
+
+test-engines: $(READY) llama-server
+	$(BIN)/python -m pytest -m "engines and not real"
+
+test-real: $(READY) llama-server real-model
+	$(BIN)/python -m pytest -m real --durations=10
+
+# Both keep what an earlier run made, and see for themselves whether it is still what they would make.
+llama-server: $(READY)
+	tests/process_engines/build_llama_server.sh $(BIN)/python .cache/engines
+
+real-model: $(READY)
+	$(BIN)/python -m training.real_model
 
 cover: $(READY)
 	$(BIN)/coverage run -m pytest

@@ -40,8 +40,8 @@ class Shape:
 
     Attributes:
         bits: of the weights, in groups of 64; None does not quantize them.
-        dtype: of everything else, the scales among it. With the 16 bits of published models MLX takes about eight times
-            as long on a CPU, which would hide whatever else is measured.
+        dtype: of everything else, the scales among it. With 16 bits everywhere, as mlx-lm's conversion writes it, MLX
+            takes many times as long on a CPU (`benchmarks.scales`), which would hide whatever else is measured.
     """
 
     name: str

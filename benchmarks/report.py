@@ -30,7 +30,7 @@ some percent.
 - other servers: {_versions(rows, peers)}
 - `tiny`: the built-in model; its arithmetic is nothing, so it shows what everything around it costs
 - `realistic`: random weights in the shape of Qwen2.5-0.5B, 4 bits, vocabulary of 151,936; `small`: a third of it;
-  `half`: `small` with scales of 16 bits instead of 32, as models are published; the engine widens them on a CPU;
+  `half`: `small` with all but its codes in 16 bits, as mlx-lm converts; the engine widens the scales on a CPU;
   `dense`: `realistic` with weights of 32 bits, for CPUs that multiply those much faster
 {_sizes(subjects)}
 

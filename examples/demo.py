@@ -1,20 +1,20 @@
 """Watch a real MCP client talk to the server: `make demo`.
 
 The server runs as a subprocess with a home folder of its own, so nothing of yours is changed; it looks at the models
-of this machine but answers with the built-in one. Nothing is downloaded.
+of this machine but answers with the built-in one. A chapter on a real model comes last, see `examples.real_model`.
 """
 
-import json
 import os
 import sys
 import tempfile
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import anyio
 from mcp import Client, StdioServerParameters
-from mcp_types import CallToolResult, TextContent
+
+from examples.real_model import real_model_chapter
+from examples.showing import call
 
 WEATHER = {
     "type": "function",
@@ -63,37 +63,6 @@ def server_environment(home: Path) -> dict[str, str]:
     }
 
 
-def written(arguments: dict[str, Any]) -> str:
-    """Write a call's arguments on one line; of tools, the names."""
-    short = {
-        name: [tool["function"]["name"] for tool in value] if name == "tools" else value
-        for name, value in arguments.items()
-    }
-    return json.dumps(short) if short else ""
-
-
-async def show_progress(progress: float, total: float | None, message: str | None) -> None:
-    """Print a step of progress as a client shows it beside a running call."""
-    print(f"    .. {message}")
-
-
-def show(result: CallToolResult) -> None:
-    """Print what a model would read, then the numbers beside it."""
-    for block in result.content:
-        if isinstance(block, TextContent):
-            for line in block.text.splitlines():
-                wrapped = textwrap.wrap(line, 110) if len(line) > 240 else [line]
-                print("\n".join(f"    {part}" for part in wrapped))
-    numbers = (result.meta or {}).get("local-llm/result")
-    if numbers is not None:
-        usage, timings = numbers["usage"], numbers["timings"]
-        print(
-            f"    -- {numbers['finish_reason']}; {usage['prompt_tokens']} prompt tokens ({usage['cached_tokens']} "
-            f"cached), {usage['completion_tokens']} generated ({usage['reasoning_tokens']} reasoning), "
-            f"{timings['decode_s']:.2f} s decode"
-        )
-
-
 async def demo() -> bool:
     """Run every step; say whether each tool answered as it should."""
     with tempfile.TemporaryDirectory() as folder:
@@ -105,11 +74,9 @@ async def demo() -> bool:
             print(f"Connected, protocol {client.protocol_version}. Tools: {', '.join(tool.name for tool in tools)}.")
             good = True
             for why, tool, arguments in STEPS:
-                print(f"\n# {why}\n> {tool} {written(arguments)}".rstrip())
-
-                result = await client.call_tool(tool, arguments, progress_callback=show_progress)
-                show(result)
-                good = good and result.is_error == ("max_token" in arguments)
+                refused = await call(client, why, tool, arguments)
+                good = good and refused == ("max_token" in arguments)
+    good = await real_model_chapter() and good
     print(f"\n{'Everything answered as it should.' if good else 'Something went wrong: see above.'}")
     return good
 

@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mcp_local_llm.app import App
 from mcp_local_llm.discovery import default_roots, find_models
 from mcp_local_llm.model import ModelInfo
 from tests.apps import opened
 from tests.clients import private_environ
+from tests.sweep import PROFILE
+
+# `make test-all` chooses it; see `tests.sweep`.
+settings.register_profile(PROFILE)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_the_demo_prints_the_transcript_of_the_readme(environ: dict[str, str]) -
     assert shown is not None
     demo = subprocess.run(
         [sys.executable, "-m", "examples.demo"],
-        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=WAIT_S, check=False,
+        cwd=ROOT, env=environ | {"DEMO_REAL": "0"}, capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert masked(demo.stdout) == masked(shown[1])
@@ -49,7 +49,12 @@ def test_the_demo_and_the_tests_are_what_make_runs() -> None:
     assert "make test" in COMMANDS
     assert re.search(r"^demo:.*\n\t@\$\(BIN\)/python -m examples\.demo$", makefile, re.MULTILINE)
     assert re.search(r"^test: check\n\t\$\(BIN\)/python -m pytest -n 2 --dist worksteal$", makefile, re.MULTILINE)
-    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert {"make test", "make test-engines", "make test-real"} <= set(script("run"))
+    assert {"make test-all", "make test-engines", "make test-real"} <= set(script("nightly"))
+
+
+def script(name: str) -> list[str]:
+    return (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()
 
 
 async def test_the_command_that_claude_code_is_given_starts_the_server(environ: dict[str, str]) -> None:

@@ -54,9 +54,10 @@ def validate(result: ChatResult, schema: dict[str, Any]) -> Any:
 
 
 @pytest.mark.slow
-async def test_every_answer_to_200_random_schemas_and_prompts_validates(tiny: ModelInfo) -> None:
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.sweep)])
+async def test_every_answer_to_so_many_random_schemas_and_prompts_validates(tiny: ModelInfo, count: int) -> None:
     source = random.Random(20)
-    schemas = [random_schema(source) for _ in range(200)]
+    schemas = [random_schema(source) for _ in range(count)]
 
     async def one(engine: MlxEngine, schema: dict[str, Any], seed: int) -> None:
         text = QUESTIONS[seed % len(QUESTIONS)]

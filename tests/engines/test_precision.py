@@ -51,6 +51,19 @@ def test_scales_of_16_bits_become_float32_on_a_cpu_and_nothing_else_changes(tmp_
         assert mx.array_equal(array, stored[name].astype(array.dtype))
 
 
+def test_scales_stay_as_they_are_where_norms_of_32_bits_make_the_network_compute_in_32(tmp_path: Path) -> None:
+    model = made(tmp_path, shape("float16"))
+    file = model.path / "model.safetensors"
+    stored = mx.load(str(file))
+    wide = {name: array.astype(mx.float32) for name, array in stored.items() if name.endswith("norm.weight")}
+    mx.save_safetensors(str(file), {**stored, **wide}, {"format": "mlx"})
+    ready = loaded(model)
+    assert {str(array.dtype) for name, array in arrays(ready.network).items() if name.endswith(".scales")} == {
+        "mlx.core.float16"
+    }
+    assert ready.shape.value_bytes == 4
+
+
 def test_scales_stay_as_they_are_where_mlx_computes_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = loaded(made(tmp_path, shape("float32"))).network
     network.set_dtype(mx.bfloat16)

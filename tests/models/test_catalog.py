@@ -161,9 +161,6 @@ async def test_what_was_decided_on_the_way_to_the_choice_is_told_once(tmp_path: 
     home.roles(coding=LARGE)
     notes = [(await home.catalog.chosen(home.settings.get("model"))).note for _ in range(2)]
     assert notes == [f"The role 'coding' stands for {LARGE}.", ""]
-        f"The role 'coding' stands for {LARGE}.",
-        "",
-    ]
 
 
 async def test_a_fifo_as_registry_or_choice_is_told_and_holds_nothing_up(tmp_path: Path) -> None:

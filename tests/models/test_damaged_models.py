@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_local_llm.discovery import ModelRoots, find_models
@@ -20,6 +20,7 @@ from tests.model_cache import (
     write,
 )
 from tests.models.single import FOUR, config, found, without
+from tests.sweep import examples
 
 DAMAGED: dict[str, tuple[dict[str, Content], str]] = {
     "no config": (without("config.json"), "config.json is missing"),
@@ -100,7 +101,7 @@ def test_a_damaged_model_is_listed_with_a_plain_sentence(case: str, tmp_path: Pa
     assert not model.usable
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_no_bytes_whatever_make_the_search_fail(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("mutated")
@@ -116,7 +117,7 @@ def test_no_bytes_whatever_make_the_search_fail(data: st.DataObject, tmp_path_fa
     assert len(find_models(ModelRoots(extra=(folder,)), architectures={"qwen2"})) == 2
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=100)
+@examples(100)
 @given(
     entries=st.dictionaries(
         st.sampled_from([*QWEN_7B.config(), "quantization", "text_config", "layer_types", "auto_map", "model_file"]),

@@ -2,12 +2,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_local_llm.errors import AmbiguousModelError, IncompleteModelError, ModelError, UnknownModelError
 from mcp_local_llm.model import ModelInfo, Quantization
 from mcp_local_llm.resolve import ordered, resolve
+from tests.sweep import examples
 
 ACME = "acme/Acme-132B-6bit"
 GGUF = "bartowski/Qwen2.5-7B-Instruct-GGUF/Qwen2.5-7B-Instruct-Q4_K_M"
@@ -263,7 +264,7 @@ def test_models_for_diagnosis_are_listed_last_and_the_others_by_name(models: tup
     assert names[:-1] == sorted(names[:-1], key=str.casefold)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@examples(300)
 @given(query=st.text(max_size=30) | st.text("qwen 32b.-_/#4it", max_size=12))
 def test_any_text_gives_a_sound_model_or_an_error_of_the_tree(query: str, models: tuple[ModelInfo, ...]) -> None:
     with suppress(ModelError):

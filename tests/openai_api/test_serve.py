@@ -48,6 +48,7 @@ def serve(environ: dict[str, str], *arguments: str) -> Generator[Served]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
+        alarm.cancel()
         assert line.startswith("mcp-local-llm: serving http://"), line + process.stderr.read()
         yield Served(process, line.split()[-1])
     finally:

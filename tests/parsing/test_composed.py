@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_local_llm.parsing import parse
 from tests.parsing.corpus import canonical
 from tests.parsing.test_calls_as_data import DIALECTS, TOOLS
+from tests.sweep import examples
 
 THOUGHTS = [
     "plan",
@@ -58,7 +59,7 @@ thoughts = st.lists(st.sampled_from(THOUGHTS), max_size=3).map("\n".join)
 
 
 @given(thoughts, st.booleans(), parts, st.sampled_from(["", "\n<|im_end|>\n"]))
-@settings(derandomize=True, deadline=None, max_examples=1500, database=None)
+@examples(1500)
 def test_an_answer_comes_apart_into_what_it_was_put_together_from(
     reasoning: str, prefilled: bool, answer: list[str | Call], end: str
 ) -> None:

@@ -3,11 +3,12 @@
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse, parse_message
 from tests.parsing.corpus import RAW
+from tests.sweep import examples
 
 TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}},
@@ -25,7 +26,7 @@ PIECES = [
     "\n\n", " ", "word", "\r\n", "\r", "\\", "/*", "//", "◁think▷", "\ufeff", "\ud800", "<tool_response>",
     "Thinking Process:\n\n1. x\n\n", "Answer:", "word " * 100,
 ]  # fmt: skip
-BOUNDED = settings(derandomize=True, deadline=None, max_examples=400, database=None)
+BOUNDED = examples(400)
 
 
 def check(raw: str, *, prefilled: bool, tools: list[dict[str, Any]] | None, seed: int) -> None:
@@ -47,7 +48,7 @@ def check(raw: str, *, prefilled: bool, tools: list[dict[str, Any]] | None, seed
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=24), st.booleans(), st.booleans(), st.integers(0, 1000))
-@settings(BOUNDED, max_examples=1500)
+@examples(1500)
 def test_any_mix_of_markup_gives_one_result(pieces: list[str], prefilled: bool, offered: bool, seed: int) -> None:
     check("".join(pieces), prefilled=prefilled, tools=TOOLS if offered else None, seed=seed)
 

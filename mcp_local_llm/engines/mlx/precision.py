@@ -23,12 +23,14 @@ NARROW = (mx.float16, mx.bfloat16)
 def widen_scales(network: Any) -> None:
     """Make the scales of quantized weights float32 where MLX computes on a CPU; nothing is evaluated.
 
-    MLX multiplies quantized weights in the type of their scales, and its CPU code has to convert every product of
-    16-bit ones (`_qmm_t` in mlx/backend/cpu/quantized.cpp, 0.32): many times slower, see `half` in docs/benchmarks.md.
-    The codes stay as they are; groups of 64 take half a bit more per weight, and the KV cache becomes float32 as well.
-    Plans made before the load do not count that; requests are checked against `value_bytes`.
+    MLX multiplies quantized weights in the widest type of scales and activations, and its CPU code has to convert every
+    product of 16-bit ones (`_qmm_t` in mlx/backend/cpu/quantized.cpp, 0.32): many times slower, as
+    `python -m benchmarks.scales` measures. The codes stay as they are; groups of 64 take half a bit more per weight,
+    and the KV cache becomes float32 as well. Plans made before the load do not count that; requests are checked against
+    `value_bytes`. A network whose norms are float32 computes in float32 with any scales, and is left as it is: wider
+    scales would only round its embeddings in another way.
     """
-    if mx.default_device().type != mx.DeviceType.cpu:
+    if mx.default_device().type != mx.DeviceType.cpu or value_bytes(network) > KV_ELEMENT_BYTES:
         return
 
     def narrow(module: Module, key: str, value: Any) -> bool:
