@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.discovered import model_in
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams, ToolSpec
-from mcp_local_llm.engine import Engine
 from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams, ToolSpec
+from mcp_local_llm.values.engine import Engine
 
 PERSON: dict[str, Any] = {
     "type": "object",

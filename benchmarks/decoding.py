@@ -15,9 +15,9 @@ from benchmarks.peer_group import PeerGroup, running
 from benchmarks.peer_server import PeerServer
 from benchmarks.peers import CALLS
 from benchmarks.subjects import Bench, Subject, ask, ask_stdio, bench_for, engine_for, stdio_for, user, words
-from mcp_local_llm.chat import ChatRequest, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatRequest, SamplingParams
 
 ANSWER = 64
 PROMISED = {"tiny": (0.97, 0.95, 0.75)}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mcp_local_llm.discovery import default_roots, find_models
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.find import default_roots, find_models
+from mcp_local_llm.values.model import ModelInfo
 
 
 def model_in(folder: Path) -> ModelInfo:

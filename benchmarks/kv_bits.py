@@ -14,8 +14,8 @@ import mlx.core
 from mlx_lm.models.cache import make_prompt_cache
 
 from benchmarks.bare import Bare
-from mcp_local_llm.engines.mlx.kv_quantization import GROUP_SIZES, KVQuantization
 from mcp_local_llm.engines.mlx.limits import KVBits
+from mcp_local_llm.engines.mlx.load.kv_quantization import GROUP_SIZES, KVQuantization
 from training.real_model import made_model
 
 # mlx declares its types in part only.

@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.bare import Bare
 from benchmarks.figures import Row, Series, compare, table
 from benchmarks.subjects import Sizes, Subject, ask, engine_for, make_subject, user, words
-from mcp_local_llm.chat import Message
 from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
+from mcp_local_llm.values.chat import Message
 
 LEAST = 5.0
 LIMIT_BYTES = 16 * 2**30

@@ -9,8 +9,8 @@ from benchmarks.charts import charts
 from benchmarks.figures import Row, table
 from benchmarks.peers import Installed
 from benchmarks.subjects import SLOW, Subject
-from mcp_local_llm.machine import local_probe, read_machine
-from mcp_local_llm.model import human_bytes
+from mcp_local_llm.setup.machine import local_probe, read_machine
+from mcp_local_llm.values.model import human_bytes
 
 
 def report(rows: Sequence[Row], subjects: Sequence[Subject], peers: Sequence[Installed]) -> str:

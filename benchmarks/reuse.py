@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.bare import KeptCache
 from benchmarks.figures import Row, Series, compare
 from benchmarks.subjects import Bench, Subject, ask, bench_for, user, words
-from mcp_local_llm.chat import Message
+from mcp_local_llm.values.chat import Message
 
 TURNS = 6
 TURN_TOKENS = 250

@@ -16,10 +16,10 @@ from benchmarks.bare import Bare
 from benchmarks.discovered import model_in
 from benchmarks.peers import Installed
 from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.values.model import ModelInfo
 
 SHAPES: dict[str, Shape] = {"small": SMALL, "half": HALF, "realistic": QWEN_05B, "dense": DENSE_05B}
 """Models of random weights, by name."""

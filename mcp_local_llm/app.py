@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 from mcp_local_llm import __version__
-from mcp_local_llm.errors import ConfigError, LocalLLMError
 from mcp_local_llm.ground import lay_lease, settings_file
 from mcp_local_llm.llm.llm import Caller
+from mcp_local_llm.llm.request_log import set_log_level
 from mcp_local_llm.llm.session import Session
-from mcp_local_llm.prompts import read_prompt
-from mcp_local_llm.request_log import set_log_level
-from mcp_local_llm.settings import Settings, load_settings
+from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.settings import Settings, load_settings
+from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
-    from mcp_local_llm.cli import Background, ServeOptions
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.engine import Engine, ReportProgress
+    from mcp_local_llm.doors.cli import Background, ServeOptions
     from mcp_local_llm.engines.mlx import MlxBackend
-    from mcp_local_llm.engines.process import ProcessBackend
-    from mcp_local_llm.hub import Repository
+    from mcp_local_llm.engines.servers import ProcessBackend
     from mcp_local_llm.llm.local import Local
-    from mcp_local_llm.model import ModelInfo
+    from mcp_local_llm.models.hub import Repository
+    from mcp_local_llm.values.engine import Engine, ReportProgress
+    from mcp_local_llm.values.model import ModelInfo
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,16 +89,16 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
 
 def _make_local(environ: Mapping[str, str], home: Path, settings: Settings, engines: Engines) -> "Local":
     """Make what executes verbs in this process. An attached session never comes here, so it imports none of this."""
-    from mcp_local_llm.downloads import Downloads
     from mcp_local_llm.engine_settings import mlx_limits, server_settings
     from mcp_local_llm.engines.http import EndpointModels, HttpBackend
     from mcp_local_llm.engines.mlx import MlxBackend
-    from mcp_local_llm.engines.process import ProcessBackend
+    from mcp_local_llm.engines.servers import ProcessBackend
     from mcp_local_llm.ground import lay_ground, prefix_folder
-    from mcp_local_llm.hub import Hub, hub_access
     from mcp_local_llm.llm.local import Local
-    from mcp_local_llm.machine import memory_reader
+    from mcp_local_llm.models.downloads import Downloads
+    from mcp_local_llm.models.hub import Hub, hub_access
     from mcp_local_llm.residency import Resident, RoutedBackend
+    from mcp_local_llm.setup.machine import memory_reader
 
     ground = lay_ground(environ, home, settings, EndpointModels(settings.endpoints, environ))
     hub = Hub(hub_access(environ, home, ground.roots.hub_caches[0]))
@@ -139,7 +139,7 @@ def _refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App
 def run_stdio() -> NoReturn:
     """Serve MCP on stdin and stdout until the client goes; ends the process."""
     # Imported here: the command line needs no MCP, and the SDK takes half a second.
-    from mcp_local_llm.mcp_server import build_server, serve_stdio
+    from mcp_local_llm.doors.mcp import build_server, serve_stdio
 
     # Before the SDK configures logging by itself; stdout belongs to the protocol, stderr to people.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
@@ -187,7 +187,7 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
 def run_cli() -> NoReturn:
     """Do what the command line asks for; ends the process with its exit code."""
     # Imported here: the stdio server, which every agent waits for, needs neither typer nor tables.
-    from mcp_local_llm.cli import Holder, background, run_command
+    from mcp_local_llm.doors.cli import Holder, background, run_command
 
     def service(arguments: Sequence[str]) -> "Background":
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
@@ -211,7 +211,7 @@ async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
 
 def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     # Imported here: only this command needs a web server.
-    from mcp_local_llm.openai_api import Address, Traffic, serve_standing
+    from mcp_local_llm.doors.http import Address, Traffic, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
     app = compose({**os.environ, **idle}, Path.home())
@@ -255,7 +255,7 @@ def _leave(code: int = 0) -> NoReturn:
 
 
 def _announced(repository: "Repository") -> "ModelInfo":
-    from mcp_local_llm.discovery import announced_model, native_architectures
+    from mcp_local_llm.models.find import announced_model, native_architectures
 
     names = [file.name for file in repository.files]
     architectures = native_architectures()

@@ -21,15 +21,15 @@ import anyio
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor import Claude, Finding, Setup, Sources, Surveyed, gather, report
-from mcp_local_llm.doctor.basics import CUDA
 from mcp_local_llm.doctor.claude_config import names_this_server
+from mcp_local_llm.doctor.setup_checks import CUDA
 from mcp_local_llm.engines.http import list_endpoint, look_at_ports
-from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.ground import Ground
 from mcp_local_llm.llm.remote import Remote
-from mcp_local_llm.registry import read_registry
-from mcp_local_llm.regular_file import read_regular
-from mcp_local_llm.settings import Settings, load_settings, read_settings_file
+from mcp_local_llm.models.roles import read_registry
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.settings import Settings, load_settings, read_settings_file
+from mcp_local_llm.values.errors import ConfigError
 
 CUDA_PACKAGES = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
 """Each release of CUDA has its own build of MLX."""

@@ -6,10 +6,10 @@ A new setting of the MLX engine needs its field in `settings.py`, and its line i
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mcp_local_llm.budget import Memory
 from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
-from mcp_local_llm.engines.process import ServerSettings
-from mcp_local_llm.settings import Settings
+from mcp_local_llm.engines.servers import ServerSettings
+from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.setup.settings import Settings
 
 MIB = 2**20
 

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.catalog import Catalog
-from mcp_local_llm.discovery import FolderCache, ModelRoots, default_roots, find_models
-from mcp_local_llm.engines.process import Programs, find_programs, startable_models
-from mcp_local_llm.machine import Machine, Probe, local_probe, read_machine
-from mcp_local_llm.model import Found, ModelInfo
-from mcp_local_llm.registry import read_registry, registry_path
+from mcp_local_llm.engines.servers import Programs, find_programs, startable_models
+from mcp_local_llm.models.catalog import Catalog
+from mcp_local_llm.models.choice import StateFile
+from mcp_local_llm.models.find import FolderCache, ModelRoots, default_roots, find_models
+from mcp_local_llm.models.roles import read_registry, registry_path
+from mcp_local_llm.models.speed import SpeedFile
 from mcp_local_llm.residency import Lease, runtime_folder
-from mcp_local_llm.settings import Settings
-from mcp_local_llm.speeds import SpeedFile
-from mcp_local_llm.state import StateFile
+from mcp_local_llm.setup.machine import Machine, Probe, local_probe, read_machine
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.model import Found, ModelInfo
 
 
 @dataclass(frozen=True)

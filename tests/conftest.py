@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 
 from mcp_local_llm.app import App
-from mcp_local_llm.discovery import default_roots, find_models
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.find import default_roots, find_models
+from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
 from tests.clients import private_environ
 from tests.sweep import PROFILE

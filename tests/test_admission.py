@@ -2,8 +2,15 @@
 
 import pytest
 
-from mcp_local_llm.admission import LEAST_ANSWER, NetworkShape, RequestPlan, Room, kv_budget, plan_request
-from mcp_local_llm.errors import InsufficientMemoryError
+from mcp_local_llm.engines.mlx.batch.admission import (
+    LEAST_ANSWER,
+    NetworkShape,
+    RequestPlan,
+    Room,
+    kv_budget,
+    plan_request,
+)
+from mcp_local_llm.values.errors import InsufficientMemoryError
 
 MIB = 2**20
 SHAPE = NetworkShape(kv_bytes_per_token=MIB // 8, hidden=1024, intermediate=4096, heads=16, head_dim=64, fused=True)

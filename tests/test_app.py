@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from mcp_local_llm.app import App
-from mcp_local_llm.catalog import no_endpoints
-from mcp_local_llm.chat import ChatRequest, Message
-from mcp_local_llm.engine import Progress
 from mcp_local_llm.ground import lay_ground
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.catalog import no_endpoints
+from mcp_local_llm.values.chat import ChatRequest, Message
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
 
 

@@ -9,25 +9,25 @@ import anyio.to_thread
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.budget import Memory
-from mcp_local_llm.catalog import Catalog
-from mcp_local_llm.chat import ChatRequest, Message
-from mcp_local_llm.discovery import ModelRoots, announced_model, find_models
-from mcp_local_llm.downloads import Downloads
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import (
+from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.models.catalog import Catalog
+from mcp_local_llm.models.choice import StateFile
+from mcp_local_llm.models.downloads import Downloads
+from mcp_local_llm.models.find import ModelRoots, announced_model, find_models
+from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.models.hub import Hub, HubAccess, Repository
+from mcp_local_llm.models.roles import Registry
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.chat import ChatRequest, Message
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import (
     DownloadError,
     IncompleteModelError,
     InsufficientMemoryError,
     ModelError,
     UnknownModelError,
 )
-from mcp_local_llm.hub import Hub, HubAccess, Repository
-from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.registry import Registry
-from mcp_local_llm.settings import Settings
-from mcp_local_llm.state import StateFile
+from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running

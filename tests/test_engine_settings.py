@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.budget import Memory
 from mcp_local_llm.engine_settings import mlx_limits, server_settings
 from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
-from mcp_local_llm.settings import Settings
+from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.setup.settings import Settings
 
 PREFIXES = Path("/prefixes")
 

@@ -1,103 +1,172 @@
 """The floors of the house (ARCHITECTURE.md): who may import whom, read from the source."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
 from tests.source import PACKAGE, Module, modules
 
-FLOORS = (
-    {"errors", "chat", "model", "engine", "endpoint", "launch", "regular_file"},
-    {"parsing", "wire", "resolve", "budget", "guide", "admission", "profiles", "request_schemas"},
-    {
-        *("settings", "state", "registry", "prompts", "machine", "speeds"),
-        *("discovery", "hub", "residency", "engines.mlx", "engines.http", "engines.process"),
-    },
-    {
-        "catalog",
-        "llm",
-        "quick_test",
-        "benchmark",
-        "reports",
-        "rows",
-        "downloads",
-        "suggestions",
-        "tally",
-        "request_log",
-        "doctor",
-    },
-    {"mcp_server", "openai_api", "cli"},
-    {"app", "ground", "checkup", "engine_settings", "__main__"},
+Rooms = Sequence[set[str]]
+
+FLOORS: Rooms = (
+    {"values"},
+    {"parsing", "wire"},
+    {"setup"},
+    {"models", "residency", "engines.mlx", "engines.http", "engines.servers"},
+    {"llm", "doctor"},
+    {"doors.results_text"},
+    {"doors.mcp", "doors.http", "doors.cli"},
+    {"app", "ground", "checkup", "engine_settings"},
+    {"start"},
+    {"__main__"},
 )
-"""Rooms from the ground up: thin words, thought, hands, core, doors, and the composition root."""
+"""Rooms from the ground up. An import goes to a lower floor or stays in its room; the longest name that fits decides."""
+
+INSIDE: Mapping[str, Rooms] = {
+    "engines.mlx": (
+        {"messages", "limits", "file_limit"},
+        {"load"},
+        {"prompt"},
+        {"prefix", "steer"},
+        {"batch"},
+        {"watch"},
+        {"worker"},
+        {"thread", "chunks"},
+        {"engine"},
+    ),
+    "parsing": (
+        {"parsed", "markup", "lenient_json"},
+        {"json_calls", "offered_tools"},
+        {"tool_formats"},
+        {"markup_scanner"},
+        {"reasoning", "harmony", "bare_calls"},
+        {"parser"},
+        {"streaming", "server_messages"},
+    ),
+    "llm": (
+        {"llm", "line_socket", "attached", "listing", "quick_test", "request_log", "request_schemas", "counters"},
+        {"verb_lines", "patience"},
+        {"local", "remote", "verb_server"},
+        {"ownership"},
+        {"session"},
+    ),
+}
+"""Inside a room, from the ground up. A part may import within itself and below; parts of one floor not each other."""
+
+DOORS_MAY = {"llm.llm"}
+"""What doors know of the verbs: the protocol alone."""
 
 HOMES = {
     "mlx": {"engines.mlx"},
     "mlx_lm": {"engines.mlx"},
     "transformers": {"engines.mlx"},
-    "httpx": {"engines.http", "hub"},
-    "mcp": {"mcp_server"},
-    "mcp_types": {"mcp_server"},
-    "starlette": {"openai_api"},
-    "uvicorn": {"openai_api"},
-    "huggingface_hub": {"hub"},
-    "typer": {"cli"},
-    "rich": {"cli"},
+    "httpx": {"engines.http", "models.hub"},
+    "huggingface_hub": {"models.hub"},
+    "mcp": {"doors.mcp"},
+    "mcp_types": {"doors.mcp"},
+    "starlette": {"doors.http"},
+    "uvicorn": {"doors.http"},
+    "typer": {"doors.cli"},
+    "rich": {"doors.cli"},
 }
 """Library → the rooms that may know it."""
 
-MANY = {"app", "engine_settings"}
-"""May import several rooms of one floor; `app` alone names concrete classes of several packages."""
+MAX_LOOSE, MAX_IN_FOLDER = 6, 20
 
 
-def room(name: str) -> str:
-    """The room a module lies in: a top-level module or package; each engine is one."""
-    parts = name.removeprefix(f"{PACKAGE}.").split(".")
-    return ".".join(parts[:2]) if parts[0] == "engines" and len(parts) > 1 else parts[0]
+def part(name: str, rooms: Rooms) -> int | None:
+    """The number of the floor on which a name lies; the longest prefix decides."""
+    fits = [
+        (len(room), number)
+        for number, floor in enumerate(rooms)
+        for room in floor
+        if name == room or name.startswith(f"{room}.")
+    ]
+    return max(fits)[1] if fits else None
 
 
-def floor(name: str) -> int:
-    """The floor of a room."""
-    found = [number for number, rooms in enumerate(FLOORS) if name in rooms]
-    assert len(found) == 1, f"{name} has no floor; give it one in this test and in ARCHITECTURE.md"
-    return found[0]
+def own(name: str) -> str:
+    """A module's name inside the package."""
+    return name.removeprefix(PACKAGE).lstrip(".")
 
 
-def own(module: Module) -> bool:
-    """Whether the module lies in a room; the packages that only hold rooms do not."""
-    return module.name not in (PACKAGE, f"{PACKAGE}.engines")
+def room_of(name: str) -> str:
+    """The room in which a module lies."""
+    rooms = [room for floor in FLOORS for room in floor if name == room or name.startswith(f"{room}.")]
+    return max(rooms, key=len, default="")
 
 
-def may_import(importer: str, imported: str, packages: set[str]) -> bool:
-    """Lower floors, itself, and beside it only a single module from a single module; never a sibling package."""
-    if importer == imported or floor(imported) < floor(importer):
+def imports(module: Module) -> Iterator[tuple[str, int]]:
+    """The modules of this package that a module imports, and the lines."""
+    for line in module.imports():
+        if line.module.startswith(f"{PACKAGE}."):
+            yield own(line.module), line.line
+
+
+def allowed(importer: str, imported: str) -> bool:
+    """Whether the tables let one module import another."""
+    if imported in DOORS_MAY and importer.startswith("doors."):
         return True
-    return floor(imported) == floor(importer) and not {importer, imported} & packages
+    if importer.startswith("doors.") and imported.startswith("llm"):
+        return False
+    here, there = room_of(importer), room_of(imported)
+    if here != there:
+        above, below = part(importer, FLOORS), part(imported, FLOORS)
+        return above is not None and below is not None and below < above
+    inside = INSIDE.get(here)
+    if inside is None or importer == here or imported == here:
+        return True
+    one, other = importer.removeprefix(f"{here}."), imported.removeprefix(f"{here}.")
+    above, below = part(one, inside), part(other, inside)
+    same = one.partition(".")[0] == other.partition(".")[0]
+    flat = "." not in one and "." not in other
+    return above is not None and below is not None and (below < above or (below == above and (same or flat)))
 
 
-def test_every_room_imports_only_what_lies_below_it() -> None:
-    found = modules()
-    packages = {room(name) for name, module in found.items() if module.path.name == "__init__.py"}
+def test_every_module_lies_on_a_floor() -> None:
+    holders = {"", "engines", "doors"}
+    lost = [str(module) for name, module in modules().items() if own(name) not in holders and not room_of(own(name))]
+    assert lost == []
+
+
+def test_every_module_imports_only_what_lies_below_it() -> None:
     wrong = [
-        f"{module}:{line.line} imports {line.module}"
-        for module in found.values()
-        if own(module)
-        for line in module.imports()
-        if line.module.startswith(f"{PACKAGE}.") and not may_import(room(module.name), room(line.module), packages)
+        f"{module}:{line} imports {imported}"
+        for name, module in modules().items()
+        for imported, line in imports(module)
+        if not allowed(own(name), imported)
     ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = modules()
+    graph = {
+        name: {line.module for line in module.imports() if line.module in found and not line.typing} - {name}
+        for name, module in found.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
 
 
 def test_every_library_is_known_in_its_own_room_only() -> None:
     wrong = [
         f"{module}:{line.line} imports {line.module}"
-        for module in modules().values()
+        for name, module in modules().items()
         for line in module.imports()
-        if (homes := HOMES.get(line.module.partition(".")[0])) is not None and room(module.name) not in homes
+        if (homes := HOMES.get(line.module.partition(".")[0])) is not None
+        and not any(own(name) == home or own(name).startswith(f"{home}.") for home in homes)
     ]
     assert wrong == []
 
 
-def test_what_a_start_imports_leads_to_no_heavy_library() -> None:
+def test_what_a_start_imports_leads_to_no_heavy_library_and_to_nothing_that_a_forwarding_session_leaves_out() -> None:
     found = modules()
     heavy = {"mlx", "mlx_lm", "transformers", "httpx", "huggingface_hub", "typer", "rich", "starlette", "uvicorn"}
-    waiting, reached = [f"{PACKAGE}.app", f"{PACKAGE}.mcp_server"], set[str]()
+    waiting, reached = [f"{PACKAGE}.start", f"{PACKAGE}.doors.mcp"], set[str]()
     wrong: list[str] = []
     while waiting:
         name = waiting.pop()
@@ -113,18 +182,18 @@ def test_what_a_start_imports_leads_to_no_heavy_library() -> None:
             if line.module.partition(".")[0] in heavy:
                 wrong.append(f"{found[name]}:{line.line} imports {line.module}")
     assert wrong == []
-    # An attached session forwards verbs: it needs no catalogue, no resident model and no engine.
     assert f"{PACKAGE}.llm.session" in reached
-    unused = ("catalog", "discovery", "hub", "engines", "budget", "resolve", "llm.local")
-    assert [name for name in sorted(reached) if name.startswith(tuple(f"{PACKAGE}.{room}" for room in unused))] == []
+    # Engines, catalogue and resident model belong to the process that holds the lease.
+    unused = tuple(
+        f"{PACKAGE}.{room}" for room in ("engines", "models.catalog", "models.find", "models.hub", "llm.local")
+    )
+    assert [name for name in sorted(reached) if name.startswith(unused)] == []
 
 
-def test_only_the_composition_root_imports_several_doors_or_engines() -> None:
-    wrong = [
-        f"{module} knows {sorted(named)}"
-        for module in modules().values()
-        if own(module) and room(module.name) not in MANY
-        for named in [{room(line.module) for line in module.imports() if line.module.startswith(f"{PACKAGE}.")}]
-        if len(named & (FLOORS[4] | {"engines.mlx", "engines.http", "engines.process"})) > 1
-    ]
-    assert wrong == []
+def test_a_folder_can_be_looked_over() -> None:
+    folders: dict[str, int] = {}
+    for name, module in modules().items():
+        folder = own(name) if module.path.name == "__init__.py" else own(name).rpartition(".")[0]
+        folders[folder] = folders.get(folder, 0) + (module.path.name not in ("__init__.py", "__main__.py"))
+    assert folders[""] <= MAX_LOOSE
+    assert {folder: count for folder, count in folders.items() if count > MAX_IN_FOLDER} == {}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mcp_local_llm.budget import published_rule
-from mcp_local_llm.guide import DECISIONS, GUIDE
-from mcp_local_llm.model import human_bytes, human_count
+from mcp_local_llm.models.fit import published_rule
+from mcp_local_llm.models.known import DECISIONS, GUIDE
+from mcp_local_llm.values.model import human_bytes, human_count
 
 PAGE = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
 

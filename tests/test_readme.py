@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from mcp_local_llm.settings import RULED_BY, Settings, ruler
+from mcp_local_llm.setup.settings import RULED_BY, Settings, ruler
 from tests.clients import WAIT_S
 
 ROOT = Path(__file__).parent.parent

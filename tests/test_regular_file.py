@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.regular_file import open_regular, read_regular
+from mcp_local_llm.setup.regular_file import open_regular, read_regular
 
 
 def fifo(path: Path) -> None:

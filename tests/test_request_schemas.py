@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, Message, ToolSpec
-from mcp_local_llm.errors import InvalidRequestError
-from mcp_local_llm.request_schemas import MAX_DEPTH, SchemaCheck
+from mcp_local_llm.llm.request_schemas import MAX_DEPTH, SchemaCheck
+from mcp_local_llm.values.chat import ChatRequest, Message, ToolSpec
+from mcp_local_llm.values.errors import InvalidRequestError
 from tests.wire import open_wire
 
 Schema = dict[str, Any]

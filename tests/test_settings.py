@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.chat import SamplingParams
-from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.settings import RULED_BY, TABLES, Settings, load_settings, ruler
+from mcp_local_llm.setup.settings import RULED_BY, TABLES, Settings, load_settings, ruler
+from mcp_local_llm.values.chat import SamplingParams
+from mcp_local_llm.values.errors import ConfigError
 
 
 @pytest.fixture

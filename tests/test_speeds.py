@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.budget import Speed
-from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.speeds import MAX_MODELS, MIN_TOKENS, SpeedFile, engine_versions
+from mcp_local_llm.models.fit import Speed
+from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, SpeedFile, engine_versions
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
+from mcp_local_llm.values.model import ModelInfo
 
 
 def model(name: str = "acme/seven-4bit", size: int = 4_000_000_000) -> ModelInfo:

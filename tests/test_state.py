@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.state import MAX_BYTES, StateFile
+from mcp_local_llm.models.choice import MAX_BYTES, StateFile
+from mcp_local_llm.values.errors import ConfigError
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import anyio.lowlevel
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import InsufficientMemoryError, ModelLoadError
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.reports import Switch
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.values.results import Switch
 from tests.clients import WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny
 

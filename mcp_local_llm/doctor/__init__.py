@@ -4,9 +4,9 @@
 findings. It knows no engine, no protocol and no terminal.
 """
 
+from mcp_local_llm.doctor.check import report
 from mcp_local_llm.doctor.facts import Claude, Setup, Sources, Surveyed
 from mcp_local_llm.doctor.finding import Finding, Verdict, wrong
 from mcp_local_llm.doctor.gather import gather
-from mcp_local_llm.doctor.report import report
 
 __all__ = ["Claude", "Finding", "Setup", "Sources", "Surveyed", "Verdict", "gather", "report", "wrong"]

@@ -7,11 +7,11 @@ nothing of it is a measurement, and it says so.
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcp_local_llm.budget import estimate_speed, lasting_ceiling, published_rule
 from mcp_local_llm.doctor.facts import Facts
 from mcp_local_llm.doctor.finding import Finding
-from mcp_local_llm.guide import DECISIONS, GuideEntry, guide_entry
-from mcp_local_llm.model import ModelInfo, human_bytes
+from mcp_local_llm.models.fit import estimate_speed, lasting_ceiling, published_rule
+from mcp_local_llm.models.known import DECISIONS, GuideEntry, guide_entry
+from mcp_local_llm.values.model import ModelInfo, human_bytes
 
 MAX_FIGURES = 3
 """Measured speeds that are named."""

@@ -4,15 +4,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.budget import LoadPlan, Speed
-from mcp_local_llm.endpoint import Endpoint, Sighting
-from mcp_local_llm.machine import Machine
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.registry import Registry
-from mcp_local_llm.reports import Status
+from mcp_local_llm.models.fit import LoadPlan, Speed
+from mcp_local_llm.models.resolve import Resolution
+from mcp_local_llm.models.roles import Registry
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.resolve import Resolution
-from mcp_local_llm.settings import Settings
+from mcp_local_llm.setup.machine import Machine
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.results import Status
 
 Planner = Callable[[ModelInfo], LoadPlan]
 Measured = Callable[[ModelInfo], Speed | None]

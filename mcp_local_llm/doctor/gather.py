@@ -6,8 +6,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm.doctor.facts import Choice, Facts, Reached, Sources, Tenancy
-from mcp_local_llm.endpoint import Endpoint, Sighting
-from mcp_local_llm.errors import BackendUnavailableError, ConfigError, LocalLLMError
+from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, LocalLLMError
 
 
 async def gather(sources: Sources) -> Facts:

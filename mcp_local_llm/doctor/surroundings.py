@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor.facts import Facts
 from mcp_local_llm.doctor.finding import Finding
-from mcp_local_llm.doctor.models import runnable
+from mcp_local_llm.doctor.model_checks import runnable
 
 CLAUDE_COMMAND = "claude mcp add --scope user local-llm -- mcp-local-llm"
 GET_LLAMA_SERVER = (

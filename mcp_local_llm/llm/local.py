@@ -13,26 +13,26 @@ from contextlib import aclosing, contextmanager
 import anyio.to_thread
 
 from mcp_local_llm import __version__
-from mcp_local_llm.budget import estimate_speed
-from mcp_local_llm.catalog import Catalog
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.downloads import Downloads
-from mcp_local_llm.engine import ChatChunk, ReportProgress
-from mcp_local_llm.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
+from mcp_local_llm.llm.counters import Counts, Tally, rate_of
+from mcp_local_llm.llm.listing import listed_row, profile_rows
 from mcp_local_llm.llm.llm import Caller, answered
-from mcp_local_llm.machine import Machine
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.profiles import filled
-from mcp_local_llm.quick_test import question
-from mcp_local_llm.reports import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
-from mcp_local_llm.request_log import request_line
-from mcp_local_llm.request_schemas import SchemaCheck
+from mcp_local_llm.llm.quick_test import question
+from mcp_local_llm.llm.request_log import request_line
+from mcp_local_llm.llm.request_schemas import SchemaCheck
+from mcp_local_llm.models.catalog import Catalog
+from mcp_local_llm.models.downloads import Downloads
+from mcp_local_llm.models.fit import estimate_speed
+from mcp_local_llm.models.profiles import filled
+from mcp_local_llm.models.resolve import Resolution
+from mcp_local_llm.models.speed import SpeedFile
+from mcp_local_llm.models.suggestions import Suggestions
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.resolve import Resolution
-from mcp_local_llm.rows import listed_row, profile_rows
-from mcp_local_llm.speeds import SpeedFile
-from mcp_local_llm.suggestions import Suggestions
-from mcp_local_llm.tally import Counts, Tally, rate_of
+from mcp_local_llm.setup.machine import Machine
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.engine import ChatChunk, ReportProgress
+from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.results import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 
 class Local:

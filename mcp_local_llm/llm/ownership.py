@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import ConfigError, HolderGoneError, LocalLLMError
 from mcp_local_llm.llm.verb_server import VerbServer
-from mcp_local_llm.reports import Status
 from mcp_local_llm.residency import Lease
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import ConfigError, HolderGoneError, LocalLLMError
+from mcp_local_llm.values.results import Status
 
 if TYPE_CHECKING:
     from mcp_local_llm.llm.local import Local

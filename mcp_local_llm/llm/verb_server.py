@@ -16,14 +16,14 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from mcp_local_llm import __version__
-from mcp_local_llm.engine import ChatChunk, Progress
-from mcp_local_llm.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
 from mcp_local_llm.llm import verb_lines
 from mcp_local_llm.llm.attached import AttachedSessions
 from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError, Listener, peer_of
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
-from mcp_local_llm.reports import Status
+from mcp_local_llm.values.engine import ChatChunk, Progress
+from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.results import Status
 
 FIRST_LINE_S = 10.0
 """Seconds in which a session sends its line; one that connects and says nothing would keep a place for ever."""

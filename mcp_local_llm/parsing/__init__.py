@@ -9,12 +9,12 @@ shortened one; never lose answer text; never leak reasoning; recover what is una
 the whole text's. Rule numbers (R1 to R31) stand in comments beside the code that keeps them.
 """
 
-from mcp_local_llm.parsing.markers import TagPair
-from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup, markup_of
-from mcp_local_llm.parsing.message import parse_message
+from mcp_local_llm.parsing.markup import TagPair
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, markup_of
+from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
 from mcp_local_llm.parsing.parser import parse
+from mcp_local_llm.parsing.server_messages import parse_message
 from mcp_local_llm.parsing.stream import OutputStream
-from mcp_local_llm.parsing.values import Channel, Parsed, StreamEvent
 
 __all__ = [
     "KNOWN_MARKUP",

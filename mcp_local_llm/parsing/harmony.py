@@ -7,12 +7,12 @@ user), a recipient makes a call. Calls of other formats inside a message are not
 import re
 from typing import Literal
 
-from mcp_local_llm.chat import ToolCall
-from mcp_local_llm.parsing.dialects.json_objects import read_object
-from mcp_local_llm.parsing.dialects.payload import Source, skip_space
-from mcp_local_llm.parsing.marks import MAX_FALLBACKS, marks
-from mcp_local_llm.parsing.toolbox import Toolbox
-from mcp_local_llm.parsing.values import Parsed, PayloadError
+from mcp_local_llm.parsing.markup_scanner import MAX_FALLBACKS, marks
+from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.parsed import Parsed, PayloadError
+from mcp_local_llm.parsing.tool_formats.format import Source, skip_space
+from mcp_local_llm.parsing.tool_formats.json_objects import read_object
+from mcp_local_llm.values.chat import ToolCall
 
 HEADER = re.compile(
     r"\s*(?:<\|start\|>(?P<role>[^<]*))?"

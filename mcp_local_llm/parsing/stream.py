@@ -7,10 +7,10 @@ decided in `early`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcp_local_llm.parsing.early import EarlyOutput
-from mcp_local_llm.parsing.marks import KNOWN_MARKUP, Markup
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup
+from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
 from mcp_local_llm.parsing.parser import parse
-from mcp_local_llm.parsing.values import Channel, Parsed, StreamEvent
+from mcp_local_llm.parsing.streaming import EarlyOutput
 
 
 class OutputStream:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.values.errors import ConfigError
 
 LOCK = "holder.lock"
 SOCKET = "holder.sock"

@@ -18,10 +18,10 @@ from typing import Literal
 
 import anyio
 
-from mcp_local_llm.engine import Backend, Engine, EngineMemory, Progress, ReportProgress
-from mcp_local_llm.errors import BackendUnavailableError, LocalLLMError
-from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency.idle import CallLater, IdleTimer, loop_call_later
+from mcp_local_llm.values.engine import Backend, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError
+from mcp_local_llm.values.model import ModelInfo
 
 State = Literal["unloaded", "loading", "ready", "draining"]
 

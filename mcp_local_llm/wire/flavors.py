@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_local_llm.endpoint import FlavorName
+from mcp_local_llm.values.endpoint import FlavorName
 
 Switch = Mapping[bool, Mapping[str, Any]]
 """Thinking on or off → the fields of the body that bring it about; empty where there is no such field."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mcp_local_llm.endpoint import FlavorName
+from mcp_local_llm.values.endpoint import FlavorName
 from mcp_local_llm.wire.json_values import JsonObject, as_list, as_object, as_text
 
 USUAL_PORTS: Mapping[int, tuple[FlavorName, ...]] = {

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import get_args
 
-from mcp_local_llm.engine import Phase, Progress
+from mcp_local_llm.values.engine import Phase, Progress
 
 _OURS = re.compile(r"local-llm (\w+) (\d+)/(\d+|\?)(?: (\d+(?:\.\d+)?))?")
 _KEEPALIVE = re.compile(r"keepalive (\d+)/(\d+)")

@@ -7,7 +7,7 @@ somebody else sends it, in pieces, or what it makes of it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mcp_local_llm.chat import ChatRequest, ChatResult, FinishReason, Message, SamplingParams, ToolCall, ToolSpec
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, FinishReason, Message, SamplingParams, ToolCall, ToolSpec
 from tests.behaviour.reciting_model import Script, cut
 
 WEATHER = ToolSpec(name="get_weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
 from tests.behaviour.places import OWN, World, answer, compared, open_world
 
 TAGS = (

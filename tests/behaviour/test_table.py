@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, Message, SamplingParams
-from mcp_local_llm.errors import ContextLengthError
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
+from mcp_local_llm.values.errors import ContextLengthError
 from tests.behaviour.cases import CASES, NUMBERS, THOUGHT, outcome, question
 from tests.behaviour.places import ALL, OWN, World, answer, compared
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from mcp_local_llm.budget import Speed
 from mcp_local_llm.doctor import Claude, Setup
 from mcp_local_llm.doctor.facts import Choice, Facts, Reached, Tenancy
-from mcp_local_llm.endpoint import Endpoint, Sighting
-from mcp_local_llm.model import ModelInfo, endpoint_model
-from mcp_local_llm.registry import Registry
-from mcp_local_llm.reports import Status
-from mcp_local_llm.settings import Settings
+from mcp_local_llm.models.fit import Speed
+from mcp_local_llm.models.roles import Registry
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.values.model import ModelInfo, endpoint_model
+from mcp_local_llm.values.results import Status
 from tests.doctor.facts import CONFIG, GGUF, LINUX, QWEN, SOUND, TINY, surveyed
 
 BROKEN = ModelInfo("acme/half", Path("h"), "huggingface", problems=("2 of 4 files are missing",))

@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mcp_local_llm.budget import LoadPlan, Memory, Speed, plan_load
 from mcp_local_llm.doctor import Claude, Finding, Setup, Surveyed, report
 from mcp_local_llm.doctor.facts import Choice, Facts, Tenancy
-from mcp_local_llm.machine import Machine
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.registry import Registry
+from mcp_local_llm.models.fit import LoadPlan, Memory, Speed, plan_load
+from mcp_local_llm.models.roles import Registry
+from mcp_local_llm.setup.machine import Machine
+from mcp_local_llm.values.model import ModelInfo
 
 CONFIG = Path("/home/me/.config/mcp-local-llm/config.toml")
 MAC_32 = Machine("Darwin", "Apple M3 Max", 16, Memory(32 * 2**30, 20 * 2**30, 32 * 2**30 * 2 // 3), 400e9)

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from mcp_local_llm.endpoint import Endpoint, Sighting, loopback_port
 from mcp_local_llm.engines.http import list_endpoint, look_at_ports
 from mcp_local_llm.engines.http import probe as probe_module
-from mcp_local_llm.errors import BackendProtocolError, BackendUnavailableError, ConfigError
+from mcp_local_llm.values.endpoint import Endpoint, Sighting, loopback_port
+from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 from tests.doctor.servers import Script, models, serving
 
 LM_STUDIO = {"object": "list", "data": [{"id": "m", "compatibility_type": "mlx", "state": "loaded"}]}

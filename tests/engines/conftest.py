@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.engines.mlx.prefix_disk import PrefixDisk
-from mcp_local_llm.engines.mlx.prefix_files import PrefixFiles
+from mcp_local_llm.engines.mlx.prefix.disk import PrefixDisk
+from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.engines.kept_prefixes import MIB
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.values.model import ModelInfo
 
 HYBRID: dict[str, Any] = {
     "model_type": "lfm2",

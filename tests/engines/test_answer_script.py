@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mcp_local_llm.engines.mlx.answer_script import AnswerScript, CallForm, Plan
-from mcp_local_llm.engines.mlx.thinking import ThoughtMarkers
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThoughtMarkers
+from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, CallForm, Plan
 
 ONE = ThoughtMarkers(opener=(1,), closer=(2,), before=(50,), after=(51,))
 LONG = ThoughtMarkers(opener=(1, 10, 11), closer=(2, 20, 21), before=(), after=(51,))

@@ -7,11 +7,11 @@ import mlx.core as mx
 import pytest
 from mlx_lm.utils import load
 
-from mcp_local_llm.chat import ChatResult, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.errors import BusyError, ContextLengthError, InvalidRequestError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatResult, SamplingParams
+from mcp_local_llm.values.errors import BusyError, ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import GREEDY, ask, ask_until, engine_of, prompt
 
 QUESTIONS = (

@@ -10,12 +10,12 @@ import anyio
 import jsonschema
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams, ToolSpec
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.engines.mlx.grammar import Grammar, GrammarError
-from mcp_local_llm.errors import GenerationError, InvalidRequestError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.engines.mlx.steer.grammar import Grammar, GrammarError
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams, ToolSpec
+from mcp_local_llm.values.errors import GenerationError, InvalidRequestError
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import answer, engine_of, prompt
 from tests.engines.random_schemas import random_schema
 

@@ -9,14 +9,14 @@ import pytest
 from mlx_lm.generate import BatchGenerator
 
 from mcp_local_llm.app import App
-from mcp_local_llm.budget import Memory
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.engines.mlx.shape import network_shape
-from mcp_local_llm.errors import InsufficientMemoryError
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.engines.mlx.load.shape import network_shape
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.values.errors import InsufficientMemoryError
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import ask, engine_of, ignore, prompt
 
 MIB = 2**20

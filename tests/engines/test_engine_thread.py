@@ -7,13 +7,14 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from mcp_local_llm.engines.mlx import MlxBackend, memory
-from mcp_local_llm.engines.mlx.batch import Batch
+from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx.batch import memory
+from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.engines.mlx.file_limit import WANTED, file_limit_kept
 from mcp_local_llm.engines.mlx.worker import Worker
-from mcp_local_llm.errors import LocalLLMError, ModelLoadError
-from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import ask, engine_of, ignore
 

@@ -10,11 +10,11 @@ import pytest
 from mlx_lm.generate import BatchGenerator
 
 from mcp_local_llm.engines.mlx import MlxBackend
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.engines.mlx.solo import SoloDecoder
-from mcp_local_llm.errors import GenerationError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
+from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.values.errors import GenerationError
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import ask, engine_of, ignore, prompt
 

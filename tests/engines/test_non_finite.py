@@ -7,9 +7,9 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models import qwen3
 
-from mcp_local_llm.chat import SamplingParams
-from mcp_local_llm.errors import GenerationError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.values.chat import SamplingParams
+from mcp_local_llm.values.errors import GenerationError
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import ask, engine_of
 
 SAMPLED = SamplingParams(max_tokens=48, temperature=0.9, top_k=20, seed=1)

@@ -7,8 +7,8 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, ConcatenateKVCache, KVCache, QuantizedKVCache
 
-from mcp_local_llm.engines.mlx.alike import alike
-from mcp_local_llm.engines.mlx.prefix_cache import Layers, PrefixCache, held_bytes, trimmable_for_good
+from mcp_local_llm.engines.mlx.prefix.cache import Layers, PrefixCache, held_bytes, trimmable_for_good
+from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
 
 ENTRY_BYTES = 2 * 256 * 4
 """Keys and values of 256 places, one head of one number each, 4 bytes."""

@@ -15,12 +15,12 @@ from mcp import Client
 from mlx_lm.models.cache import KVCache
 from mlx_lm.models.deepseek_v41 import LayerCache
 
-from mcp_local_llm.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
-from mcp_local_llm.engines.mlx.prefix_disk import folder_name, open_prefix_disk
-from mcp_local_llm.engines.mlx.weights import load
+from mcp_local_llm.engines.mlx.load.weights import load
+from mcp_local_llm.engines.mlx.prefix.disk import folder_name, open_prefix_disk
 from mcp_local_llm.ground import prefix_folder
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.values.chat import ChatResult, Message, SamplingParams
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S, stdio_client
 from tests.engines.asking import ask, engine_of, ignore, prompt
 from tests.engines.random_models import HYBRID, SLIDING, random_model

@@ -16,9 +16,9 @@ from mlx_lm.models.cache import (
     RotatingKVCache,
 )
 
-from mcp_local_llm.engines.mlx.prefix_cache import Entry, Layers, PrefixCache
-from mcp_local_llm.engines.mlx.prefix_disk import RESTORED, PrefixDisk
-from mcp_local_llm.engines.mlx.prefix_files import PrefixFiles
+from mcp_local_llm.engines.mlx.prefix.cache import Entry, Layers, PrefixCache
+from mcp_local_llm.engines.mlx.prefix.disk import RESTORED, PrefixDisk
+from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.engines.kept_prefixes import LENGTH, entry, files_of, key, never
 
 # mlx and mlx-lm declare their types in part only.

@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core
 import pytest
 
-from mcp_local_llm.engines.mlx.prefix_disk import HEADER_BYTES, PrefixDisk
-from mcp_local_llm.engines.mlx.prefix_files import STALE_S, PrefixFiles
+from mcp_local_llm.engines.mlx.prefix.disk import HEADER_BYTES, PrefixDisk
+from mcp_local_llm.engines.mlx.prefix.disk_files import STALE_S, PrefixFiles
 from tests.engines.kept_prefixes import LENGTH, MIB, always, entry, files_of, key, never
 
 # mlx declares its types in part only.

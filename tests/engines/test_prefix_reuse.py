@@ -6,10 +6,10 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_local_llm.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatResult, Message, SamplingParams
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import ask, engine_of, prompt
 from tests.engines.random_models import HYBRID, SLIDING, random_model
 

@@ -14,15 +14,15 @@ import anyio
 import pytest
 from transformers.utils import chat_template_utils
 
-from mcp_local_llm.chat import ChatRequest, SamplingParams, ToolSpec
-from mcp_local_llm.engines.mlx import preflight
-from mcp_local_llm.engines.mlx.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
-from mcp_local_llm.engines.mlx.preflight import Preflight
-from mcp_local_llm.engines.mlx.processors import ProcessorFactory
-from mcp_local_llm.engines.mlx.prompt import PIECE, TextModel, render
-from mcp_local_llm.engines.mlx.tokenizer_bounds import CUT, cut_between_words, longest_token
-from mcp_local_llm.errors import ContextLengthError, InvalidRequestError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.batch import prepare as preflight
+from mcp_local_llm.engines.mlx.batch.prepare import Preflight
+from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
+from mcp_local_llm.engines.mlx.prompt.render import PIECE, TextModel, render
+from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT, cut_between_words, longest_token
+from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
+from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec
+from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import answer, ask, engine_of, prompt
 

@@ -10,14 +10,14 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import QuantizedKVCache, make_prompt_cache
 from mlx_lm.utils import load
 
-from mcp_local_llm.budget import Memory
-from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.engine import Phase
 from mcp_local_llm.engines.mlx import EngineLimits
-from mcp_local_llm.engines.mlx.backend import MlxEngine
+from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.engines.mlx.limits import KVBits
-from mcp_local_llm.errors import BusyError, InsufficientMemoryError, ModelLoadError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
+from mcp_local_llm.values.engine import Phase
+from mcp_local_llm.values.errors import BusyError, InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import GREEDY, answer, ask, engine_of, prompt
 from tests.engines.random_models import HYBRID, SLIDING, random_model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.discovered import model_in
-from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
+from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import answer, engine_of, prompt
 from tests.model_cache import place_tiny
 

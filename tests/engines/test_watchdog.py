@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 import anyio
 import pytest
 
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, memory
-from mcp_local_llm.engines.mlx.batch import Batch
-from mcp_local_llm.errors import BackendUnavailableError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx.batch import memory
+from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.values.errors import BackendUnavailableError
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import ask, ignore
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message
-from mcp_local_llm.endpoint import Endpoint, FlavorName
-from mcp_local_llm.engine import ChatChunk, Engine
 from mcp_local_llm.engines.http import HttpBackend
-from mcp_local_llm.model import endpoint_model
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message
+from mcp_local_llm.values.endpoint import Endpoint, FlavorName
+from mcp_local_llm.values.engine import ChatChunk, Engine
+from mcp_local_llm.values.model import endpoint_model
 from tests.clients import WAIT_S
 from tests.http.fake_server import FakeServer, Script, fake_server
 

@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import AmbiguousModelError, BackendUnavailableError, ConfigError, UnknownModelError
+from mcp_local_llm.doors.mcp.render import switch_text, table_text
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.mcp_server.render import switch_text, table_text
-from mcp_local_llm.settings import load_settings
+from mcp_local_llm.setup.settings import load_settings
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import AmbiguousModelError, BackendUnavailableError, ConfigError, UnknownModelError
 from tests.apps import Apps, many
 from tests.clients import WAIT_S
 from tests.http.asking import HELLO

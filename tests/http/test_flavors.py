@@ -5,11 +5,11 @@ from typing import Any, get_args
 
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, Message, SamplingParams, ToolCall
-from mcp_local_llm.endpoint import FlavorName
-from mcp_local_llm.errors import InvalidRequestError
-from mcp_local_llm.wire.client_request import outgoing_request
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolCall
+from mcp_local_llm.values.endpoint import FlavorName
+from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.openai.write_request import outgoing_request
 
 HELLO = (Message(role="user", content="Hello"),)
 NAMES: tuple[FlavorName, ...] = get_args(FlavorName)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.errors import ConfigError, InvalidRequestError
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 from tests.http.asking import answer_of, engine_for
 from tests.http.fake_server import refuses, says
 

@@ -16,13 +16,13 @@ import anyio
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.chat import ChatRequest, Message, SamplingParams, ToolSpec
-from mcp_local_llm.endpoint import loopback_port
-from mcp_local_llm.engine import Progress
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, look_at_ports
-from mcp_local_llm.errors import BackendProtocolError, UnknownModelError
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.model import endpoint_model
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
+from mcp_local_llm.values.endpoint import loopback_port
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import BackendProtocolError, UnknownModelError
+from mcp_local_llm.values.model import endpoint_model
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.http.asking import answer_of, endpoint

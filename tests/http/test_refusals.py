@@ -8,7 +8,7 @@ import pytest
 from mcp_local_llm.engines.http import HttpBackend
 from mcp_local_llm.engines.http.connection import translated
 from mcp_local_llm.engines.http.failures import Failures
-from mcp_local_llm.errors import (
+from mcp_local_llm.values.errors import (
     BackendProtocolError,
     BackendUnavailableError,
     BusyError,
@@ -19,8 +19,8 @@ from mcp_local_llm.errors import (
     LocalLLMError,
     UnknownModelError,
 )
-from mcp_local_llm.model import endpoint_model
-from mcp_local_llm.wire.envelope import error_body
+from mcp_local_llm.values.model import endpoint_model
+from mcp_local_llm.wire.openai.errors import error_body
 from tests.http.asking import answer_of, asked, endpoint, engine_for
 from tests.http.fake_server import Exchange, Script, delta, fake_server, refuses, says
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_local_llm.engine import Progress
+from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.wire.progress import progress_comment, read_comment
 from mcp_local_llm.wire.sse import MAX_LINE, SseComment, SseEvent, SseItem, SseReader, sse_comment, sse_event
 

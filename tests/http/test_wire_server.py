@@ -4,16 +4,25 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm import errors
-from mcp_local_llm.chat import ChatRequest, ChatResult, Message, SamplingParams, Timings, ToolCall, ToolSpec, Usage
-from mcp_local_llm.engine import ChatChunk
-from mcp_local_llm.wire.client_request import outgoing_request
-from mcp_local_llm.wire.client_response import AnswerMessage, read_answer
-from mcp_local_llm.wire.envelope import CODES, ParameterError, error_body, error_type, read_error
+from mcp_local_llm.values import errors
+from mcp_local_llm.values.chat import (
+    ChatRequest,
+    ChatResult,
+    Message,
+    SamplingParams,
+    Timings,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
+from mcp_local_llm.values.engine import ChatChunk
 from mcp_local_llm.wire.flavors import FLAVORS
-from mcp_local_llm.wire.models import ServedModel, read_models
-from mcp_local_llm.wire.server_request import incoming_request
-from mcp_local_llm.wire.server_response import CompletionIdentity, CompletionStream, completion, model_list
+from mcp_local_llm.wire.openai.errors import CODES, ParameterError, error_body, error_type, read_error
+from mcp_local_llm.wire.openai.models import ServedModel, read_models
+from mcp_local_llm.wire.openai.read_request import incoming_request
+from mcp_local_llm.wire.openai.read_response import AnswerMessage, read_answer
+from mcp_local_llm.wire.openai.write_request import outgoing_request
+from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion, model_list
 
 HI = (Message(role="user", content="Hi"),)
 USER: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]

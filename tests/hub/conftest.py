@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.hub import Hub, HubAccess
+from mcp_local_llm.models.hub import Hub, HubAccess
+from mcp_local_llm.values.engine import Progress
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY
 

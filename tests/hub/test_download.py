@@ -7,11 +7,11 @@ import anyio.to_thread
 import pytest
 from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 
-from mcp_local_llm.discovery import ModelRoots, find_models
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import BackendUnavailableError, BusyError, DownloadError
-from mcp_local_llm.hub import Hub, HubAccess
-from mcp_local_llm.hub.cache import RepositoryCache
+from mcp_local_llm.models.find import ModelRoots, find_models
+from mcp_local_llm.models.hub import Hub, HubAccess
+from mcp_local_llm.models.hub.cache import RepositoryCache
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, DownloadError
 from tests.clients import WAIT_S
 from tests.loopback_hub import COMMIT, LoopbackHub
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.errors import (
+from mcp_local_llm.models.hub import Hub, HubAccess, hub_access, is_repository_id
+from mcp_local_llm.values.errors import (
     BackendProtocolError,
     BackendUnavailableError,
     ConfigError,
@@ -14,7 +15,6 @@ from mcp_local_llm.errors import (
     LocalLLMError,
     UnknownModelError,
 )
-from mcp_local_llm.hub import Hub, HubAccess, hub_access, is_repository_id
 from tests.loopback_hub import LoopbackHub
 
 NAME = "acme/tiny-4bit"

@@ -11,10 +11,10 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from mcp_local_llm.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError, LocalLLMError
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.llm.remote import SILENCE_S, STATUS_SILENCE_S, Remote
 from mcp_local_llm.llm.verb_lines import BEAT_S
+from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError, LocalLLMError
 from tests.clients import WAIT_S
 from tests.llm.scripted import HELLO, SWITCH, Say, ignore, owner, saying
 from tests.virtual_time import TimeLapseLoop

@@ -9,14 +9,14 @@ from typing import cast
 import anyio
 import pytest
 
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import BackendUnavailableError, ConfigError, ModelLoadError
 from mcp_local_llm.llm.llm import Caller, answered
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.ownership import HANDOVER_S
 from mcp_local_llm.llm.patience import LEAVING_S, PATIENCE_S, RETRY_S
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import Lease
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, ModelLoadError
 from tests.clients import WAIT_S
 from tests.llm.scripted import HELLO, RESULT, SWITCH, ScriptedLLM, ignore
 

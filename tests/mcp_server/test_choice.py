@@ -10,8 +10,8 @@ from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, PromptReference, TextContent
 
-from mcp_local_llm.mcp_server import build_server
-from mcp_local_llm.prompts import read_prompt
+from mcp_local_llm.doors.mcp import build_server
+from mcp_local_llm.setup.prompts import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running

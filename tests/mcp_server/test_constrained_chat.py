@@ -7,8 +7,8 @@ import pytest
 from mcp import Client
 from mcp_types import TextContent
 
-from mcp_local_llm.chat import ChatResult, Timings, Usage
-from mcp_local_llm.mcp_server import render
+from mcp_local_llm.doors.mcp import render
+from mcp_local_llm.values.chat import ChatResult, Timings, Usage
 from tests.mcp_server.answers import ask, numbers, texts
 
 AGE: dict[str, Any] = {

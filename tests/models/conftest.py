@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.discovery import ModelRoots, find_models
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.find import ModelRoots, find_models
+from mcp_local_llm.values.model import ModelInfo
 from tests.model_cache import TINY, build_cache
 
 ARCHITECTURES = frozenset({"gpt_oss", "llama", "qwen2", "qwen3", "qwen3_moe"})

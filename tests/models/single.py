@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mcp_local_llm.discovery import ModelRoots, find_models
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.find import ModelRoots, find_models
+from mcp_local_llm.values.model import ModelInfo
 from tests.model_cache import (
     QWEN_7B,
     Content,

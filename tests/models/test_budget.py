@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.budget import (
+from mcp_local_llm.models.fit import (
     GIB,
     LoadPlan,
     Memory,
@@ -13,8 +13,8 @@ from mcp_local_llm.budget import (
     published_rule,
     require_fit,
 )
-from mcp_local_llm.errors import InsufficientMemoryError
-from mcp_local_llm.model import ModelFormat, ModelInfo
+from mcp_local_llm.values.errors import InsufficientMemoryError
+from mcp_local_llm.values.model import ModelFormat, ModelInfo
 
 MAC_16 = Memory(16 * GIB, 11 * GIB, 16 * GIB * 2 // 3)
 MAC_32 = Memory(32 * GIB, 26 * GIB, 32 * GIB * 2 // 3)

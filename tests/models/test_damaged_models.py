@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_local_llm.discovery import ModelRoots, find_models
-from mcp_local_llm.discovery.architectures import native_architectures
+from mcp_local_llm.models.find import ModelRoots, find_models
+from mcp_local_llm.models.find.architectures import native_architectures
 from tests.model_cache import (
     QWEN_7B,
     Content,

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from mcp_local_llm.discovery import ModelRoots, find_models
-from mcp_local_llm.model import ModelInfo, Quantization
-from mcp_local_llm.resolve import ordered
+from mcp_local_llm.models.find import ModelRoots, find_models
+from mcp_local_llm.models.resolve import ordered
+from mcp_local_llm.values.model import ModelInfo, Quantization
 from tests.model_cache import (
     QWEN3_4B,
     model_files,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.discovery import FolderCache, ModelRoots, find_models
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.find import FolderCache, ModelRoots, find_models
+from mcp_local_llm.values.model import ModelInfo
 from tests.model_cache import QWEN_7B, Packing, model_files, place_in_hub, place_tiny, write
 
 

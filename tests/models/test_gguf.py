@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.discovery import ModelRoots, find_models
+from mcp_local_llm.models.find import ModelRoots, find_models
 from tests.model_cache import (
     Fact,
     gguf,

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.guide import DECISIONS, GUIDE, guide_entry, strengths
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.models.known import DECISIONS, GUIDE, guide_entry, strengths
+from mcp_local_llm.values.model import ModelInfo
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.model import Quantization
+from mcp_local_llm.values.model import Quantization
 from tests.model_cache import (
     CHAT_TEMPLATE,
     QWEN_7B,

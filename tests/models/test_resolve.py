@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_local_llm.errors import AmbiguousModelError, IncompleteModelError, ModelError, UnknownModelError
-from mcp_local_llm.model import ModelInfo, Quantization
-from mcp_local_llm.resolve import ordered, resolve
+from mcp_local_llm.models.resolve import ordered, resolve
+from mcp_local_llm.values.errors import AmbiguousModelError, IncompleteModelError, ModelError, UnknownModelError
+from mcp_local_llm.values.model import ModelInfo, Quantization
 from tests.sweep import examples
 
 ACME = "acme/Acme-132B-6bit"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.discovery import ModelRoots, default_roots, find_models
+from mcp_local_llm.models.find import ModelRoots, default_roots, find_models
 from tests.model_cache import (
     TINY,
     Content,

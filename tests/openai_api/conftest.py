@@ -8,7 +8,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from mcp_local_llm.app import App
-from mcp_local_llm.openai_api import Guard, Traffic, access_rules, bind_tcp, build_api, serving
+from mcp_local_llm.doors.http import Guard, Traffic, access_rules, bind_tcp, build_api, serving
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.openai_api.door import Door

@@ -9,8 +9,8 @@ import anyio.lowlevel
 import httpx
 
 from mcp_local_llm.app import App
-from mcp_local_llm.openai_api import Traffic
-from mcp_local_llm.reports import Status
+from mcp_local_llm.doors.http import Traffic
+from mcp_local_llm.values.results import Status
 from tests.clients import WAIT_S
 
 LEGS = "How many legs do two cats and a bird have?"

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.openai_api import access_rules
+from mcp_local_llm.doors.http import access_rules
+from mcp_local_llm.values.errors import ConfigError
 from tests.openai_api.conftest import open_door
 from tests.openai_api.door import Door
 

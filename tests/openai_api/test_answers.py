@@ -9,10 +9,10 @@ import anyio
 import pytest
 from starlette.types import Message
 
-from mcp_local_llm.engine import Progress, ReportProgress
-from mcp_local_llm.errors import BackendUnavailableError, BusyError, LocalLLMError
-from mcp_local_llm.openai_api import Traffic
-from mcp_local_llm.openai_api.answers import EventAnswer, JsonAnswer
+from mcp_local_llm.doors.http import Traffic
+from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
+from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
 from tests.clients import WAIT_S
 from tests.virtual_time import VirtualTimeLoop
 

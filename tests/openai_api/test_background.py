@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.cli import background
-from mcp_local_llm.errors import ConfigError
+from mcp_local_llm.doors.cli import background
+from mcp_local_llm.values.errors import ConfigError
 from tests.clients import WAIT_S
 
 HOME = Path("/home/me")

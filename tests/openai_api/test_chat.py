@@ -14,10 +14,10 @@ from openai.types.chat import (
 )
 from pydantic import BaseModel
 
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.errors import InvalidRequestError
-from mcp_local_llm.wire.client_request import outgoing_request
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.openai.write_request import outgoing_request
 from tests.openai_api.door import ENDLESS, LEGS, Door, events, question
 
 NO_THINKING: dict[str, Any] = {"reasoning_effort": "none"}

@@ -2,10 +2,10 @@
 
 import re
 
-from mcp_local_llm.openai_api.metrics import metrics_text
-from mcp_local_llm.openai_api.traffic import TrafficState
-from mcp_local_llm.reports import Status
-from mcp_local_llm.tally import Counts
+from mcp_local_llm.doors.http.in_flight import TrafficState
+from mcp_local_llm.doors.http.metrics import metrics_text
+from mcp_local_llm.llm.counters import Counts
+from mcp_local_llm.values.results import Status
 from tests.openai_api.door import LEGS, Door, question
 
 SAMPLE = re.compile(r'(mcp_local_llm_[a-z_]+)(?:\{model="((?:[^"\\]|\\.)*)"\})? (-?[0-9.e+]+)')

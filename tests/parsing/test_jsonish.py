@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.parsing.jsonish import Grammar, read_value
-from mcp_local_llm.parsing.values import PayloadError
+from mcp_local_llm.parsing.lenient_json import Grammar, read_value
+from mcp_local_llm.parsing.parsed import PayloadError
 
 REPAIRED: list[tuple[str, Any]] = [
     ('{"a": 1}', {"a": 1}),

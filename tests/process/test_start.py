@@ -41,7 +41,7 @@ async def test_the_handshake_and_the_cheap_tools_import_no_mlx(
         assert await wire.ended() == 0
         (told,) = [line for line in wire.errors().splitlines() if line.startswith("imported: ")]
     modules = told.split()
-    assert "mcp_local_llm.mcp_server.server" in modules
+    assert "mcp_local_llm.doors.mcp.server" in modules
     assert [name for name in HEAVY if name in modules] == []
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcp_local_llm.budget import Memory, plan_load
-from mcp_local_llm.engines.process.commands import cluster_start, machines_of
-from mcp_local_llm.engines.process.programs import Programs
-from mcp_local_llm.engines.process.startable import startable_models
-from mcp_local_llm.errors import ConfigError, IncompleteModelError, ModelLoadError
-from mcp_local_llm.launch import Cluster
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.settings import load_settings
+from mcp_local_llm.engines.servers.commands import cluster_start, machines_of
+from mcp_local_llm.engines.servers.programs import Programs
+from mcp_local_llm.engines.servers.startable import startable_models
+from mcp_local_llm.models.fit import Memory, plan_load
+from mcp_local_llm.setup.settings import load_settings
+from mcp_local_llm.values.cluster import Cluster
+from mcp_local_llm.values.errors import ConfigError, IncompleteModelError, ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
 from tests.process_engines.asking import ask
 from tests.process_engines.conftest import Compose
 from tests.process_engines.test_servers import gone

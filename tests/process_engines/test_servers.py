@@ -13,9 +13,9 @@ import anyio.to_thread
 import psutil
 import pytest
 
-from mcp_local_llm.engine import Progress
-from mcp_local_llm.errors import BackendUnavailableError, IncompleteModelError, ModelLoadError
 from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.errors import BackendUnavailableError, IncompleteModelError, ModelLoadError
 from tests.clients import WAIT_S
 from tests.model_cache import write
 from tests.process_engines.asking import ask, question

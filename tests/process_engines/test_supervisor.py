@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mcp_local_llm.engines.process import supervisor
+from mcp_local_llm.engines.servers import supervisor
 from tests.clients import WAIT_S
 
 PROGRAM = Path(supervisor.__file__)

@@ -10,10 +10,10 @@ import pytest
 from mlx_lm.utils import load
 
 from benchmarks.discovered import model_in
-from mcp_local_llm.chat import Message
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import Message
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import ignore, prompt
 from training.real_model import RealModel, kept_model

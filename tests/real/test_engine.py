@@ -8,11 +8,11 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from mcp_local_llm.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.engine import Phase
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
-from mcp_local_llm.engines.mlx.backend import MlxEngine
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
+from mcp_local_llm.values.engine import Phase
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 from tests.engines.asking import ask_until, ignore
 from tests.real.conftest import DOZEN_S, QUESTIONS, TOKENS, Reference, asked

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
-from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.model import ModelInfo
 
 MODEL = ModelInfo("some-model", Path("/nowhere"), "folder")
 IDLE_S = 600.0

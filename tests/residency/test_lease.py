@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.errors import ConfigError
 from mcp_local_llm.residency.lease import MAX_SOCKET_PATH, Lease, LeaseOwner, runtime_folder
+from mcp_local_llm.values.errors import ConfigError
 
 HOLD = """
 import sys

@@ -7,11 +7,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
-from mcp_local_llm.errors import ModelLoadError
-from mcp_local_llm.model import ModelInfo
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.errors import ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
 
 A, B, C = (ModelInfo(name, Path("/nowhere"), "folder") for name in "ABC")

@@ -5,7 +5,7 @@ server it talks to.
 """
 
 from mcp_local_llm.engines.http.backend import HttpBackend
-from mcp_local_llm.engines.http.listing import EndpointModels
+from mcp_local_llm.engines.http.endpoint_models import EndpointModels
 from mcp_local_llm.engines.http.probe import list_endpoint, look_at_ports
 
 __all__ = ["EndpointModels", "HttpBackend", "list_endpoint", "look_at_ports"]

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping
 
-from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.errors import ConfigError
-from mcp_local_llm.regular_file import read_regular
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.errors import ConfigError
 
 MAX_KEY_BYTES = 16 * 2**10
 """A longer file holds no key."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.engine import Progress, ReportProgress
 from mcp_local_llm.engines.http.engine import LOADING_POLL_S, HttpEngine
 from mcp_local_llm.engines.http.failures import loading
-from mcp_local_llm.errors import ModelLoadError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.errors import ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
     from mcp_local_llm.engines.http.connection import Connection

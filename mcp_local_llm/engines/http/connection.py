@@ -18,9 +18,9 @@ import anyio.to_thread
 import httpx
 
 from mcp_local_llm import __version__
-from mcp_local_llm.endpoint import Endpoint
 from mcp_local_llm.engines.http.api_key import read_key
 from mcp_local_llm.engines.http.failures import Failures
+from mcp_local_llm.values.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 """Seconds until a machine that does not answer counts as unreachable."""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.engine import ChatChunk, EngineMemory, Progress
 from mcp_local_llm.engines.http.failures import Failures, loading
-from mcp_local_llm.model import ModelInfo
-from mcp_local_llm.wire.client_request import OutgoingRequest, outgoing_request
-from mcp_local_llm.wire.client_response import AnswerPiece, read_answer
-from mcp_local_llm.wire.envelope import read_error
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.engine import ChatChunk, EngineMemory, Progress
+from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.openai.errors import read_error
+from mcp_local_llm.wire.openai.read_response import AnswerPiece, read_answer
+from mcp_local_llm.wire.openai.write_request import OutgoingRequest, outgoing_request
 from mcp_local_llm.wire.progress import read_comment
 from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.http.answer import Answer, Asked
+    from mcp_local_llm.engines.http.chunks import Answer, Asked
 
     # httpx comes with it and costs a tenth of a second, which a server that asks no endpoint should not spend.
     from mcp_local_llm.engines.http.connection import Connection, Reply
@@ -79,7 +79,7 @@ class HttpEngine:
             BackendUnavailableError, BackendProtocolError: the server did not answer, or not sensibly.
         """
         # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
-        from mcp_local_llm.engines.http.answer import Answer
+        from mcp_local_llm.engines.http.chunks import Answer
 
         endpoint, failures = self._connection.endpoint, self._connection.failures(self._model.id)
         name = endpoint.served_name(self._model.id)
@@ -157,7 +157,7 @@ def _piece(data: str, failures: Failures) -> AnswerPiece:
 
 
 def _asked(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "Asked":
-    from mcp_local_llm.engines.http.answer import Asked
+    from mcp_local_llm.engines.http.chunks import Asked
 
     flavor = FLAVORS[endpoint.flavor]
     return Asked(

@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mcp_local_llm.endpoint import Endpoint
-from mcp_local_llm.errors import (
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.errors import (
     BackendProtocolError,
     BackendUnavailableError,
     BusyError,
@@ -19,9 +19,9 @@ from mcp_local_llm.errors import (
     LocalLLMError,
     UnknownModelError,
 )
-from mcp_local_llm.wire.context_overflow import ContextOverflow, context_overflow
-from mcp_local_llm.wire.envelope import ServerError, error_type, read_error
 from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.openai.context_overflow import ContextOverflow, context_overflow
+from mcp_local_llm.wire.openai.errors import ServerError, error_type, read_error
 
 _NO_PATH = ("not found", "file not found", "404 page not found")
 """What servers say of an address that they do not serve: vLLM and FastAPI, llama-server, Ollama."""

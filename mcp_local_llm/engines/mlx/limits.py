@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcp_local_llm.budget import Memory
+from mcp_local_llm.models.fit import Memory
 
 WiredPolicy = Literal["auto", "off"]
 KVBits = Literal[4, 8]

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mcp_local_llm.chat import ChatRequest
-from mcp_local_llm.engine import EngineMemory
-from mcp_local_llm.errors import LocalLLMError
-from mcp_local_llm.model import ModelInfo
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.engine import EngineMemory
+from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx.prompt import TextModel
-    from mcp_local_llm.engines.mlx.renderer import Rendered
-    from mcp_local_llm.engines.mlx.thinking import ThinkingTraits
+    from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
+    from mcp_local_llm.engines.mlx.prompt.render import TextModel
+    from mcp_local_llm.engines.mlx.prompt.renderer import Rendered
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mcp_local_llm.engines.mlx.file_limit import file_limit_kept
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.messages import Command, Stop, reason_of, refuse
 from mcp_local_llm.engines.mlx.watch import StepWatch
-from mcp_local_llm.errors import LocalLLMError, ModelLoadError
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
 
 if TYPE_CHECKING:
     from mcp_local_llm.engines.mlx.worker import Worker

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mcp_local_llm.engines.mlx.messages import Emit, Failed
-from mcp_local_llm.errors import BackendUnavailableError
+from mcp_local_llm.values.errors import BackendUnavailableError
 
 CHECK_S = 1.0
 """Seconds between two looks at the MLX thread while calls wait for it."""

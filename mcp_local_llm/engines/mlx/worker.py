@@ -12,10 +12,11 @@ from functools import partial
 
 import mlx.core as mx
 
-from mcp_local_llm.admission import kv_budget
-from mcp_local_llm.engines.mlx import memory
-from mcp_local_llm.engines.mlx.batch import Batch
+from mcp_local_llm.engines.mlx.batch import memory
+from mcp_local_llm.engines.mlx.batch.admission import kv_budget
+from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.load.weights import LoadCancelled, load
 from mcp_local_llm.engines.mlx.messages import (
     Command,
     Done,
@@ -30,8 +31,7 @@ from mcp_local_llm.engines.mlx.messages import (
     reason_of,
 )
 from mcp_local_llm.engines.mlx.watch import StepWatch
-from mcp_local_llm.engines.mlx.weights import LoadCancelled, load
-from mcp_local_llm.errors import GenerationError, ModelLoadError
+from mcp_local_llm.values.errors import GenerationError, ModelLoadError
 
 MAX_FAILURES = 2
 """Failures in a row after which the weights are no longer trusted either."""

@@ -1,0 +1,83 @@
+"""`doctor`: what is here, what is wrong, and what to do about it."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+from mcp_local_llm.doctor import Finding, wrong
+from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
+from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
+from mcp_local_llm.wire.known_servers import USUAL_PORTS
+
+Examine = Callable[[Sequence[int]], Awaitable[tuple[Finding, ...]]]
+"""Examines this machine; the ports of 127.0.0.1 on which to look for servers are told."""
+
+NO_PORTS = "none"
+INDENT = " " * 9
+
+
+def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
+    """Add `doctor`."""
+    usual = (*USUAL_PORTS, DEFAULT_PORT)
+
+    def doctor(
+        ports: Annotated[
+            str | None,
+            typer.Option(
+                help="Look for servers on these ports, e.g. 1234,8000; `none` looks at none.", show_default=False
+            ),
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    ) -> None:
+        """Check this machine and say what to do; changes nothing. The exit code is 1 where something needs you."""
+        wanted = usual if ports is None else _read_ports(ports)
+        try:
+            with Console(stderr=True).status("looking"):
+                findings = anyio.run(examine, wanted)
+        except KeyboardInterrupt:
+            fail("interrupted", INTERRUPTED)
+        if as_json:
+            print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1))
+        else:
+            _show(findings)
+        if wrong(findings):
+            raise typer.Exit(FAILED)
+
+    commands.command()(doctor)
+
+
+def _read_ports(text: str) -> tuple[int, ...]:
+    if text.strip() == NO_PORTS:
+        return ()
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and 0 < int(word) < 65_536 for word in words):
+        fail(f"--ports takes numbers from 1 to 65535 with commas between them, or `none`; not {text!r}.", WRONG_REQUEST)
+    return tuple(int(word) for word in words)
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        print(f"{finding.verdict:<8} {finding.name}: {_plain(finding.text)}")
+        for line in finding.advice.splitlines():
+            print(f"{INDENT}{_plain(line)}")
+    print(_summary(findings))
+    sys.stdout.flush()
+
+
+def _summary(findings: Iterable[Finding]) -> str:
+    verdicts = [finding.verdict for finding in findings]
+    problems, notes = verdicts.count("problem"), verdicts.count("note")
+    if not problems:
+        return f"Nothing is wrong; notes: {notes}."
+    return f"Problems that need you: {problems}; notes: {notes}."
+
+
+def _plain(text: str) -> str:
+    """Make a text harmless for a terminal: names of models and servers come from elsewhere."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -1,0 +1,119 @@
+"""The files that make `serve` a standing service of this user: a LaunchAgent on macOS, a systemd user unit on Linux.
+
+What they hold is decided by pure functions; keys and tokens are never among it.
+
+Sources: launchd.plist(5); systemd.service(5), systemd.syntax(7).
+"""
+
+import plistlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_local_llm.values.errors import ConfigError
+
+LABEL = "mcp-local-llm.serve"
+UNIT = "mcp-local-llm.service"
+_KEPT = ("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+_OURS = "MCP_LOCAL_LLM_"
+_KEY_VARIABLE = "MCP_LOCAL_LLM_API_KEY"
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Background:
+    """A standing service.
+
+    Attributes:
+        file: where the system looks for it, and `content`, what stands in it.
+        folders: that must be there before it starts.
+        start, stop: the commands for it, in their order.
+    """
+
+    file: Path
+    content: bytes
+    folders: tuple[Path, ...]
+    start: tuple[Command, ...]
+    stop: tuple[Command, ...]
+
+
+def background(system: str, home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+    """Describe the service that runs `command`.
+
+    Args:
+        system: as `platform.system()`.
+        home: the user's home folder.
+        environ: the environment; what says where models and settings are goes into the file.
+        command: program and arguments.
+        uid: the user's number.
+
+    Raises:
+        ConfigError: there is no such service on this system.
+    """
+    kept = {name: environ[name] for name in sorted(environ) if name in _KEPT or name.startswith(_OURS)}
+    kept.pop(_KEY_VARIABLE, None)
+    if system == "Darwin":
+        return _launch_agent(home, kept, command, uid)
+    if system == "Linux":
+        return _user_unit(home, kept, command)
+    raise ConfigError(f"There is no service to install on {system}. Run `mcp-local-llm serve` by other means.")
+
+
+def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+    file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+    logs = home / "Library" / "Logs" / "mcp-local-llm"
+    agent = {
+        "Label": LABEL,
+        "ProgramArguments": list(command),
+        "EnvironmentVariables": dict(environ),
+        "RunAtLoad": True,
+        # Started again after a crash, but not after an end that was asked for.
+        "KeepAlive": {"SuccessfulExit": False},
+        # Background would be throttled: fewer cores, slower disk, no answer worth waiting for.
+        "ProcessType": "Interactive",
+        "StandardOutPath": str(logs / "serve.log"),
+        "StandardErrorPath": str(logs / "serve.log"),
+    }
+    domain = f"gui/{uid}"
+    return Background(
+        file=file,
+        content=plistlib.dumps(agent),
+        folders=(logs,),
+        start=(("launchctl", "bootstrap", domain, str(file)),),
+        stop=(("launchctl", "bootout", f"{domain}/{LABEL}"),),
+    )
+
+
+def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> Background:
+    named = Path(environ.get("XDG_CONFIG_HOME", ""))
+    config = named if named.is_absolute() else home / ".config"
+    settings = "".join(f"Environment={_quoted(f'{name}={value}', program=False)}\n" for name, value in environ.items())
+    # Exit code 2 says that an argument or a setting is wrong: it would be as wrong the next time.
+    content = f"""[Unit]
+Description=mcp-local-llm, one resident local model
+
+[Service]
+ExecStart={" ".join(_quoted(part) for part in command)}
+{settings}Restart=on-failure
+RestartSec=5
+RestartPreventExitStatus=2
+TimeoutStopSec=10
+
+[Install]
+WantedBy=default.target
+"""
+    control: Command = ("systemctl", "--user")
+    return Background(
+        file=config / "systemd" / "user" / UNIT,
+        content=content.encode(),
+        folders=(),
+        start=((*control, "daemon-reload"), (*control, "enable", "--now", UNIT)),
+        stop=((*control, "disable", "--now", UNIT),),
+    )
+
+
+def _quoted(text: str, *, program: bool = True) -> str:
+    """Quote for systemd; variables are expanded in command lines only."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%")
+    return f'"{escaped.replace("$", "$$") if program else escaped}"'

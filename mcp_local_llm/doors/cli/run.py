@@ -1,0 +1,64 @@
+"""Runs one command: opens the core, shows progress on stderr, and turns failures into exit codes."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn, TypeVar
+
+import anyio
+import typer
+from rich.console import Console
+
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.errors import LocalLLMError
+
+FAILED = 1
+WRONG_REQUEST = 2
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended (128 + SIGINT)."""
+
+Answer = TypeVar("Answer")
+
+Open = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
+"""Opens the core, given what takes a sentence for the user; leaving the context ends everything that it started."""
+
+
+def perform(
+    open_llm: Open, ask: Callable[[LLM, ReportProgress], Awaitable[Answer]], show: Callable[[Answer], None]
+) -> None:
+    """Ask the core, then show its answer; meanwhile progress is one line on stderr, if that is a terminal.
+
+    Raises:
+        typer.Exit: with the code of the failure, whose text is on stderr by then.
+    """
+    console = Console(stderr=True)
+
+    async def run() -> None:
+        async with open_llm(note) as llm:
+            with console.status("starting") as line:
+
+                def report(progress: Progress) -> None:
+                    line.update(str(progress))
+
+                answer = await ask(llm, report)
+            # The line is gone by now: while it is shown, rich takes what is printed for its own.
+            show(answer)
+
+    try:
+        anyio.run(run)
+    except LocalLLMError as error:
+        fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say on stderr what went wrong, and end the command."""
+    note(text)
+    raise typer.Exit(code)
+
+
+def note(text: str) -> None:
+    """Say something beside the answer, on stderr."""
+    print(f"mcp-local-llm: {text}", file=sys.stderr)

@@ -1,0 +1,95 @@
+"""`POST /v1/chat/completions` and `POST /v1/completions`: translate in, ask, translate out."""
+
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mcp_local_llm.doors.http.body import json_body
+from mcp_local_llm.doors.http.in_flight import Traffic, client_of
+from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
+from mcp_local_llm.llm.llm import LLM, answered
+from mcp_local_llm.values.chat import ChatRequest, ChatResult
+from mcp_local_llm.values.engine import ChatChunk, ReportProgress
+from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
+from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
+from mcp_local_llm.wire.sse import DONE
+
+
+class EventWriter(Protocol):
+    """Turns chunks into events."""
+
+    def events(self, chunk: ChatChunk) -> list[dict[str, Any]]:
+        """Return the events of one chunk."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one of the two APIs is read and written; `kind` is what its ids begin with."""
+
+    kind: str
+    read: Callable[[object], IncomingRequest]
+    whole: Callable[[ChatResult, CompletionIdentity], dict[str, Any]]
+    stream: Callable[[CompletionIdentity, bool], EventWriter]
+
+    def identity(self, model: str) -> CompletionIdentity:
+        """Name a new answer."""
+        return CompletionIdentity(f"{self.kind}-{uuid.uuid4().hex}", int(time.time()), model)
+
+
+CHAT = Dialect(
+    "chatcmpl", incoming_request, completion, lambda identity, usage: CompletionStream(identity, include_usage=usage)
+)
+TEXT = Dialect(
+    "cmpl",
+    incoming_completion,
+    text_completion,
+    lambda identity, usage: TextCompletionStream(identity, include_usage=usage),
+)
+
+
+@dataclass(frozen=True)
+class AnswerRoute:
+    """Answers questions of one dialect."""
+
+    llm: LLM
+    traffic: Traffic
+    dialect: Dialect
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request, as events where it asks for them."""
+        client = client_of(request)
+        asked = self.dialect.read(await json_body(request))
+        question = replace(asked.request, client=client)
+        # An empty name is what clients send that must name some model and care for none.
+        model = asked.model or None
+        if asked.stream:
+            usage = asked.include_usage
+            return EventAnswer(
+                lambda report: self._events(question, model, usage, report), traffic=self.traffic, client=client
+            )
+        return JsonAnswer(lambda report: self._whole(question, model, report), traffic=self.traffic, client=client)
+
+    async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
+        result = await answered(self.llm.chat(question, report, model=model))
+        return self.dialect.whole(result, self.dialect.identity(result.model))
+
+    async def _events(
+        self, question: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
+    ) -> AsyncGenerator[str]:
+        writer: EventWriter | None = None
+        async with aclosing(self.llm.chat(question, report, model=model)) as chunks:
+            async for chunk in chunks:
+                if writer is None:
+                    writer = self.dialect.stream(self.dialect.identity(chunk.model), include_usage)
+                for event in writer.events(chunk):
+                    yield json.dumps(event, ensure_ascii=False)
+        yield DONE

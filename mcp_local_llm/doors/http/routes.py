@@ -1,0 +1,104 @@
+"""The ASGI application: routes, and every failure in OpenAI's envelope with its HTTP status."""
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
+from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
+from mcp_local_llm.wire.openai.errors import envelope, error_body
+from mcp_local_llm.wire.openai.write_response import model_list
+
+
+def build_api(llm: LLM, traffic: Traffic) -> ASGIApp:
+    """Make the application; `traffic` ends what it is answering."""
+    chat, completions = AnswerRoute(llm, traffic, CHAT), AnswerRoute(llm, traffic, TEXT)
+    reports = ReportRoutes(llm, traffic)
+    routes = [
+        Route("/v1/chat/completions", chat.answer, methods=["POST"]),
+        Route("/v1/completions", completions.answer, methods=["POST"]),
+        Route("/v1/models", reports.models, methods=["GET"]),
+        Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
+        Route("/health", reports.health, methods=["GET"]),
+        Route("/metrics", reports.metrics, methods=["GET"]),
+    ]
+    handlers = {
+        LocalLLMError: _failure,
+        HTTPException: _http_failure,
+        ClientDisconnect: _gone,
+        Exception: _unexpected,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+@dataclass(frozen=True)
+class ReportRoutes:
+    """Answers what can be told at once."""
+
+    llm: LLM
+    traffic: Traffic
+
+    async def models(self, request: Request) -> Response:
+        """List what a request can name: the resident model first, then roles and profiles, then the other models."""
+        return JSONResponse(model_list(await self._names()))
+
+    async def model(self, request: Request) -> Response:
+        """Tell one model of the list."""
+        name = request.path_params["name"]
+        if name not in await self._names():
+            message = f"The model {name!r} does not exist. GET /v1/models lists what there is."
+            return JSONResponse(envelope(message, status=404, code="model_not_found", param="model"), 404)
+        return JSONResponse(model_list([name])["data"][0])
+
+    async def health(self, request: Request) -> Response:
+        """Say which program is here; a server that wants a key is recognised by it."""
+        return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
+
+    async def metrics(self, request: Request) -> Response:
+        """Tell the numbers."""
+        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.traffic.state())
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    async def _names(self) -> list[str]:
+        table = await self.llm.list_models()
+        rows = [row for row in table.models if row.fits]
+        rows.sort(key=lambda row: not row.resident)
+        resident = [row.name for row in rows if row.resident]
+        roles = [role for row in rows for role in row.roles]
+        profiles = [profile.name for profile in table.profiles]
+        return list(dict.fromkeys([*resident, *roles, *profiles, *(row.name for row in rows)]))
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LocalLLMError)
+    # OpenAI's client repeats every 409 and 5xx by itself; most of ours fail the same way again.
+    again = isinstance(error, BusyError | BackendUnavailableError)
+    return JSONResponse(error_body(error), error.status, {"x-should-retry": str(again).lower()})
+
+
+async def _http_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code == 404:
+        message = f"There is no {request.url.path} here. Requests go to /v1/chat/completions, /v1/models and the like."
+    elif error.status_code == 405:
+        message = f"{request.url.path} does not take {request.method}."
+    return JSONResponse(envelope(message, status=error.status_code), error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client went while it was still sending."""
+    return Response(status_code=400)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Answer for a defect of ours, which is logged with its traceback once this is sent."""
+    return JSONResponse(envelope("The server failed; its log says why.", status=500, code="internal"), 500)

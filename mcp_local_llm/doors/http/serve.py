@@ -1,0 +1,77 @@
+"""A server without stdio: the door on a TCP port, until a signal comes."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from mcp_local_llm.doors.http.access import Guard, access_rules
+from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.listen import bind_tcp, serving
+from mcp_local_llm.doors.http.routes import build_api
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.engine import Progress
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen: a host name or address, a port (0 is any), and the key that requests must bring."""
+
+    host: str
+    port: int
+    key: str | None = None
+
+
+async def serve_standing(
+    llm: LLM, address: Address, announce: Callable[[str], None], *, traffic: Traffic, model: str | None = None
+) -> None:
+    """Serve on `address`; SIGINT and SIGTERM end it, and answers under way get an error.
+
+    Args:
+        llm: who answers.
+        address: where to listen.
+        announce: takes the URL for clients once connections are taken.
+        traffic: ends what is being answered.
+        model: made resident at once, as by `set_model`; None waits for the first call.
+
+    Raises:
+        ConfigError: the address cannot be had, or would let others in without a key.
+        LocalLLMError: `model` could not be made resident.
+    """
+    rules = access_rules(address.host, address.key)
+    listener = bind_tcp(address.host, address.port)
+    with anyio.CancelScope() as scope, _on_signals(traffic, scope):
+        async with serving(Guard(build_api(llm, traffic), rules), listener):
+            announce(_url(listener, address.host))
+            if model is not None:
+                await llm.set_model(model, _ignore)
+            await traffic.ended()
+
+
+@contextmanager
+def _on_signals(traffic: Traffic, scope: anyio.CancelScope) -> Generator[None]:
+    def leave() -> None:
+        traffic.end()
+        scope.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leave)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _url(listener: socket.socket, host: str) -> str:
+    port: int = listener.getsockname()[1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+def _ignore(progress: Progress) -> None:
+    """Drop progress: the status shows it meanwhile."""

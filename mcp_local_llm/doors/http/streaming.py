@@ -1,0 +1,148 @@
+"""Answers that take their time: as one JSON body, or as a stream of events with progress on the way.
+
+Both stop the work when the client goes. Progress travels as comments of the stream, which clients ignore and which keep
+a connection alive through a load or a long prefill.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.wire.openai.errors import error_body
+from mcp_local_llm.wire.progress import progress_comment
+from mcp_local_llm.wire.sse import sse_comment, sse_event
+
+HOLD_S = 1.0
+"""An error within so many seconds is told by the HTTP status; then the stream is opened, and errors are events."""
+INTERVAL_S = 0.25
+"""Seconds between two comments with news."""
+HEARTBEAT_S = 5.0
+"""Most seconds without a byte."""
+
+Events = Callable[[ReportProgress], AsyncGenerator[str]]
+"""Makes the data of one event after the other, and reports progress between them."""
+Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
+"""Makes a whole answer."""
+
+
+class JsonAnswer(Response):
+    """Does the work, then sends its result."""
+
+    def __init__(self, work: Work, *, traffic: Traffic, client: str) -> None:
+        self._work = work
+        self._traffic = traffic
+        self._client = client
+        self._result: Response | None = None
+        self._failure: LocalLLMError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Work, then send."""
+        with self._traffic.answering(self._client):
+            await self._traffic.unless_ended(receive, self._answer)
+        if self._failure is not None:
+            raise self._failure
+        if self._result is not None:
+            await self._result(scope, receive, send)
+
+    async def _answer(self) -> None:
+        try:
+            self._result = JSONResponse(await self._work(_ignore))
+        except LocalLLMError as error:
+            # Kept: raised here it would arrive inside an exception group.
+            self._failure = error
+
+
+class EventAnswer(Response):
+    """Sends events as they are made."""
+
+    def __init__(self, events: Events, *, traffic: Traffic, client: str) -> None:
+        self._events = events
+        self._traffic = traffic
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the last event, or the first failure."""
+        stream = _Stream(send)
+        try:
+            with self._traffic.answering(self._client):
+                there = await self._traffic.unless_ended(receive, lambda: self._send(stream))
+        except LocalLLMError as error:
+            stream.failure = stream.failure or error
+            there = True
+        if stream.failure is not None:
+            if not stream.open:
+                raise stream.failure
+            await stream.write(sse_event(json.dumps(error_body(stream.failure), ensure_ascii=False)))
+        if there:
+            await stream.close()
+
+    async def _send(self, stream: "_Stream") -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.beat)
+            try:
+                async with aclosing(self._events(stream.report)) as events:
+                    async for data in events:
+                        await stream.write(sse_event(data))
+            except LocalLLMError as error:
+                stream.failure = error
+            tasks.cancel_scope.cancel()
+
+
+class _Stream:
+    """One response: opened by its first byte."""
+
+    def __init__(self, send: Send) -> None:
+        self.open = False
+        self.failure: LocalLLMError | None = None
+        self._send = send
+        self._lock = anyio.Lock()
+        self._news: Progress | None = None
+        self._told: Progress | None = None
+        self._last = anyio.current_time()
+
+    def report(self, progress: Progress) -> None:
+        """Take a step of progress, from any thread; the beat sends it."""
+        self._news = progress
+
+    async def beat(self) -> None:
+        """Send what is new, and something now and then even if nothing is."""
+        await anyio.sleep(HOLD_S)
+        while True:
+            news = self._news
+            if news != self._told or anyio.current_time() - self._last >= HEARTBEAT_S:
+                self._told = news
+                await self.write(sse_comment(progress_comment(news) if news else "keepalive"))
+            await anyio.sleep(INTERVAL_S)
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes of the body."""
+        async with self._lock:
+            if not self.open:
+                await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                self.open = True
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self._last = anyio.current_time()
+
+    async def close(self) -> None:
+        """End the body."""
+        async with self._lock:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def _ignore(progress: Progress) -> None:
+    """Drop progress: a body in one piece has no place for it."""

@@ -1,0 +1,57 @@
+"""Progress of a call as MCP notifications: about four a second, in words, and never a long silence.
+
+A client's timers are reset by every notification (Claude Code and opencode do so), so a load or a long prefill that
+has no news repeats its last words.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mcp.server.mcpserver import Context
+
+from mcp_local_llm.values.engine import Progress, ReportProgress
+
+INTERVAL_S = 0.25
+"""Least time between two notifications."""
+HEARTBEAT_S = 5.0
+"""Most time between two notifications."""
+
+
+@asynccontextmanager
+async def reporting(
+    context: Context[Any, Any], clock: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[ReportProgress]:
+    """Give a function that takes steps of progress, and send them on while the block runs."""
+    news = asyncio.Event()
+    latest: list[Progress] = []
+    started = clock()
+
+    def report(progress: Progress) -> None:
+        latest[:] = [progress]
+        news.set()
+
+    async def send() -> None:
+        while True:
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the news, and the call never ends.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await news.wait()
+            news.clear()
+            # Seconds since the start: the one number that grows through every phase, as the protocol demands.
+            elapsed = round(clock() - started, 3)
+            words = str(latest[0]) if latest else "starting"
+            await context.report_progress(elapsed, message=words)
+            await asyncio.sleep(INTERVAL_S)
+
+    # A plain task, not a task group: a group would wrap the tool's own errors into an exception group.
+    sender = asyncio.create_task(send())
+    try:
+        yield report
+    finally:
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sender

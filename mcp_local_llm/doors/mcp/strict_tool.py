@@ -1,0 +1,89 @@
+"""A tool that refuses unknown arguments and words every refusal for the agent that reads it.
+
+The SDK ignores arguments it does not know, publishes pydantic's titles with every schema, and hands validation errors
+on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import ToolAnnotations
+from pydantic import ValidationError
+
+from mcp_local_llm.values.errors import LocalLLMError
+
+
+class StrictTool(Tool):
+    """One tool of this server."""
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        *,
+        description: str,
+        title: str,
+        annotations: ToolAnnotations,
+        meta: dict[str, Any] | None = None,
+    ) -> Self:
+        """Make the tool from its function; the signature is the schema, without a structured result of its own."""
+        tool = cls.from_function(function, description=description, title=title, annotations=annotations, meta=meta)
+        # `run` refuses them; building pydantic's model anew with extra="forbid" would cost the handshake 10 ms.
+        tool.parameters = {**without_titles(tool.parameters), "additionalProperties": False}
+        return cast(Self, tool)
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Run it; failures of our own tree and refused arguments become the text of a tool error."""
+        known = cast(dict[str, Any], self.parameters["properties"])
+        if unknown := [name for name in arguments if name not in known]:
+            names = ", ".join(f"'{name}'" for name in unknown)
+            raise ToolError(f"There is no argument {names}. Arguments of {self.name}: {', '.join(known) or 'none'}.")
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            match error.__cause__:
+                case LocalLLMError() as cause:
+                    raise ToolError(str(cause)) from cause
+                case ValidationError() as cause if not isinstance(error, UnexpectedToolError):
+                    raise ToolError(self._refusal(cause)) from cause
+                case _:
+                    raise
+
+    def _refusal(self, error: ValidationError) -> str:
+        sentences: list[str] = []
+        for problem in error.errors(include_url=False, include_context=False):
+            path = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                sentences.append(f"There is no '{path}'.")
+            elif problem["type"] == "missing":
+                sentences.append(f"The argument '{path}' is missing.")
+            else:
+                sentences.append(f"{path}: {problem['msg']}; got {_excerpt(problem['input'])}.")
+        return " ".join(dict.fromkeys(sentences))
+
+
+def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop the titles that pydantic makes of every field name: they repeat it, and every session pays for them."""
+
+    def strip(node: Any, *, names: bool) -> Any:
+        if isinstance(node, dict):
+            items = cast(dict[str, Any], node).items()
+            # Below "properties" and "$defs" the keys are names of the user's choice, not keywords.
+            return {
+                key: strip(value, names=not names and key in ("properties", "$defs"))
+                for key, value in items
+                if names or key != "title"
+            }
+        if isinstance(node, list):
+            return [strip(item, names=False) for item in cast(list[Any], node)]
+        return node
+
+    return cast(dict[str, Any], strip(schema, names=False))
+
+
+def _excerpt(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,221 @@
+"""One answer while it arrives: pieces of a server's stream in, chunks and the result out. Knows no HTTP."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
+from mcp_local_llm.values.engine import ChatChunk, Phase, Progress
+from mcp_local_llm.wire.openai.read_response import AnswerMessage, AnswerPiece
+
+INTERVAL_S = 0.25
+"""Seconds between two chunks of an answer that is not streamed."""
+
+# What servers add to a model's name: a file's ending, Ollama's default tag, OpenAI's date.
+_ADDITION = re.compile(r"(?:\.gguf|:latest|[-@]\d{4}-?\d\d-?\d\d)$")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an answer is the answer to.
+
+    Attributes:
+        model_id: the model in our words; `served_name`: in the server's.
+        server: the endpoint's name, for warnings.
+        switched: whether the server can be told to reason or not to.
+        raw: whether what it sends as content may hold markup.
+    """
+
+    request: ChatRequest
+    model_id: str
+    served_name: str
+    server: str
+    switched: bool
+    raw: bool
+    warnings: tuple[str, ...]
+
+
+class Answer:
+    """Collects one answer and says how far it is."""
+
+    def __init__(self, asked: Asked, clock: Callable[[], float]) -> None:
+        self._asked = asked
+        self._clock = clock
+        self._message = AnswerMessage()
+        self._tools = [tool.openai() for tool in asked.request.tools] or None
+        self._output = OutputStream(think_prefilled=False, tools=self._tools)
+        self._reasoning = _Trimmed()
+        self._separate = False
+        self._last = AnswerPiece()
+        self._sent = self._last_chunk = clock()
+        self._first: float | None = None
+        self._latest = self._sent
+        self._reasoning_pieces = 0
+        self.pieces = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that matters can still come: the answer has ended, and its tokens are counted."""
+        return self.ended and self._last.usage is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server said why the answer ended."""
+        return self._last.finish_reason is not None
+
+    def take(self, piece: AnswerPiece) -> ChatChunk | None:
+        """Add the next piece; return a chunk when one is due."""
+        self._message.add(piece)
+        self._last = _merged(self._last, piece)
+        if piece.progress is not None and not self.pieces:
+            return ChatChunk(piece.progress)
+        if not (piece.content or piece.reasoning or piece.calls):
+            return None
+        now = self._latest = self._clock()
+        if self._first is None:
+            self._first = now
+        self.pieces += 1
+        text, reasoning = self._certain(piece)
+        phase: Phase = "reasoning" if piece.reasoning or self._output.channel == "reasoning" else "answer"
+        self._reasoning_pieces += phase == "reasoning"
+        if self._asked.request.stream:
+            return ChatChunk(self._progress(phase, now), text=text, reasoning=reasoning)
+        if now - self._last_chunk < INTERVAL_S:
+            return None
+        self._last_chunk = now
+        return ChatChunk(self._progress(phase, now))
+
+    def result(self) -> ChatResult:
+        """Read the whole message by the rules of `parsing` and tell what came of it."""
+        parsed = self._parsed()
+        reason, doubt = _finish_reason(self._last.finish_reason, parsed.tool_calls)
+        result = ChatResult(
+            text=parsed.text,
+            reasoning=parsed.reasoning,
+            tool_calls=parsed.tool_calls,
+            finish_reason=reason,
+            model=self._asked.model_id,
+            usage=self._usage(parsed.reasoning),
+            timings=self._timings(),
+            thinking_closed=parsed.thinking_closed,
+            warnings=(*self._asked.warnings, *doubt, *parsed.warnings, *self._doubts(parsed)),
+            schema_met=False if self._breaks_schema(parsed) else None,
+        )
+        extension = self._last.extension
+        if extension is None:
+            return result
+        return replace(
+            result,
+            thinking_closed=extension.thinking_closed,
+            looped=extension.looped,
+            schema_met=extension.schema_met,
+            timings=extension.timings,
+            warnings=(*self._asked.warnings, *extension.warnings),
+        )
+
+    def _certain(self, piece: AnswerPiece) -> tuple[str, str]:
+        """Return the text and the reasoning that a piece makes certain."""
+        if not self._asked.raw:
+            return piece.content, piece.reasoning
+        text, thought = "", piece.reasoning
+        self._separate = self._separate or bool(thought)
+        for event in self._output.feed(piece.content) if piece.content else ():
+            if event[0] == "text":
+                text += event[1]
+            elif event[0] == "reasoning" and not self._separate:
+                # A second block, behind the separate one, is joined to it at the end.
+                thought += event[1]
+        return text, self._reasoning.add(thought)
+
+    def _parsed(self) -> Parsed:
+        """Take the whole message apart, unless the server has done so by the same rules."""
+        message = self._message.message()
+        if self._asked.raw:
+            return parse_message(message, think_prefilled=False, tools=self._tools)
+        without_content = {**message, "content": "", "reasoning_content": ""}
+        calls = parse_message(without_content, think_prefilled=False, tools=self._tools).tool_calls
+        return Parsed(message["content"], message.get("reasoning_content", ""), calls)
+
+    def _breaks_schema(self, parsed: Parsed) -> bool:
+        """Tell whether an answer that should be JSON is none; that it meets the schema is the server's promise."""
+        if self._asked.request.response_schema is None or (parsed.tool_calls and not parsed.text):
+            return False
+        try:
+            json.loads(parsed.text)
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    def _progress(self, phase: Phase, now: float) -> Progress:
+        seconds = now - (self._first if self._first is not None else now)
+        return Progress(phase, self.pieces, rate=self.pieces / seconds if seconds > 0 else None)
+
+    def _doubts(self, parsed: Parsed) -> list[str]:
+        """Say where the server did something else than it was asked."""
+        asked, doubts = self._asked, list[str]()
+        if self._last.model is not None and not _same_model(self._last.model, asked.served_name):
+            doubts.append(f"{asked.server} says that {self._last.model} answered, but {asked.served_name} was asked.")
+        if asked.request.thinking is False and asked.switched and parsed.reasoning:
+            doubts.append(f"{asked.server} was asked not to reason, and did; check the endpoint's flavor.")
+        if self._breaks_schema(parsed):
+            doubts.append(f"{asked.server} was given response_schema, but the answer is no JSON.")
+        if self._last.usage is None:
+            doubts.append(f"{asked.server} told no token counts; they are estimated from its stream.")
+        return doubts
+
+    def _usage(self, reasoning: str) -> Usage:
+        told = self._last.usage or Usage(completion_tokens=self.pieces)
+        if self._last.extension is not None:
+            return told  # Our own server counts tokens, so its 0 is no gap to be filled with a guess.
+        thought = told.reasoning_tokens or (min(self._reasoning_pieces, told.completion_tokens) if reasoning else 0)
+        return replace(told, reasoning_tokens=thought)
+
+    def _timings(self) -> Timings:
+        first = self._first if self._first is not None else self._latest
+        return self._last.timings or Timings(prefill_s=first - self._sent, decode_s=self._latest - first)
+
+
+class _Trimmed:
+    """Lets a text pass in pieces as it would read without white space around it."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+
+    def add(self, piece: str) -> str:
+        text = self._held + piece if self._begun else piece.lstrip()
+        kept = text.rstrip()
+        self._held = text[len(kept) :]
+        self._begun = self._begun or bool(kept)
+        return kept
+
+
+def _merged(before: AnswerPiece, piece: AnswerPiece) -> AnswerPiece:
+    """Keep what stands for the whole answer: the first name, and of everything else what was said last."""
+    return AnswerPiece(
+        finish_reason=piece.finish_reason or before.finish_reason,
+        model=before.model or piece.model,
+        usage=piece.usage or before.usage,
+        timings=piece.timings or before.timings,
+        extension=piece.extension or before.extension,
+    )
+
+
+def _finish_reason(told: str | None, calls: tuple[ToolCall, ...]) -> tuple[FinishReason, list[str]]:
+    """Translate a server's word; the second value says what was lost on the way."""
+    if told == "length":
+        return "length", []
+    doubts: list[str] = []
+    if told == "content_filter":
+        doubts.append("The server's content filter ended the answer.")
+    if told in ("tool_calls", "function_call") and not calls:
+        doubts.append("The server reported tool calls, but none of them could be read.")
+    return "tool_calls" if calls else "stop", doubts
+
+
+def _same_model(reported: str, asked: str) -> bool:
+    """Tell whether two names mean one model: servers add paths, tags (`:latest`), dates and file endings."""
+    one, other = (_ADDITION.sub("", name.casefold().rstrip("/").rpartition("/")[2]) for name in (reported, asked))
+    return one == other

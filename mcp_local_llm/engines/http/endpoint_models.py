@@ -1,0 +1,97 @@
+"""The models of all endpoints: those that the settings name, and those that a server lists when it is asked."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.model import Found, endpoint_model
+from mcp_local_llm.wire.openai.models import ServedModel, read_models
+
+LIST_TIMEOUT_S = 2.0
+"""Seconds that a server may take to list its models; a list of all models waits for the slowest."""
+KEEP_S = 30.0
+KEEP_FAILURE_S = 5.0
+"""Seconds that an answer, or the lack of one, is not asked for again: every choice of a model looks at the list."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What one endpoint said, and until when that counts."""
+
+    found: Found
+    until: float
+
+
+class EndpointModels:
+    """Lists the models of the endpoints; what cannot be asked is a warning."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoints = endpoints
+        self._environ = environ
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    async def __call__(self) -> Found:
+        """Return all models, and a sentence for each endpoint that did not tell its own; asks all at once."""
+        async with anyio.create_task_group() as group:
+            for endpoint in self._endpoints:
+                known = self._known.get(endpoint.name)
+                if known is None or known.until <= self._clock():
+                    group.start_soon(self._refresh, endpoint)
+        parts = [self._known[endpoint.name].found for endpoint in self._endpoints]
+        return Found(
+            tuple(model for part in parts for model in part.models),
+            tuple(warning for part in parts for warning in part.warnings),
+        )
+
+    async def _refresh(self, endpoint: Endpoint) -> None:
+        if endpoint.models:
+            found = Found(tuple(endpoint_model(endpoint, name) for name in endpoint.models))
+        else:
+            found = await self._asked(endpoint)
+        keep_s = KEEP_FAILURE_S if found.warnings else KEEP_S
+        self._known[endpoint.name] = _Known(found, self._clock() + keep_s)
+
+    async def _asked(self, endpoint: Endpoint) -> Found:
+        try:
+            served = await ask_for_models(endpoint, self._environ, LIST_TIMEOUT_S)
+            return Found(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
+        except LocalLLMError as error:
+            return Found((), (f"The models of {endpoint.name} are not listed. {error}",))
+
+
+async def ask_for_models(endpoint: Endpoint, environ: Mapping[str, str], timeout_s: float) -> tuple[ServedModel, ...]:
+    """Ask an endpoint for its models, with its key, for at most `timeout_s` seconds.
+
+    Raises:
+        BackendUnavailableError: it does not answer, or not in time.
+        LocalLLMError: it refuses, or answers something else.
+    """
+    # Here and not above: importing httpx costs a tenth of a second, which only a user of endpoints should spend.
+    from mcp_local_llm.engines.http.connection import Connection
+
+    connection = Connection(endpoint, environ)
+    failures = connection.failures()
+    try:
+        with anyio.fail_after(timeout_s):
+            async with connection.get("/models", timeout_s, failures) as reply:
+                body = await reply.body()
+    except TimeoutError as error:
+        raise failures.silent(timeout_s) from error
+    if reply.status != 200:
+        raise failures.status(reply.status, body, reply.headers)
+    try:
+        return read_models(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise failures.garbage("no list of models") from error

@@ -1,0 +1,161 @@
+"""Whether one request fits into memory beside those that run, and what must give way for it. Pure.
+
+`budget.py` asks once whether a model fits; this asks before each prompt is read, because KV caches grow with what is
+asked. MLX itself enforces no limit: an allocation beyond the memory is swapped, killed or ends in a late error.
+"""
+
+from dataclasses import dataclass
+
+from mcp_local_llm.models.fit import UNKNOWN_KV_BYTES
+from mcp_local_llm.values.errors import InsufficientMemoryError
+from mcp_local_llm.values.model import KV_ELEMENT_BYTES, human_bytes
+
+PREFILL_STEPS = (2048, 1024, 512, 256, 128)
+"""Tokens of a prompt computed at once, best first. Fewer cost speed (weights are read once a step) and save memory."""
+
+LEAST_ANSWER = 256
+"""An answer limit that the caller did not set may shrink to this many tokens before the request is refused."""
+
+FUSED_HEAD_DIMS = frozenset({64, 80, 128})
+"""Head sizes for which Metal's attention kernel keeps the scores of a prompt in registers (mlx 0.32,
+`mlx/backend/metal/scaled_dot_product_attention.cpp`); others, and the CPU, write the whole matrix to memory."""
+
+MIN_KV_BUDGET = 256 * 2**20
+MAX_KV_BUDGET = 8 * 2**30
+KV_BUDGET_SHARE = 0.25
+"""KV kept for reuse, with what runs: a quarter of the memory that is free after the load, within these bounds."""
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What of a network decides the memory of a request.
+
+    Attributes:
+        value_bytes: of one value of the residual stream and of the KV cache.
+        kv_bytes_per_token: of KV cache, over all layers.
+        fresh_kv_bytes: what a token of the first chunk takes besides until it is quantized; 0 where it never is.
+        hidden, intermediate: widths of the residual stream and of the feed-forward part that one token passes.
+        heads, head_dim: of the attention.
+        fused: the attention kernel writes no matrix of scores.
+    """
+
+    kv_bytes_per_token: int = UNKNOWN_KV_BYTES
+    hidden: int = 4096
+    intermediate: int = 16_384
+    heads: int = 32
+    head_dim: int = 128
+    fused: bool = False
+    fresh_kv_bytes: int = 0
+    value_bytes: int = KV_ELEMENT_BYTES
+
+    def prefill_bytes(self, step: int, context: int) -> int:
+        """Estimate the working memory of one prefill step, in bytes.
+
+        Eight activations of the residual width, three of the feed-forward part and four of the heads are alive at
+        once in a layer; the scores, where they are written, twice (before and after the softmax). Keys and values
+        that are to be quantized lie there as they were computed until then.
+        """
+        activations = step * (8 * self.hidden + 3 * self.intermediate + 4 * self.heads * self.head_dim)
+        scores = 0 if self.fused else 2 * self.heads * step * context
+        return self.value_bytes * (activations + scores) + step * self.fresh_kv_bytes
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory at the moment of admission, in bytes.
+
+    Attributes:
+        free: what MLX can still take: free memory within the GPU's limit, and its own pool of freed buffers.
+        promised: what running requests may still grow by.
+        live: KV caches of running requests, with what was promised to them; comes back when they end.
+        prefixes: KV kept for reuse; can be dropped.
+    """
+
+    free: int
+    promised: int = 0
+    live: int = 0
+    prefixes: int = 0
+
+
+@dataclass(frozen=True)
+class RequestPlan:
+    """How a request will be run.
+
+    Attributes:
+        waits: it does not fit beside the running ones, but will when they have ended.
+        prefill_step: tokens of the prompt to compute at once, at most.
+        max_tokens: of the answer; below the wish only where the caller named no limit.
+        kv_bytes: the request's own KV cache at its longest.
+        keep_prefixes: bytes of kept prefixes that may stay.
+    """
+
+    prefill_step: int
+    max_tokens: int
+    kv_bytes: int
+    keep_prefixes: int
+    waits: bool = False
+
+
+def plan_request(
+    prompt_tokens: int, max_tokens: int, *, asked: bool, shape: NetworkShape, room: Room, model: str
+) -> RequestPlan:
+    """Fit a request in: with a smaller prefill step, then with fewer kept prefixes, else later, else not at all.
+
+    Args:
+        prompt_tokens: all of the prompt, cached parts too: a hit is copied.
+        max_tokens: of the answer.
+        asked: the caller named `max_tokens`; a default may shrink to `LEAST_ANSWER`.
+        shape: of the network.
+        room: memory now.
+        model: its name, for the message.
+
+    Raises:
+        InsufficientMemoryError: it would not fit with nothing else in memory; with the numbers.
+    """
+    context = prompt_tokens + max_tokens
+    kv_bytes = context * shape.kv_bytes_per_token
+    left = room.free - room.promised - kv_bytes
+    for step in PREFILL_STEPS:
+        if shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) <= left:
+            return RequestPlan(step, max_tokens, kv_bytes, room.prefixes)
+    step = PREFILL_STEPS[-1]
+    missing = shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) - left
+    if missing <= room.prefixes:
+        return RequestPlan(step, max_tokens, kv_bytes, room.prefixes - missing)
+    if missing <= room.prefixes + room.live:
+        return RequestPlan(step, max_tokens, kv_bytes, 0, waits=True)
+    ceiling = room.free - room.promised + room.live + room.prefixes
+    fitting = _largest_answer(prompt_tokens, shape, ceiling)
+    if not asked and fitting >= LEAST_ANSWER:
+        kv_bytes = (prompt_tokens + fitting) * shape.kv_bytes_per_token
+        return RequestPlan(step, fitting, kv_bytes, 0, waits=room.live > 0)
+    raise InsufficientMemoryError(_refusal(prompt_tokens, max_tokens, shape, ceiling, model))
+
+
+def kv_budget(free: int, asked: int | None) -> int:
+    """Return the bytes of KV to keep for reuse, running requests included; `free` is what the load left over."""
+    if asked is not None:
+        return asked
+    return max(MIN_KV_BUDGET, min(MAX_KV_BUDGET, int(free * KV_BUDGET_SHARE)))
+
+
+def _largest_answer(prompt_tokens: int, shape: NetworkShape, ceiling: int) -> int:
+    """Return the longest answer, in tokens, that fits under `ceiling` with the smallest prefill step."""
+    prefill = shape.prefill_bytes(min(PREFILL_STEPS[-1], prompt_tokens), prompt_tokens)
+    return max((ceiling - prefill) // max(shape.kv_bytes_per_token, 1) - prompt_tokens, 0)
+
+
+def _refusal(prompt_tokens: int, max_tokens: int, shape: NetworkShape, ceiling: int, model: str) -> str:
+    kv_bytes = (prompt_tokens + max_tokens) * shape.kv_bytes_per_token
+    prefill = shape.prefill_bytes(min(PREFILL_STEPS[-1], prompt_tokens), prompt_tokens)
+    fitting = _largest_answer(prompt_tokens, shape, ceiling)
+    advice = (
+        f"Lower max_tokens to {fitting:,}, or shorten the prompt."
+        if fitting >= LEAST_ANSWER
+        else "Shorten the prompt, close other programs, or choose a smaller model."
+    )
+    needs = (
+        f"The prompt of {prompt_tokens:,} tokens with max_tokens {max_tokens:,} needs {human_bytes(kv_bytes)} of KV "
+        f"cache and {human_bytes(prefill)} to be read"
+    )
+    return f"{needs}; beside {model}, {human_bytes(max(ceiling, 0))} can be had. {advice}"

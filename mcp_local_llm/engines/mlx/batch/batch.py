@@ -1,0 +1,285 @@
+"""The requests of one loaded model: who waits, whose prompt is read, who is decoded, and what is kept of it.
+
+One prompt is read at a time, in chunks, while the others are decoded. A waiting request is admitted only when no
+prompt is being read: so it finds what the one before it left in the prefix cache. Runs on the MLX thread only.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import make_stop_sequences
+from mlx_lm.models.cache import make_prompt_cache
+
+from mcp_local_llm.engines.mlx.batch import memory
+from mcp_local_llm.engines.mlx.batch.decoder import Decoder
+from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, Prefill
+from mcp_local_llm.engines.mlx.batch.prepare import Preflight, Prepared
+from mcp_local_llm.engines.mlx.batch.request import Answer
+from mcp_local_llm.engines.mlx.batch.request_queue import WaitingLine
+from mcp_local_llm.engines.mlx.batch.running import Running
+from mcp_local_llm.engines.mlx.batch.sequence import Drawn, Sequence
+from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+from mcp_local_llm.engines.mlx.messages import (
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Loaded,
+    Prefilled,
+    Queued,
+    Started,
+    Vitals,
+    reason_of,
+)
+from mcp_local_llm.engines.mlx.prefix.cache import Kind, Layers, PrefixCache, trimmable_for_good
+from mcp_local_llm.engines.mlx.prefix.disk import open_prefix_disk
+from mcp_local_llm.engines.mlx.prompt.checkpoints import beyond
+from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
+from mcp_local_llm.values.errors import GenerationError, LocalLLMError
+
+WORTH_SHARING = 64
+"""Tokens; copying the cache of a running request for fewer is not worth it."""
+
+
+log = logging.getLogger(__name__)
+
+
+class Batch:
+    """Admits, steps and ends requests; an error of one never reaches another."""
+
+    def __init__(
+        self, model: LoadedModel, limits: EngineLimits, kv_bytes: int, vitals: Vitals, clock: Callable[[], float]
+    ) -> None:
+        self._model = model
+        self._vitals = vitals
+        self._limits = limits
+        self._clock = clock
+        self._line = WaitingLine()
+        self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
+        self._preflight = Preflight(model, limits, clock)
+        self._decoder = Decoder(model.network, limits.places)
+        self._prefill: Prefill | None = None
+        self._live: dict[int, Running] = {}
+        self._no_room = False
+        self._uids = 0
+        self._plain = trimmable_for_good(make_prompt_cache(model.network))
+        self._stops: Any = make_stop_sequences(model.tokenizer)
+        self.answered = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do anything."""
+        return bool(self._line or self._live)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the event loop is told of the model."""
+        return Loaded(self._model.text, self._model.traits, checkpoints=not self._plain)
+
+    @property
+    def prefixes(self) -> PrefixCache:
+        """What is kept of prompts."""
+        return self._prefixes
+
+    def look(self) -> None:
+        """Publish what is held now."""
+        self._vitals.memory = memory.held(self._prefixes.nbytes)
+
+    def submit(self, job: Job) -> None:
+        """Put a request into the line."""
+        self._prefixes.let_go()
+        self._line.put(job)
+        if len(self._live) + len(self._line) > self._limits.places:
+            self._tell_line()
+
+    def jobs(self) -> list[Job]:
+        """Return every request that waits for an answer."""
+        # A request that fails while it begins is in both places.
+        return list(dict.fromkeys([*(running.answer.job for running in self._live.values()), *self._line]))
+
+    def step(self) -> None:
+        """Drop what was cancelled, draw one token a request, then read one chunk of a prompt."""
+        self._drop_cancelled()
+        if len(self._decoder):
+            for drawn in self._decoder.next():
+                self._take(drawn)
+        self._read_prompts()
+
+    def fail_all(self, error: LocalLLMError) -> None:
+        """End every request with `error` and drop every KV cache.
+
+        After an error inside MLX nothing that it computed can be trusted: a failed command buffer leaves arrays
+        whose contents are undefined.
+        """
+        for job in self.jobs():
+            job.emit(Failed(error))
+        self._live.clear()
+        self._line.clear()
+        self._prefill = None
+        self._prefixes.keep(0)
+        self._decoder.close()
+
+    def self_test(self) -> bool:
+        """Compute one token from nothing; whether the result is a number."""
+        logits = self._model.network(mx.array([[0]]), cache=make_prompt_cache(self._model.network))
+        return not bool(mx.any(mx.isnan(logits)).item())
+
+    def _drop_cancelled(self) -> None:
+        self._line.drop(lambda job: job.cancelled.is_set())
+        for uid in [uid for uid, running in self._live.items() if running.answer.job.cancelled.is_set()]:
+            self._remove(uid)
+
+    def _remove(self, uid: int, *, keep: bool = True) -> None:
+        """Take a running request out, and keep what it computed for the next try, unless that is worth nothing."""
+        del self._live[uid]
+        self._no_room = False
+        if self._prefill is not None and self._prefill.uid == uid:
+            prefill, self._prefill = self._prefill, None
+            kept = (prefill.tokens, prefill.layers)
+        else:
+            kept = self._decoder.remove(uid)
+        if kept is not None and keep:
+            self._keep(*kept)
+
+    def _keep(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+        self._prefixes.make_room(self._live_bytes())
+        self._prefixes.put(tokens, layers, kind)
+        if self.busy:
+            self._prefixes.let_go()
+
+    def _live_bytes(self) -> int:
+        return self._decoder.nbytes + (self._prefill.nbytes if self._prefill is not None else 0)
+
+    def _read_prompts(self) -> None:
+        """Read prompts for one step: one chunk of a long one, or several short ones that are joined together."""
+        left = PREFILL_SHARED if len(self._decoder) else None
+        while left is None or left > 0:
+            if self._prefill is None and not self._admit_next():
+                return
+            prefill = self._prefill
+            if prefill is None:
+                continue
+            step = self._live[prefill.uid].plan.prefill_step
+            computed = prefill.advance(step if left is None else min(step, left))
+            reached = prefill.checkpoint()
+            if reached is not None:
+                self._keep(prefill.tokens, reached[1], reached[0].kind)
+            self._live[prefill.uid].answer.job.emit(Prefilled(prefill.done, prefill.total))
+            if prefill.finished:
+                self._start(prefill)
+            # Once somebody decodes, the rest of this step is theirs but for a small chunk.
+            left = max(PREFILL_SHARED - computed, 0) if left is None else left - max(computed, 1)
+
+    def _admit_next(self) -> bool:
+        """Admit the request whose turn it is; False when there is none or no place for it."""
+        if not self._line or len(self._live) >= self._limits.places or (self._no_room and self._live):
+            return False
+        job = self._line.first()
+        try:
+            prepared = self._prepare(job)
+        except LocalLLMError as error:
+            job.emit(Failed(error))
+        else:
+            # Asked again when one of the running requests has ended, not before every token.
+            self._no_room = prepared is None
+            if prepared is None:
+                return False
+            self._begin(job, prepared)
+        self._line.pop()
+        self._tell_line()
+        return True
+
+    def _prepare(self, job: Job) -> Prepared | None:
+        """Make what the request needs; None: it must wait for memory. Raises as `Preflight.prepare`."""
+        live = self._live_bytes()
+        promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
+        return self._preflight.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
+
+    def _begin(self, job: Job, prepared: Prepared) -> None:
+        """Begin with the prompt of a request, from what is kept of it."""
+        prompt, plan = job.rendered.prompt, prepared.plan
+        self._prefixes.keep(plan.keep_prefixes)
+        self._prefixes.make_room(self._live_bytes())
+        self._share_running(prompt.tokens)
+        layers, rest = self._prefixes.take(prompt.tokens)
+        cached = len(prompt.tokens) - len(rest)
+        self._uids += 1
+        ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
+        self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
+        self._live[self._uids] = Running(prepared.answer, plan, prepared.sampler, prepared.processors)
+        job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
+
+    def _share_running(self, tokens: list[int]) -> None:
+        """Let a request use the prompt of a running one: several questions about one file often come together."""
+        if not self._plain:
+            return  # Checkpoints serve these: a running cache cannot be cut back.
+        known = self._prefixes.longest(tokens)
+        for uid, running in self._live.items():
+            if running.shared(tokens) > known + WORTH_SHARING:
+                copied = self._decoder.copy_of(uid)
+                if copied is not None:
+                    self._prefixes.put(*copied)
+                    return
+
+    def _start(self, prefill: Prefill) -> None:
+        """Let decoding take over from a prompt that was read."""
+        self._prefill = None
+        running = self._live[prefill.uid]
+        self._decoder.add(
+            Sequence(
+                uid=prefill.uid,
+                tokens=prefill.tokens,
+                layers=prefill.layers,
+                next_token=prefill.last_token,
+                max_tokens=running.plan.max_tokens,
+                sampler=running.sampler,
+                processors=running.processors,
+                stops=self._stops,
+            )
+        )
+
+    def _take(self, drawn: Drawn) -> None:
+        """Hand a token to its answer, and end the request where it was the last."""
+        answer = self._live[drawn.uid].answer
+        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(answer, drawn)
+        ended = isinstance(event, Finished | Failed)
+        if drawn.kept is not None:
+            del self._live[drawn.uid]
+            self._no_room = False
+            if drawn.token != NOT_A_NUMBER:
+                self._keep(*drawn.kept)
+        elif ended:
+            self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
+        if ended:
+            self.answered += 1
+            # Before the caller hears of the end: whoever asks for the status then sees what was kept.
+            self.look()
+        if event is not None:
+            answer.job.emit(event)
+
+    def _event(self, answer: Answer, drawn: Drawn) -> Event | None:
+        """Let an answer take its token; what its detokenizer or its script raises ends it alone."""
+        try:
+            return answer.add(drawn.token, drawn.finish_reason, self._clock())
+        except Exception as error:
+            # No device works here: a tokenizer that came with the model turns ids into text, in native code.
+            log.exception("an answer could not be written")
+            return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
+
+    def _refusal(self) -> Failed:
+        """Say that the network computes no numbers, and forget what it left in the prefix cache."""
+        self._prefixes.keep(0)
+        return Failed(
+            GenerationError(
+                f"{self._model.info.id} computed values that are no numbers (NaN or infinite), so there is no answer. "
+                "Its weights may be damaged, or too large for its number format: download it again, or choose another "
+                "model."
+            )
+        )
+
+    def _tell_line(self) -> None:
+        for ahead, job in enumerate(self._line, start=1):
+            job.emit(Queued(ahead))

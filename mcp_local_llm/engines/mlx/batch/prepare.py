@@ -1,0 +1,79 @@
+"""Everything that is made for a request before the device computes for it: its plan, sampler, grammar and answer.
+
+Whatever fails here fails one request. Runs on the MLX thread only.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mcp_local_llm.engines.mlx.batch import memory
+from mcp_local_llm.engines.mlx.batch.admission import RequestPlan, Room, plan_request
+from mcp_local_llm.engines.mlx.batch.request import Answer
+from mcp_local_llm.engines.mlx.batch.sequence import Processor
+from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+from mcp_local_llm.engines.mlx.messages import Job, reason_of
+from mcp_local_llm.engines.mlx.prompt.render import Prompt
+from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
+from mcp_local_llm.engines.mlx.steer.sampling import Sampler, sampler_for
+from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can begin."""
+
+    plan: RequestPlan
+    answer: Answer
+    sampler: Sampler
+    processors: tuple[Processor, ...]
+
+
+class Preflight:
+    """Prepares the requests of one loaded model; each as often as it takes until there is room."""
+
+    def __init__(self, model: LoadedModel, limits: EngineLimits, clock: Callable[[], float]) -> None:
+        self._model = model
+        self._limits = limits
+        self._clock = clock
+        self._processors = ProcessorFactory(model, limits.long_input_penalty)
+
+    def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> Prepared | None:
+        """Make everything that the request needs; None: it must wait for memory. For the bytes see `Room`.
+
+        Raises:
+            LocalLLMError: this request cannot be answered, whatever was raised on the way.
+        """
+        try:
+            room = memory.room(self._limits, promised=promised, live=live, prefixes=prefixes)
+            plan = self.plan(job, job.rendered.prompt, room)
+            if plan.waits:
+                return None
+            processors = self._processors.processors_for(job.request, job.rendered.prompt)
+            answer = Answer(job, self._model, processors, self._clock())
+            return Prepared(plan, answer, sampler_for(job.request.sampling, self._model), processors.all)
+        except LocalLLMError:
+            raise
+        except BaseException as error:
+            # Native code over a stranger's schema and a model's own files: what it raises (a panic is no Exception)
+            # concerns this request, and neither the others of the batch nor the thread.
+            log.exception("a request could not be prepared")
+            raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
+
+    def plan(self, job: Job, prompt: Prompt, room: Room) -> RequestPlan:
+        """Fit the request into memory.
+
+        Raises:
+            InsufficientMemoryError: see `plan_request`.
+        """
+        return plan_request(
+            len(prompt.tokens),
+            min(prompt.max_tokens, self._limits.max_generation_tokens),
+            asked=job.request.sampling.max_tokens is not None,
+            shape=self._model.shape,
+            room=room,
+            model=self._model.info.id,
+        )

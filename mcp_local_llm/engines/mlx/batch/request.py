@@ -1,0 +1,114 @@
+"""One request while its tokens are drawn: token ids in, events out.
+
+Runs on the MLX thread only.
+"""
+
+from typing import Any
+
+from mcp_local_llm.engines.mlx.batch.repetition_guard import DEFAULT_LIMIT, RepetitionGuard
+from mcp_local_llm.engines.mlx.batch.stop_strings import StopStrings
+from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Generated, Job
+from mcp_local_llm.engines.mlx.steer.processors import Processors
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
+from mcp_local_llm.values.errors import GenerationError
+
+EVENT_INTERVAL_S = 0.25
+"""Seconds between two events of an answer that is not streamed: waking the event loop for every token costs speed."""
+
+
+class Answer:
+    """Collects the text of one answer and says when it is over."""
+
+    def __init__(
+        self,
+        job: Job,
+        model: LoadedModel,
+        processors: Processors,
+        admitted: float,
+    ) -> None:
+        tokenizer = self._tokenizer = model.tokenizer
+        self.job = job
+        self.prompt = prompt = job.rendered.prompt
+        self._detokenizer: Any = tokenizer.detokenizer
+        self._stops = StopStrings(job.request.sampling.stop)
+        markers = model.traits.markers
+        opener, closer = (markers.opener, markers.closer) if markers else ((), ())
+        self._reasoning = ReasoningTokens(opener, closer, prefilled=prompt.think_prefilled)
+        limit = job.request.sampling.repetition_limit
+        self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
+        self._control = processors.control
+        self._penalties = processors.penalties
+        self._warnings = processors.warnings
+        self._admitted = admitted
+        self._first: float | None = None
+        self._interval = 0.0 if job.request.stream else EVENT_INTERVAL_S
+        self._last_event = admitted
+        self._tokens = 0
+        self._pieces: list[str] = []
+        self._json: list[str] = []
+        # What continues a raw prompt is no answer of a template: it is text as it stands, too.
+        self._in_json = job.request.prompt is not None
+
+    def add(self, token: int, finish_reason: str | None, now: float) -> Event | None:
+        """Take the next token; return an event when one is due, `Finished` or `Failed` when the answer is over."""
+        if self._first is None:
+            self._first = now
+        if self._control is not None:
+            self._control.drawn(self._tokens, token)
+            if self._control.failure is not None:
+                return Failed(GenerationError(f"Constrained decoding failed: {self._control.failure}."))
+            if self._control.json_from == self._tokens:
+                self._begin_json()
+        self._tokens += 1
+        in_reasoning = self._reasoning.is_open
+        self._reasoning.add(token)
+        # The token that ends a turn is markup, not text; one that only used up the limit is text.
+        if finish_reason != "stop":
+            self._detokenizer.add_token(token)
+        if finish_reason is not None:
+            self._detokenizer.finalize()
+        piece: str = self._detokenizer.last_segment
+        stopped = False
+        if not in_reasoning:
+            piece, stopped = self._stops.feed(piece)
+        (self._json if self._in_json else self._pieces).append(piece)
+        if stopped or finish_reason is not None:
+            if not stopped:
+                (self._json if self._in_json else self._pieces).append(self._stops.flush())
+            return self._finished("stop" if stopped else str(finish_reason), now)
+        if self._guard.add(token):
+            return self._finished("loop", now)
+        if now - self._last_event < self._interval:
+            return None
+        self._last_event = now
+        return Generated(_taken(self._pieces), self._tokens, now - self._first, _taken(self._json))
+
+    def _begin_json(self) -> None:
+        """From here on the text is the constrained answer, decoded by itself so that no marker mixes with it."""
+        self._detokenizer.finalize()
+        self._pieces.append(self._detokenizer.last_segment)
+        self._detokenizer = self._tokenizer.detokenizer
+        self._in_json = True
+
+    def _finished(self, reason: str, now: float) -> Finished:
+        first = self._first if self._first is not None else now
+        penalised = self._penalties.told(self._tokens)
+        return Finished(
+            text=_taken(self._pieces),
+            reason=reason,
+            tokens=self._tokens,
+            reasoning_tokens=self._reasoning.count,
+            queued_s=self._admitted - self.job.submitted,
+            prefill_s=first - self._admitted,
+            decode_s=now - first,
+            json=_taken(self._json),
+            schema_met=self._control.schema_met if self._control is not None else None,
+            warnings=(*self._warnings, *([penalised] if penalised else [])),
+        )
+
+
+def _taken(pieces: list[str]) -> str:
+    text = "".join(pieces)
+    pieces.clear()
+    return text

@@ -1,0 +1,221 @@
+"""The MLX engine as the core sees it: coroutines over the thread's commands and events."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING
+
+from mcp_local_llm.engines.mlx.chunks import Reply
+from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.messages import (
+    Event,
+    Failed,
+    Job,
+    Load,
+    Loaded,
+    LoadProgress,
+    Queued,
+    Stop,
+    Submit,
+    Unload,
+    Vitals,
+    Wake,
+)
+from mcp_local_llm.engines.mlx.thread import MlxThread
+from mcp_local_llm.engines.mlx.watch import CallLater, Watchdog, loop_call_later
+from mcp_local_llm.values.chat import ChatRequest
+from mcp_local_llm.values.engine import ChatChunk, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.errors import BackendUnavailableError, BusyError
+from mcp_local_llm.values.model import ModelInfo
+
+if TYPE_CHECKING:
+    from mcp_local_llm.engines.mlx.prompt.renderer import Renderer
+    from mcp_local_llm.parsing import Markup
+
+
+class _Inbox:
+    """Carries events from the MLX thread to the event loop that made it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def put(self, event: Event) -> None:
+        """Hand over an event; called on the MLX thread."""
+        # At exit the loop may be closed already; then nobody waits for this event any more.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    async def get(self) -> Event:
+        return await self._events.get()
+
+
+class MlxBackend:
+    """Loads models into this process, one at a time."""
+
+    def __init__(
+        self,
+        limits: EngineLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater = loop_call_later,
+    ) -> None:
+        self._limits = limits or EngineLimits()
+        self._thread = MlxThread(self._limits, clock)
+        self._watchdog = Watchdog(self._thread.watch, call_later)
+        self._clock = clock
+
+    async def load(self, model: ModelInfo, report: ReportProgress) -> "MlxEngine":
+        """Load `model`, dropping whatever was loaded before; cancelling gives up between two steps of reading.
+
+        Raises:
+            ModelLoadError: mlx-lm refused the folder, or MLX cannot be used on this machine.
+            BackendUnavailableError: the MLX thread hangs.
+        """
+        self._thread.watch.check()
+        inbox, cancelled, vitals = _Inbox(), threading.Event(), Vitals()
+        self._thread.post(Load(model, inbox.put, cancelled, vitals))
+        loaded = False
+        try:
+            with self._watchdog.guarding(inbox.put):
+                while True:
+                    match await inbox.get():
+                        case LoadProgress(done, total):
+                            report(Progress("loading", done, total))
+                        case Failed(error):
+                            raise error
+                        case Loaded() as told:
+                            loaded = True
+                            return self._engine(model, told, vitals)
+                        case _:
+                            pass
+        finally:
+            if not loaded:
+                cancelled.set()
+                # The load may have ended in this very moment, or end when nobody waits; then this takes it back.
+                self._thread.post(Unload(_ignore))
+
+    def fault(self) -> str | None:
+        """Say why no call is taken now, with the remedy; see `Backend.fault`."""
+        return self._thread.watch.fault()
+
+    def close(self) -> None:
+        """Ask the thread to end; does not block."""
+        self._thread.post(Stop())
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the thread's end; say whether it came."""
+        return self._thread.join(timeout)
+
+    def _engine(self, model: ModelInfo, loaded: Loaded, vitals: Vitals) -> "MlxEngine":
+        # Here and not above: it needs jinja2, which a handshake need not wait for.
+        from mcp_local_llm.engines.mlx.prompt.renderer import Renderer
+        from mcp_local_llm.parsing import KNOWN_MARKUP, markup_of
+
+        tags = loaded.text.tags
+        markup = KNOWN_MARKUP if tags is None else markup_of([tags])
+        renderer = Renderer(loaded.text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
+        return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, vitals, self._clock)
+
+
+class MlxEngine:
+    """The model that the MLX thread holds."""
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        thread: MlxThread,
+        watchdog: Watchdog,
+        renderer: "Renderer",
+        markup: "Markup",
+        limits: EngineLimits,
+        vitals: Vitals,
+        clock: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._thread = thread
+        self._watchdog = watchdog
+        self._renderer = renderer
+        self._markup = markup
+        self._limits = limits
+        self._vitals = vitals
+        self._clock = clock
+        self._pending: Counter[str] = Counter()
+        self._line: set[_Inbox] = set()
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that is loaded."""
+        return self._model
+
+    @property
+    def memory(self) -> EngineMemory | None:
+        """What MLX holds, as of the last event."""
+        return self._vitals.memory
+
+    @property
+    def waiting(self) -> int:
+        """Requests whose prompt is being prepared, or that the thread has not begun. Never waits."""
+        return len(self._line)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the thread has unloaded the model by itself."""
+        return self._vitals.lost
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        """Answer `request`; see `Engine.stream`."""
+        self._thread.watch.check()
+        running, queue = self._limits.places, self._limits.queue_size
+        pending = self._pending.total()
+        # A client that has no call here is let in all the same: another's batch must not shut it out.
+        if pending >= running + queue and self._pending[request.client]:
+            raise BusyError(
+                f"{running} calls are running and {pending - running} are waiting; the queue holds {queue}. Try "
+                "again when one has finished."
+            )
+        inbox, submitted = _Inbox(), self._clock()
+        answer = Reply(request, self._model, self._markup)
+        job: Job | None = None
+        self._pending[request.client] += 1
+        self._line.add(inbox)
+        try:
+            with self._watchdog.guarding(inbox.put):
+                job = Job(request, await self._renderer.render(request), inbox.put, submitted)
+                self._thread.post(Submit(job))
+                while not answer.finished:
+                    event = await inbox.get()
+                    if isinstance(event, Failed):
+                        raise event.error
+                    if not isinstance(event, Queued):
+                        self._line.discard(inbox)
+                    yield answer.chunk(event)
+        finally:
+            self._line.discard(inbox)
+            self._pending[request.client] -= 1
+            # Keeps no names of clients that have gone.
+            self._pending = +self._pending
+            if job is not None and not answer.finished:
+                job.cancelled.set()
+                self._thread.post(Wake())
+
+    async def unload(self) -> None:
+        """Drop the model; requests still running fail.
+
+        Raises:
+            BackendUnavailableError: the MLX thread hangs, so the model stays.
+        """
+        inbox = _Inbox()
+        self._thread.watch.check()
+        self._thread.post(Unload(inbox.put))
+        with self._watchdog.guarding(inbox.put):
+            event = await inbox.get()
+        # An engine that has ended by itself holds nothing any more.
+        if isinstance(event, Failed) and isinstance(event.error, BackendUnavailableError):
+            raise event.error
+
+
+def _ignore(event: Event) -> None:
+    """Take an event that nobody waits for."""

@@ -1,0 +1,1 @@
+"""A folder of files becomes a loaded network. It must not know requests."""

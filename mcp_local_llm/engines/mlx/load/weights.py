@@ -1,0 +1,150 @@
+"""Load a model's folder with mlx-lm, in steps that can be watched and given up, and tell what the engine needs of it.
+
+Runs on the MLX thread only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load as load_folder
+
+from mcp_local_llm.engines.mlx.batch.admission import NetworkShape
+from mcp_local_llm.engines.mlx.limits import KVBits
+from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
+from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
+from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
+from mcp_local_llm.engines.mlx.load.shape import network_shape
+from mcp_local_llm.engines.mlx.messages import reason_of
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, reasoning_tags, thinking_traits
+from mcp_local_llm.engines.mlx.prompt.render import TextModel
+from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import cut_between_words, longest_token
+from mcp_local_llm.values.errors import ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
+
+STEP_BYTES = 128 * 2**20
+"""Weights read between two looks at the cancel flag, in bytes: about 0.1 s from an SSD."""
+
+
+class LoadCancelled(Exception):
+    """Nobody waits for this load any more."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, with the numbers that requests are checked against.
+
+    Attributes:
+        network: mlx-lm's module, which is not typed there.
+        text: its tokenizer and template, and the numbers that prompts are checked against.
+        traits: how it marks reasoning.
+        sampling: the model's own values (`generation_config.json`).
+        shape: what decides the memory of a request.
+        kv: how keys and values are quantized; None where they are not.
+    """
+
+    info: ModelInfo
+    network: Any
+    text: TextModel
+    traits: ThinkingTraits
+    sampling: SamplingDefaults
+    shape: NetworkShape
+    kv: KVQuantization | None
+
+    @property
+    def tokenizer(self) -> Any:
+        """mlx-lm's `TokenizerWrapper`."""
+        return self.text.tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding; a token id at or above it is a segmentation fault in MLX."""
+        return self.text.vocab_size
+
+
+def load(
+    info: ModelInfo, report: Callable[[int, int], None], cancelled: Callable[[], bool], kv_bits: KVBits | None
+) -> LoadedModel:
+    """Read the weights of `info` and its tokenizer.
+
+    Args:
+        info: a usable model of format `mlx`.
+        report: takes bytes read and bytes in all.
+        cancelled: looked at between steps of `STEP_BYTES`.
+        kv_bits: to quantize keys and values to.
+
+    Raises:
+        ModelLoadError: mlx-lm refused the folder, or `kv_bits` for it; the message carries its reason.
+        LoadCancelled: `cancelled` said so.
+    """
+    try:
+        network, tokenizer, config = cast(
+            tuple[Any, Any, dict[str, Any]],
+            load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
+        )
+        text_config = cast(dict[str, Any], config.get("text_config") or config)
+        if cancelled():
+            raise LoadCancelled
+        widen_scales(network)
+        shape, kv = network_shape(info, text_config, value_bytes(network)), None
+        if kv_bits is not None:
+            kv, shape = quantize_kv(network, shape, kv_bits, info.id)
+        _read_weights(network, report, cancelled)
+    except (Exception, SystemExit) as error:
+        # Anything can come out of a model's files: mlx-lm raises what its parsers raise, and one of its model
+        # files calls sys.exit(). All of it means that this folder cannot be loaded.
+        if isinstance(error, LoadCancelled | ModelLoadError):
+            raise
+        raise ModelLoadError(f"{info.id} could not be loaded: {reason_of(error)}") from error
+    text = _text_model(info, tokenizer, text_config, network)
+    return LoadedModel(
+        info=info,
+        network=network,
+        text=text,
+        traits=thinking_traits(text),
+        sampling=read_sampling_defaults(info.path),
+        shape=shape,
+        kv=kv,
+    )
+
+
+def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:
+    return TextModel(
+        name=info.id,
+        tokenizer=tokenizer,
+        vocab_size=_vocab_size(info, config, network),
+        context_length=info.context_length or config.get("max_position_embeddings"),
+        tags=reasoning_tags(tokenizer),
+        longest_token=longest_token(tokenizer._tokenizer),
+        pieces=cut_between_words(tokenizer._tokenizer),
+    )
+
+
+def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:
+    """Bring lazily mapped weights into memory, a step at a time."""
+    arrays = [value for _, value in cast(list[tuple[str, mx.array]], tree_flatten(network.parameters()))]
+    total = sum(array.nbytes for array in arrays)
+    done, pending, pending_bytes = 0, list[mx.array](), 0
+    for array in arrays:
+        pending.append(array)
+        pending_bytes += array.nbytes
+        if pending_bytes >= STEP_BYTES:
+            mx.eval(pending)
+            done, pending, pending_bytes = done + pending_bytes, [], 0
+            report(done, total)
+            if cancelled():
+                raise LoadCancelled
+    mx.eval(pending)
+    report(total, total)
+
+
+def _vocab_size(info: ModelInfo, config: dict[str, Any], network: Any) -> int:
+    """Count the rows of the embedding, from the config or else from the weights."""
+    if isinstance(config.get("vocab_size"), int):
+        return int(config["vocab_size"])
+    for name, value in cast(list[tuple[str, mx.array]], tree_flatten(network.parameters())):
+        if name.endswith(("embed_tokens.weight", "wte.weight", "embeddings.weight")):
+            return int(value.shape[0])
+    raise ModelLoadError(f"{info.id} could not be loaded: its config names no vocab_size.")

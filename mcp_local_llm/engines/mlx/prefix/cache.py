@@ -1,0 +1,260 @@
+"""Keep the KV caches of prompts, so that what was computed once is not computed again.
+
+mlx-lm's own `LRUPromptCache` keeps an order of insertion, not of use, and its search is quadratic in the tokens behind
+a fork (0.4 s at 32k); this one compares bytes and knows when an entry was used. Runs on the MLX thread only.
+"""
+
+import copy
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import mlx.core as mx
+from mlx.utils import tree_map
+from mlx_lm.models.cache import (
+    ChunkedKVCache,
+    ConcatenateKVCache,
+    KVCache,
+    QuantizedKVCache,
+    can_trim_prompt_cache,
+    trim_prompt_cache,
+)
+
+from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+
+MAX_ENTRIES = 64
+"""Each look-up compares the prompt with every entry: a few microseconds apiece."""
+
+Layers = list[Any]
+"""mlx-lm's cache objects, one a layer."""
+
+Kind = Literal["system", "files", "user", "answer"]
+"""What an entry ends with. `answer` also stands for a prompt that was given up half-way."""
+
+_ITEM = array("i").itemsize
+
+
+@dataclass(eq=False)
+class Entry:
+    """A prefix in memory.
+
+    Attributes:
+        key: its tokens, as bytes that can be compared.
+        settled: there is nothing to write to the disk any more.
+    """
+
+    key: bytes
+    length: int
+    layers: Layers
+    nbytes: int
+    trimmable: bool
+    kind: Kind
+    used: int = 0
+    settled: bool = False
+
+
+class DiskTier(Protocol):
+    """What keeps long prefixes on the disk; see `prefix_disk`."""
+
+    def take(self, key: bytes, limit: int, known: int) -> Entry | None:
+        """Return the first tokens of `key`, up to `limit`, where that is worth more than the `known` first ones."""
+        ...
+
+    def save(self, entry: Entry, cancelled: Callable[[], bool]) -> bool:
+        """Write an entry if that is worth it; False where it was given up because `cancelled` said so."""
+        ...
+
+
+class PrefixCache:
+    """The least recently used prefixes go first; the byte budget is shared with the KV of running requests.
+
+    A cache that can be trimmed (plain attention) serves every prompt that begins like it. One that cannot (state
+    space layers, a sliding window that has wrapped) serves only prompts that continue it to the last token; for those
+    the checkpoints at the ends of system part, files and last user turn make hits possible at all.
+
+    Behind it may stand a disk, which is asked where it knows much more, and written to when the thread has nothing
+    better to do (`save_next`).
+    """
+
+    def __init__(self, budget_bytes: int, disk: DiskTier | None = None) -> None:
+        self._budget_bytes = budget_bytes
+        self._disk = disk
+        self._entries: list[Entry] = []
+        self._leaving: list[Entry] = []
+        self._uses = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all entries hold."""
+        return sum(entry.nbytes for entry in self._entries)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether `save_next` would do anything."""
+        return self._disk is not None and (self.leaving or any(not entry.settled for entry in self._entries))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether entries without a place in memory wait to be written; `let_go`, or the next request, drops them."""
+        return bool(self._leaving)
+
+    def take(self, tokens: list[int]) -> tuple[Layers | None, list[int]]:
+        """Return a copy of the longest known prefix's cache and the tokens that remain to compute (never none)."""
+        key = _key(tokens)
+        # One token is always computed: the first of the answer comes out of it.
+        limit = len(tokens) - 1
+        best, best_length = None, 0
+        for entry in self._entries:
+            shared = _shared(entry.key, key)
+            if shared == entry.length and entry.kind == "system":
+                self._touch(entry)
+            length = min(shared, limit) if entry.trimmable else shared if shared == entry.length <= limit else 0
+            if length > best_length or (best is not None and length == best_length and entry.length < best.length):
+                best, best_length = entry, length
+        stored = None if self._disk is None else self._disk.take(key, limit, best_length)
+        if stored is not None:
+            if not stored.trimmable:
+                # What continues it can serve nobody else: another question about the same file finds this.
+                self._add(replace(stored, layers=snapshot(stored.layers)))
+            return stored.layers, tokens[stored.length :]
+        if best is None:
+            return None, tokens
+        self._touch(best)
+        return _copy_of(best, best_length), tokens[best_length:]
+
+    def longest(self, tokens: list[int]) -> int:
+        """Count the tokens that `take` would find computed."""
+        key = _key(tokens)
+        found = [(_shared(entry.key, key), entry) for entry in self._entries]
+        return max((shared for shared, entry in found if entry.trimmable or shared == entry.length), default=0)
+
+    def put(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+        """Keep `layers`, which hold exactly `tokens` and are not written to any more."""
+        if tokens:
+            self._add(Entry(_key(tokens), len(tokens), layers, held_bytes(layers), _trimmable(layers), kind))
+
+    def make_room(self, live_bytes: int) -> None:
+        """Drop entries until they and `live_bytes` of running requests fit the budget together."""
+        self.keep(self._budget_bytes - live_bytes)
+
+    def keep(self, nbytes: int) -> None:
+        """Drop entries until the others take at most `nbytes`."""
+        self.let_go()
+        self._shrink(nbytes)
+
+    def save_next(self, cancelled: Callable[[], bool]) -> None:
+        """Write one entry to the disk, or find that it needs not be; those that leave memory first."""
+        assert self._disk is not None, "only where something is unsaved"
+        # In the order of use, so that the files' ages have the same order.
+        entry = (self._leaving or sorted((one for one in self._entries if not one.settled), key=_used))[0]
+        entry.settled = self._disk.save(entry, cancelled)
+        if entry.settled:
+            self._leaving = self._leaving[1:]
+
+    def let_go(self) -> None:
+        """Drop what has lost its place in memory and was not written yet."""
+        self._leaving = []
+
+    def _add(self, new: Entry) -> None:
+        for entry in self._entries:
+            if entry.key == new.key or (new.trimmable and entry.trimmable and entry.key.startswith(new.key)):
+                self._touch(entry)
+                return
+        if new.trimmable:
+            # What the new entry begins with, it can serve by itself.
+            self._entries = [
+                entry for entry in self._entries if not (entry.trimmable and new.key.startswith(entry.key))
+            ]
+        self._touch(new)
+        self._entries.append(new)
+        left = self._shrink(self._budget_bytes)
+        if self._disk is not None:
+            self._leaving += [entry for entry in left if not entry.settled]
+
+    def _touch(self, entry: Entry) -> None:
+        self._uses += 1
+        entry.used = self._uses
+
+    def _shrink(self, nbytes: int) -> list[Entry]:
+        """Take out what was used longest ago until the rest takes at most `nbytes`; return it."""
+        left: list[Entry] = []
+        held = self.nbytes
+        while self._entries and (held > nbytes or len(self._entries) > MAX_ENTRIES):
+            oldest = min(self._entries, key=_used)
+            self._entries.remove(oldest)
+            held -= oldest.nbytes
+            left.append(oldest)
+        return left
+
+
+def held_bytes(layers: Layers) -> int:
+    """Return the bytes of all these caches."""
+    # mlx-lm's quantized cache can tell its size only once it holds something.
+    return sum(layer.nbytes for layer in layers if not _blank(layer))
+
+
+def _blank(layer: Any) -> bool:
+    """Whether this is a quantized cache that holds nothing."""
+    return type(layer) is QuantizedKVCache and layer.keys is None
+
+
+def snapshot(layers: Layers) -> Layers:
+    """Copy cache objects as they are now; the arrays are shared until one side writes into its own."""
+    return copy.deepcopy(layers)
+
+
+def trimmable_for_good(layers: Layers) -> bool:
+    """Whether these caches can be cut back at any length: plain attention in every layer, no window, no state."""
+    return all(type(layer) in (KVCache, QuantizedKVCache) for layer in layers)
+
+
+def cut_back(layers: Layers, tokens: int) -> None:
+    """Drop the last `tokens` tokens of caches that can be trimmed."""
+    trim_prompt_cache(layers, tokens)
+    for layer in layers:
+        if type(layer) in (KVCache, QuantizedKVCache) and layer.keys is not None:
+            # The first write copies what it writes into; the part behind the fork need not be copied with it.
+            layer.keys, layer.values = _first(layer.keys, layer.offset), _first(layer.values, layer.offset)
+
+
+def _trimmable(layers: Layers) -> bool:
+    """Whether these caches can be cut back; two classes of mlx-lm 0.32 say so of themselves and then cannot.
+
+    `ConcatenateKVCache` keeps what was cut off and counts it again with the next token; a `ChunkedKVCache` has lost its
+    front once its chunk was full.
+    """
+    return can_trim_prompt_cache(layers) and not any(
+        isinstance(layer, ConcatenateKVCache) or (isinstance(layer, ChunkedKVCache) and layer.start_position > 0)
+        for layer in layers
+    )
+
+
+def _used(entry: Entry) -> int:
+    return entry.used
+
+
+def _key(tokens: list[int]) -> bytes:
+    return array("i", tokens).tobytes()
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """Count the tokens with which both begin."""
+    return alike(one, other) // _ITEM
+
+
+def _copy_of(entry: Entry, length: int) -> Layers:
+    """Return the first `length` tokens of an entry."""
+    layers = snapshot(entry.layers)
+    if length < entry.length:
+        cut_back(layers, entry.length - length)
+    return layers
+
+
+def _first(values: Any, places: int) -> Any:
+    """Cut keys or values to their first places; quantized ones are three arrays."""
+
+    def cut(part: mx.array) -> mx.array:
+        return part[..., :places, :]
+
+    return tree_map(cut, values)

@@ -1,0 +1,95 @@
+"""What a model's tokenizer and chat template say about reasoning: its markers, their frame, and the switch.
+
+Asked once for each loaded model; touches no array.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_local_llm.engines.mlx.prompt.render import TextModel, apply_template
+from mcp_local_llm.parsing.markup import TAG_PAIRS, TagPair
+
+_QUESTION, _THOUGHT, _ANSWER = "one question", "one thought", "one answer"
+
+
+@dataclass(frozen=True)
+class ThoughtMarkers:
+    """Token ids around a reasoning block.
+
+    Attributes:
+        opener, closer: the markers; neither is empty.
+        before, after: what the template writes between thought and closer, and between closer and answer (whitespace).
+    """
+
+    opener: tuple[int, ...]
+    closer: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ThinkingTraits:
+    """Markers, None where the model's files name none; whether the template's switch changes anything."""
+
+    markers: ThoughtMarkers | None
+    switchable: bool
+
+
+def reasoning_tags(tokenizer: Any) -> TagPair | None:
+    """Find what the model opens and closes reasoning with: as mlx-lm reads the vocabulary, else a known pair.
+
+    A known pair counts where both its tags stand in the chat template or are tokens of their own.
+
+    Args:
+        tokenizer: mlx-lm's `TokenizerWrapper`.
+    """
+    if tokenizer.think_start and tokenizer.think_end:
+        return TagPair(tokenizer.think_start, tokenizer.think_end)
+    template, added = str(tokenizer.chat_template or ""), str(list(getattr(tokenizer, "added_tokens_encoder", ())))
+    for where in (template, added):
+        for pair in TAG_PAIRS:
+            if pair.opener in where and pair.closer in where:
+                return pair
+    return None
+
+
+def thinking_traits(model: TextModel) -> ThinkingTraits:
+    """Ask the tokenizer and its template, by rendering a few words."""
+    question: list[dict[str, Any]] = [{"role": "user", "content": _QUESTION}]
+    on, off = (_render(model, question, add_generation_prompt=True, enable_thinking=on) for on in (True, False))
+    tags = model.tags
+    if tags is None:
+        return ThinkingTraits(None, on != off)
+    opener, closer = tuple(model.encode(tags.opener)), tuple(model.encode(tags.closer))
+    if model.tokenizer.think_start is None and max(len(opener), len(closer)) > 1:
+        # Plain text: it merges with what stands beside it, so that its ids cannot be followed. The parser finds it.
+        return ThinkingTraits(None, on != off)
+    before, after = _frame(model, question, off)
+    markers = ThoughtMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
+    return ThinkingTraits(markers, on != off)
+
+
+def _frame(model: TextModel, question: list[dict[str, Any]], off: str) -> tuple[str, str]:
+    """Find the whitespace around the closer: in a turn of the past, or where the template closes an empty block."""
+    assert model.tags is not None, "asked only where there are tags"
+    closer = model.tags.closer
+    turn = {"role": "assistant", "content": _ANSWER, "reasoning_content": _THOUGHT}
+    past = _render(model, [*question, turn], add_generation_prompt=False)
+    thought, found, rest = past.partition(closer)
+    if found and _THOUGHT in thought and _ANSWER in rest:
+        frame = thought.rpartition(_THOUGHT)[2], rest.partition(_ANSWER)[0]
+    elif off.rstrip().endswith(closer):
+        thought, _, after = off.rpartition(closer)
+        frame = ("\n" if thought.endswith("\n") else "", after)
+    else:
+        frame = ("", "")
+    return frame if not "".join(frame).strip() else ("", "")
+
+
+def _render(model: TextModel, messages: list[dict[str, Any]], **switches: bool) -> str:
+    try:
+        return apply_template(model, messages, None, switches)
+    except Exception:
+        # A template is a program that came with the model. One that cannot do this tells nothing, and the requests
+        # that it refuses are answered elsewhere.
+        return ""

@@ -1,0 +1,166 @@
+"""Hold the next token to a grammar: llguidance's matcher over the model's own tokens, and its mask on the logits.
+
+llguidance never raises for what a grammar or a schema says: a matcher carries its error. Here that error becomes an
+exception of ours at once. Runs on the MLX thread only.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.hf import from_tokenizer
+from llguidance.mlx import apply_token_bitmask
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+from numpy.typing import NDArray
+
+from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+
+_PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
+
+
+Words = NDArray[np.int32]
+"""A mask with one bit a token, shape (1, words)."""
+
+
+class GrammarError(Exception):
+    """A grammar could not be made or followed; the message is llguidance's."""
+
+
+def _told(message: str) -> str:
+    """Bring llguidance's message into one line, without its state and the place in a grammar that nobody saw."""
+    cause = _PLACE.sub("", message).partition("\n   1 | ")[0].partition("<state>")[0]
+    return " ".join(line.strip() for line in cause.splitlines() if line.strip(" ^"))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A model's tokens as llguidance needs them.
+
+    Attributes:
+        tokenizer: its trie of all tokens as bytes.
+        markers: a mask, as `Grammar.mask` makes them, of the tokens that are markup and never text.
+        ends: tokens that end a turn.
+    """
+
+    tokenizer: LLTokenizer
+    markers: Words
+    ends: frozenset[int]
+
+
+class Grammar:
+    """One answer's place in its grammar."""
+
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
+        self._matcher = matcher
+        self._vocabulary = vocabulary
+        self._words = allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size)
+        self._ended = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether what was accepted so far satisfies the grammar."""
+        return self._ended or self._matcher.is_accepting()
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing can follow but the end of the turn."""
+        return self._ended or self._matcher.is_stopped()
+
+    def accept(self, token: int) -> None:
+        """Take the token that was drawn.
+
+        Raises:
+            GrammarError: the grammar does not allow it, or grew beyond llguidance's limits.
+        """
+        self._ended = token in self._vocabulary.ends
+        if not self._matcher.consume_token(token):
+            raise GrammarError(_told(self._matcher.get_error()) or f"token {token} is not allowed here")
+
+    def allows(self, token: int) -> bool:
+        """Whether `token` may come next."""
+        return self._matcher.validate_tokens([token]) == 1
+
+    def mask(self, logits: mx.array, also: tuple[int, ...] = ()) -> mx.array:
+        """Return `logits`, shape (1, vocabulary), with minus infinity wherever neither the grammar nor `also` allows.
+
+        Raises:
+            GrammarError: no token may follow, or the computation grew beyond llguidance's limits.
+        """
+        if self._ended:
+            # The batch computes one step beyond the end of a turn; nobody will see it.
+            return logits
+        words = self._words
+        fill_next_token_bitmask(self._matcher, words)
+        if self._matcher.is_error():
+            raise GrammarError(_told(self._matcher.get_error()))
+        if np.bitwise_and(words, self._vocabulary.markers).any():
+            self._drop_markers(words)
+        _allow(words, also)
+        if not words.any():
+            raise GrammarError("no token of the vocabulary can follow")
+        if mx.metal.is_available():
+            return apply_token_bitmask(logits, words)
+        bits: Any = np.unpackbits(words.view(np.uint8), count=logits.shape[-1], bitorder="little")
+        return mx.where(mx.array(bits.view(np.bool_)), logits, -mx.inf)
+
+    def _drop_markers(self, words: Words) -> None:
+        """Allow no marker but the end of the turn, and that only at the end.
+
+        Where the grammar forces text that spells a marker, such as the property `<think>`, llguidance 1.9 offers the
+        marker's own token, and then refuses it. Its text has to be spelt with other tokens.
+        """
+        np.bitwise_and(words, np.invert(self._vocabulary.markers), out=words)
+        if self._matcher.is_accepting():
+            _allow(words, self._vocabulary.ends)
+        elif not words.any():
+            text = self._matcher.compute_ff_bytes().decode(errors="ignore")
+            _allow(words, self._vocabulary.tokenizer.greedy_tokenize(text)[:1])
+
+
+class Grammars:
+    """Makes grammars for one loaded model; what is costly is made once, on first use."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
+    def compile(self, grammar: str) -> Grammar:
+        """Make a grammar's start from llguidance's notation.
+
+        Raises:
+            GrammarError: the grammar, or a schema in it, cannot be followed; or the tokenizer is not supported.
+        """
+        vocabulary = self._vocabulary
+        matcher = LLMatcher(vocabulary.tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
+        if matcher.is_error():
+            raise GrammarError(_told(matcher.get_error()))
+        return Grammar(matcher, vocabulary)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        """Every token as bytes: about a second for 150,000 of them."""
+        wrapper = self._model.tokenizer
+        ends = frozenset[int](wrapper.eos_token_ids)
+        try:
+            # mlx-lm offers no other way to the tokenizer that it wraps.
+            wrapped: Any = wrapper._tokenizer
+            size = max(self._model.vocab_size, len(wrapper))
+            slices = LLTokenizer.json_slices()
+            tokenizer = from_tokenizer(wrapped, n_vocab=size, eos_token=sorted(ends), slices=slices)
+            added: list[int] = list(wrapped.added_tokens_decoder)
+        except Exception as error:
+            # The conversion is native code over whatever a model brought along; it raises as it likes.
+            raise GrammarError(f"its tokenizer cannot be used for constrained output ({error})") from error
+        markers = np.zeros_like(allocate_token_bitmask(1, size))
+        _allow(markers, [*ends, *(token for token in added if tokenizer.is_special_token(token))])
+        return Vocabulary(tokenizer, markers, ends)
+
+
+def _allow(words: Words, tokens: Iterable[int]) -> None:
+    """Set the bits of `tokens`."""
+    for token in tokens:
+        words.view(np.uint32)[0, token >> 5] |= np.uint32(1 << (token & 31))

@@ -1,0 +1,95 @@
+"""Apply an answer's script to its logits: a logits processor in mlx-lm's sense.
+
+mlx-lm builds the next forward pass before the last token is known, so that the device never waits. A script that must
+see tokens keeps that: it starts the forward pass, then waits for the token, and computes its mask meanwhile. A script
+that only counts down a thinking budget looks at nothing until the budget may be spent.
+
+Runs on the MLX thread only.
+"""
+
+from collections.abc import Iterable
+from typing import cast
+
+import mlx.core as mx
+
+from mcp_local_llm.engines.mlx.steer.grammar import Grammar
+from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, Plan
+
+
+class AnswerControl:
+    """Decides what may come next in one answer.
+
+    Attributes:
+        failure: why the answer cannot go on, in words; the batch ends it then, and it alone.
+    """
+
+    def __init__(self, plan: Plan, schema: Grammar | None, ends: Iterable[int]) -> None:
+        self._script = AnswerScript(plan)
+        self._schema = schema
+        self._ends = mx.array([sorted(ends)])
+        self._prompt_tokens: int | None = None
+        self._seen = 0
+        self._due: float = 0
+        self.failure: str | None = None
+
+    @property
+    def json_from(self) -> int | None:
+        """How many tokens of the answer come before its JSON; None until that begins."""
+        return self._script.json_from
+
+    @property
+    def schema_met(self) -> bool | None:
+        """Whether the answer so far validates; None where no schema was asked for."""
+        return None if self._schema is None else self.json_from is not None and self._schema.complete
+
+    def __call__(self, context: mx.array, logits: mx.array) -> mx.array:
+        """Take prompt and answer so far, shape (tokens,), and logits, shape (1, vocabulary); return new logits."""
+        if self.failure is not None:
+            return logits
+        try:
+            return self._steer(context, logits)
+        except BaseException as error:
+            # An exception that left here would end every request of the batch; llguidance is native code over a
+            # stranger's schema, and whatever it raises (a panic is no Exception) concerns this answer alone.
+            self.failure = str(error) or type(error).__name__
+            return logits
+
+    def drawn(self, place: int, token: int) -> None:
+        """Take the token at `place` (0 is the answer's first) as the answer gets it.
+
+        The script has seen it already where it had to; the last token of all comes this way alone.
+        """
+        if place < self._seen or self.failure is not None:
+            return
+        try:
+            self._script.add(token)
+        except BaseException as error:
+            # As in `__call__`: a step of the script compiles and follows grammars.
+            self.failure = str(error) or type(error).__name__
+        self._seen = place + 1
+
+    def _steer(self, context: mx.array, logits: mx.array) -> mx.array:
+        if self._prompt_tokens is None:
+            # The first call comes before the first token is drawn.
+            self._prompt_tokens = context.shape[0]
+        drawn = context.shape[0] - self._prompt_tokens
+        if drawn < self._due:
+            return logits
+        if drawn > self._seen:
+            # Two calls: one would make the token wait for the forward pass.
+            fresh = context[self._prompt_tokens + self._seen :]
+            mx.async_eval(fresh)
+            mx.async_eval(logits)
+            for token in cast(list[int], fresh.tolist()):
+                self._script.add(token)
+            self._seen = drawn
+        patience = self._script.patience
+        self._due = float("inf") if patience is None else drawn + patience
+        forced, constraint = self._script.forced, self._script.constraint
+        if forced is not None:
+            return mx.where(mx.arange(logits.shape[-1]) == forced, logits, -mx.inf)
+        if isinstance(constraint, Grammar):
+            return constraint.mask(logits, self._script.openers)
+        if self._script.must_go_on:
+            return mx.put_along_axis(logits, self._ends, mx.array(-mx.inf, logits.dtype), axis=-1)
+        return logits

@@ -1,0 +1,153 @@
+"""What steers the tokens of one request: penalties, thinking budget, schema and tool calls, or nothing at all.
+
+A request that asks for none of it gets no processor, and costs what bare mlx-lm costs. Runs on the MLX thread only.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
+from mcp_local_llm.engines.mlx.prompt.render import Prompt
+from mcp_local_llm.engines.mlx.steer.grammar import Grammar, GrammarError, Grammars
+from mcp_local_llm.engines.mlx.steer.json_schema import (
+    JsonSchema,
+    answer_grammar,
+    argument_schema,
+    call_grammar,
+    unsupported,
+)
+from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerControl
+from mcp_local_llm.engines.mlx.steer.next_token import CallForm, Plan
+from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.values.chat import ChatRequest, ToolSpec
+from mcp_local_llm.values.errors import InvalidRequestError
+
+KNOWN_TOOLS = 512
+"""Tools whose schemas were checked and are remembered."""
+
+
+@dataclass(frozen=True)
+class Processors:
+    """One request's logits processors, in order.
+
+    Attributes:
+        control: the one that knows the answer's form.
+        penalties: what the tokens of the answer cost.
+        warnings: sentences for the caller.
+    """
+
+    all: tuple[Any, ...] = ()
+    control: AnswerControl | None = None
+    penalties: Penalties = NO_PENALTIES
+    warnings: tuple[str, ...] = ()
+
+
+class ProcessorFactory:
+    """Makes processors for the requests of one loaded model; keeps what is asked of its tokenizer once."""
+
+    def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
+        self._model = model
+        self._long_input_penalty = long_input_penalty
+        self._grammars = Grammars(model)
+        self._known_tools: dict[str, str] = {}
+
+    def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
+        """Make them, before anything is computed.
+
+        Raises:
+            InvalidRequestError: the schema holds what cannot be promised, by name, or is no schema.
+        """
+        schema = None if request.response_schema is None else self._schema(request.response_schema)
+        calls, doubts = self._calls(request.tools)
+        control = None
+        if schema is not None or calls is not None or request.max_thinking_tokens is not None:
+            plan = self._plan(request, prompt, schema, calls)
+            if schema is not None or calls is not None or plan.markers is not None:
+                control = AnswerControl(plan, schema, self._model.tokenizer.eos_token_ids)
+        penalties = penalties_for(
+            request.sampling,
+            self._model.sampling,
+            len(prompt.tokens),
+            free=schema is None and calls is None,
+            long_input=self._long_input_penalty,
+        )
+        processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
+
+    @property
+    def _traits(self) -> ThinkingTraits:
+        return self._model.traits
+
+    def _plan(self, request: ChatRequest, prompt: Prompt, schema: Grammar | None, calls: CallForm | None) -> Plan:
+        # A template that was told not to think leaves no block to watch, unless it opened one all the same.
+        none = request.thinking is False and not prompt.think_prefilled
+        markers = None if none else self._traits.markers
+        return Plan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+
+    def _schema(self, schema: JsonSchema) -> Grammar:
+        refused = unsupported(schema)
+        if refused:
+            raise InvalidRequestError(
+                f"response_schema: these keywords cannot be enforced: {', '.join(refused)}. "
+                "Remove them and check the answer for what they say."
+            )
+        try:
+            return self._grammars.compile(answer_grammar(schema))
+        except GrammarError as error:
+            raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
+
+    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[CallForm | None, list[str]]:
+        """Say how calls are written; formats other than JSON in one pair of markers stay free."""
+        tokenizer = self._model.tokenizer
+        parser = getattr(tokenizer.tool_parser, "__module__", "")
+        if not tools or not parser.endswith(".json_tools") or not tokenizer.tool_call_start_tokens:
+            return None, []
+        arguments, doubts = list[tuple[str, JsonSchema]](), list[str]()
+        for tool in tools:
+            reason = self._known_doubt(tool)
+            arguments.append(argument_schema(tool, exact=not reason))
+            if reason:
+                doubts.append(f"The arguments of {tool.name} are not held to its schema: {reason}.")
+        newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
+        begin = partial(self._grammars.compile, call_grammar(arguments))
+        opener, closer = tuple(tokenizer.tool_call_start_tokens), tuple(tokenizer.tool_call_end_tokens)
+        return CallForm(opener, newline, closer, begin), doubts
+
+    def _known_doubt(self, tool: ToolSpec) -> str:
+        """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
+        key = json.dumps(tool.parameters)
+        if key not in self._known_tools:
+            if len(self._known_tools) >= KNOWN_TOOLS:
+                self._known_tools.clear()
+            self._known_tools[key] = self._doubt(tool)
+        return self._known_tools[key]
+
+    def _doubt(self, tool: ToolSpec) -> str:
+        """Say why a tool's schema cannot be enforced; empty if it can. Such a tool is offered all the same."""
+        refused = unsupported(tool.parameters)
+        if refused:
+            return f"{', '.join(refused)} cannot be enforced"
+        try:
+            self._grammars.compile(call_grammar([argument_schema(tool, exact=True)]))
+        except GrammarError as error:
+            return str(error)
+        return ""
+
+    def _thinking_doubts(self, request: ChatRequest) -> list[str]:
+        """Say which of the request's wishes about reasoning this model cannot follow."""
+        if request.thinking is None and request.max_thinking_tokens is None:
+            return []
+        name, traits, doubts = self._model.info.id, self._traits, list[str]()
+        if request.thinking is False and not traits.switchable and traits.markers:
+            doubts.append(
+                f"{name} cannot be told not to think: its chat template has no switch. max_thinking_tokens bounds it."
+            )
+        if request.thinking and not traits.switchable and not traits.markers:
+            doubts.append(f"{name} has no thinking mode; thinking=true changed nothing.")
+        if request.max_thinking_tokens is not None and not traits.markers:
+            doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
+        return doubts

@@ -1,0 +1,203 @@
+"""Turns a model that needs a server of its own into an engine: starts the server, waits for it, connects."""
+
+import json
+import secrets
+import socket
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from mcp_local_llm.engines.servers.attached import ProcessEngine
+from mcp_local_llm.engines.servers.commands import Start, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.health import health_status
+from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
+from mcp_local_llm.engines.servers.server_process import ServerProcess
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
+from mcp_local_llm.values.cluster import Cluster
+from mcp_local_llm.values.engine import Engine, Progress, ReportProgress
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
+from mcp_local_llm.values.model import ModelInfo
+
+START_LIMIT_S = 900.0
+"""Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
+LOOK_S = 0.1
+"""Between two looks at a server that starts."""
+ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
+"""The shortest question; its answer shows that a model is loaded."""
+WELL = 200
+SICK = 503
+
+Connect = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
+"""Makes the engine that asks a server over HTTP: its model, with the endpoint, and the variables that hold its key."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How servers are started where the model does not say.
+
+    Attributes:
+        context: tokens of context for each call.
+        slots: calls that llama-server answers side by side.
+        environ: what every server inherits.
+        folder: where hostfiles are written.
+        python: the interpreter that has mlx-lm.
+    """
+
+    context: int
+    slots: int
+    environ: Mapping[str, str]
+    folder: Path
+    python: str
+
+
+class ProcessBackend:
+    """Starts servers, and knows those that run."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        connect: Connect,
+        programs: Callable[[], Programs],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._programs = programs
+        self._sleep = sleep
+        self._running: weakref.WeakSet[ServerProcess] = weakref.WeakSet()
+
+    async def load(self, model: ModelInfo, report: ReportProgress) -> ProcessEngine:
+        """Start the server for `model` and wait until it answers; cancelling stops it.
+
+        Raises:
+            ModelLoadError: it is not installed, ended, or did not answer in time; with its last lines.
+        """
+        port = _free_port()
+        start = self._start_of(model, port)
+        server = ServerProcess.start(start.command, {**self._settings.environ, **start.environ}, secret=start.secret)
+        self._running.add(server)
+        try:
+            engine = await self._ready(start, server, model, port, report)
+        except BaseException:
+            # Cancelled callers pass here as well: nobody would stop it later.
+            await server.stop()
+            raise
+        return ProcessEngine(model, start.title, engine, server)
+
+    def fault(self) -> str | None:
+        """Return None: nothing of it hangs in this process."""
+        return None
+
+    def close(self) -> None:
+        """Let every server end; does not wait. They end by themselves when this process does."""
+        for server in self._running:
+            server.let_go()
+
+    def join(self, seconds: float) -> bool:
+        """Wait at most `seconds` for each server's end after `close`; say whether all have ended."""
+        ended = [server.join(seconds) for server in self._running]
+        return all(ended)
+
+    def _start_of(self, model: ModelInfo, port: int) -> Start:
+        programs, settings = self._programs(), self._settings
+        if model.cluster is not None:
+            if programs.mlx_launch is None:
+                raise ModelLoadError(f"{model.id} cannot be loaded: {NO_MLX_LAUNCH}.")
+            hostfile = model.cluster.hostfile or _written(model.cluster, settings.folder)
+            return cluster_start(programs.mlx_launch, model.cluster, port, hostfile=hostfile, python=settings.python)
+        if programs.llama_server is None:
+            raise ModelLoadError(f"{model.id} cannot be loaded: {NO_LLAMA_SERVER}.")
+        return llama_start(
+            programs.llama_server,
+            model,
+            port,
+            context=model.serving.context or settings.context,
+            slots=model.serving.slots or settings.slots,
+            secret=secrets.token_urlsafe(32),
+        )
+
+    async def _ready(
+        self, start: Start, server: ServerProcess, model: ModelInfo, port: int, report: ReportProgress
+    ) -> Engine:
+        try:
+            with anyio.fail_after(START_LIMIT_S):
+                await self._well(start, server, port, report)
+                engine = await self._connect(start.model(model, port), start.environ, report)
+                if start.loads_late:
+                    await self._answered(start, engine, server, port)
+                return engine
+        except TimeoutError:
+            reason = f"was not ready after {START_LIMIT_S:.0f} s"
+        except _NotWellError:
+            reason = "could not be loaded"
+        except LocalLLMError as error:
+            reason = f"could not be loaded: {error}"
+        await server.last_words()
+        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.ending()}")
+
+    async def _well(self, start: Start, server: ServerProcess, port: int, report: ReportProgress) -> None:
+        """Wait until the server says that it is well."""
+        while True:
+            report(Progress("loading"))
+            status = await health_status(port)
+            _require_well(start, server, status)
+            if status == WELL:
+                return
+            await self._sleep(LOOK_S)
+
+    async def _answered(self, start: Start, engine: Engine, server: ServerProcess, port: int) -> None:
+        """Wait for one token, which comes when the model is loaded; give up where the server is not well."""
+        failures: list[LocalLLMError] = []
+
+        async def ask() -> None:
+            try:
+                async with aclosing(engine.stream(ONE_TOKEN)) as chunks:
+                    async for _ in chunks:
+                        pass
+            except LocalLLMError as error:
+                failures.append(error)
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            while True:
+                try:
+                    _require_well(start, server, await health_status(port))
+                except _NotWellError as error:
+                    failures.append(error)
+                    group.cancel_scope.cancel()
+                await self._sleep(LOOK_S)
+        if failures:
+            raise failures[0]
+
+
+class _NotWellError(LocalLLMError):
+    """The server ended, or says that it cannot answer."""
+
+
+def _require_well(start: Start, server: ServerProcess, status: int | None) -> None:
+    if not server.alive or (start.loads_late and status == SICK):
+        raise _NotWellError
+
+
+def _free_port() -> int:
+    """Return a port that nobody uses now. Whoever takes it first makes the start fail, which says so."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _written(cluster: Cluster, folder: Path) -> Path:
+    """Write the hostfile of a cluster that names its hosts."""
+    path = folder / f"{cluster.name}.hosts.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
+    except OSError as error:
+        raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
+    return path

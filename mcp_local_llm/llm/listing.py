@@ -1,0 +1,49 @@
+"""Models and profiles as lines of the list: their numbers, and the words for them. Pure."""
+
+from collections.abc import Mapping
+
+from mcp_local_llm.models.fit import LoadPlan, Speed
+from mcp_local_llm.models.known import strengths
+from mcp_local_llm.models.profiles import Profile
+from mcp_local_llm.values.model import human_bytes
+from mcp_local_llm.values.results import ModelRow, ProfileRow
+
+
+def listed_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: bool) -> ModelRow:
+    """Tell of one model what it is, whether it fits, how fast it is and what it is good for."""
+    model = plan.model
+    return ModelRow(
+        number=number,
+        name=model.id,
+        size_bytes=None if model.endpoint else model.weight_bytes,
+        parameters=model.parameters,
+        quantization=str(model.quantization) if model.quantization else None,
+        context_length=model.context_length,
+        fits=model.usable and (resident or plan.fits),
+        fit=_fit_words(plan, resident=resident),
+        tokens_per_second=round(speed.tokens_per_second, 1) if speed else None,
+        speed=str(speed) if speed else "not known",
+        good_for=strengths(model),
+        resident=resident,
+        endpoint=model.endpoint.url if model.endpoint else None,
+    )
+
+
+def profile_rows(profiles: Mapping[str, Profile], *, chosen: str) -> list[ProfileRow]:
+    """Tell of each profile what it stands for; `chosen` is the name of the one that is the choice."""
+    return [
+        ProfileRow(name=name, model=profile.query, sets=profile.summary(), chosen=name == chosen)
+        for name, profile in profiles.items()
+    ]
+
+
+def _fit_words(plan: LoadPlan, *, resident: bool) -> str:
+    if plan.model.problems:
+        return f"cannot be chosen: {'; '.join(plan.model.problems)}"
+    if plan.model.endpoint is not None:
+        return f"on {plan.model.endpoint.name}"
+    if resident:
+        return "yes, resident"
+    if plan.fits:
+        return f"yes, {human_bytes(plan.needed)}"
+    return f"no, needs {human_bytes(plan.needed)} of {human_bytes(plan.ceiling)}"

@@ -1,0 +1,56 @@
+"""The choice of model, in a file that other tools read as well: one line, the model's name."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.errors import ConfigError
+
+MAX_BYTES = 4096
+"""A longer file is no choice of model."""
+
+
+class StateFile:
+    """Reads and writes the choice; a reader never sees half of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> str | None:
+        """Return the first line, or None where there is no choice yet (no file, or an empty one).
+
+        Raises:
+            ConfigError: the file is there and cannot be read as a line of text.
+        """
+        try:
+            lines = read_regular(self.path, MAX_BYTES).decode("utf-8").strip().splitlines()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        except UnicodeDecodeError as error:
+            raise self._unreadable("it is not a line of text") from error
+        return lines[0].strip() if lines else None
+
+    def write(self, name: str) -> None:
+        """Replace the choice; the folder is made where it is missing.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".active_model.")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(f"{name}\n")
+                Path(temporary).replace(self.path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error
+
+    def _unreadable(self, reason: str) -> ConfigError:
+        return ConfigError(f"{self.path} cannot be read: {reason}. Remove it, or choose with set_model.")

@@ -1,0 +1,75 @@
+"""Small reads from a model's folder that never raise anything but `UnreadableError`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from mcp_local_llm.setup.regular_file import read_regular
+
+JsonObject = dict[str, Any]
+
+MAX_JSON_BYTES = 64 * 2**20
+"""The largest JSON file that is read, in bytes; the largest honest one (a tokenizer's index) is below 20 MB."""
+
+
+class UnreadableError(Exception):
+    """A file is not what its name says; the message is a sentence for the user, without the folder."""
+
+
+def read_object(path: Path) -> JsonObject:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        UnreadableError: missing, too large, not JSON, or not an object.
+    """
+    try:
+        value: object = json.loads(read_regular(path, MAX_JSON_BYTES))
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path.name} is missing") from error
+    except OSError as error:
+        raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"{path.name} is not valid JSON (line {error.lineno})") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, nested without end
+        raise UnreadableError(f"{path.name} is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise UnreadableError(f"{path.name} holds no JSON object")
+    return cast(JsonObject, value)
+
+
+def section(value: JsonObject, key: str) -> JsonObject:
+    """Return the object below `key`, or an empty one where there is none."""
+    inner = value.get(key)
+    return cast(JsonObject, inner) if isinstance(inner, dict) else {}
+
+
+def count_of(value: JsonObject, *keys: str) -> int | None:
+    """Return the first positive whole number below one of `keys`."""
+    for key in keys:
+        number = value.get(key)
+        if isinstance(number, int) and not isinstance(number, bool) and number > 0:
+            return number
+    return None
+
+
+def size_of(path: Path) -> int | None:
+    """Return the size of a file in bytes; None where it is not there, or a link to nothing."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def children(folder: Path) -> list[Path]:
+    """List what lies in a folder by name, without hidden entries; empty where it cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def folders(folder: Path) -> list[Path]:
+    """List the folders inside a folder."""
+    # Unlike Path.is_dir, os.path.isdir never raises: not for a folder that may not be entered either.
+    return [path for path in children(folder) if os.path.isdir(path)]

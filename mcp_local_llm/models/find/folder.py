@@ -1,0 +1,201 @@
+"""One folder of safetensors weights → one `ModelInfo`, its faults told as sentences."""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_local_llm.models.find import config as configs
+from mcp_local_llm.models.find.files import (
+    MAX_JSON_BYTES,
+    JsonObject,
+    UnreadableError,
+    children,
+    read_object,
+    section,
+    size_of,
+)
+from mcp_local_llm.models.find.template import has_thinking, read_template, reads_tools
+from mcp_local_llm.models.find.tensors import Tensor, read_tensors
+from mcp_local_llm.models.find.weights import Weights, weigh
+from mcp_local_llm.values.model import ModelInfo, ModelSource
+
+_WEIGHTS = re.compile(r"model.*\.safetensors")
+_SHARD = re.compile(r"(model.*)-(\d{5})-of-(\d{5})\.safetensors")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tiktoken.model", "tekken.json")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_UNFINISHED = (".incomplete", ".part", ".partial", ".download", ".aria2")
+_READ_WHOLE = frozenset(
+    {
+        *_TOKENIZERS,
+        *("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("chat_template.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+        "model.safetensors.index.json",
+    }
+)
+"""Files that an engine reads as a whole."""
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model lies and what it is called there.
+
+    Attributes:
+        unfinished: files of this model that a download left half done, wherever the downloader keeps them.
+    """
+
+    id: str
+    path: Path
+    source: ModelSource
+    unfinished: int = 0
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Tell whether a folder looks like a model: weights, finished or not, or a config lie directly in it."""
+    return looks_like_model(path.name for path in children(folder))
+
+
+def looks_like_model(names: Iterable[str]) -> bool:
+    """Tell whether files of these names would make their folder a model."""
+    return any(
+        name in ("config.json", "model_index.json") or name.endswith((".safetensors", *_PICKLES, *_UNFINISHED))
+        for name in names
+    )
+
+
+def describe_folder(place: Place, architectures: Collection[str] | None) -> ModelInfo:
+    """Describe the model in a folder; faults become its `problems`, none is raised.
+
+    Args:
+        place: where it lies.
+        architectures: every `model_type` that the engine runs, or None if that is not known.
+    """
+    names = {path.name: path for path in children(place.path)}
+    problems: list[str] = []
+    config = _read(place.path / "config.json", problems)
+    tokenizer = _read(place.path / "tokenizer_config.json", problems) if "tokenizer_config.json" in names else {}
+    unfinished = place.unfinished + sum(name.endswith(_UNFINISHED) for name in names)
+    files, tensors = _weights(names, unfinished, problems)
+    if not any(name in names for name in _TOKENIZERS) and not any(name.endswith(".tiktoken") for name in names):
+        problems.append("the tokenizer is missing (tokenizer.json or tokenizer.model)")
+    problems.extend(foreign(names, config, architectures))
+    problems.extend(_irregular(names))
+    text = configs.text_part(config)
+    template = read_template(place.path, tokenizer) or ""
+    # mlx-lm writes the template of a few models itself (mlx_lm/chat_templates); those know tools and thinking.
+    coded = isinstance(tokenizer.get("chat_template_type") or config.get("chat_template_type"), str)
+    weights = weigh(tensors, text) if tensors else Weights(0, 0, 0, None)
+    return ModelInfo(
+        id=place.id,
+        path=place.path,
+        source=place.source,
+        weight_bytes=sum(size_of(path) or 0 for path in files),
+        architecture=configs.architecture(config),
+        parameters=weights.parameters or None,
+        active_parameters=weights.active_parameters or None,
+        active_bytes=weights.active_bytes or None,
+        quantization=weights.quantization or configs.quantization(config),
+        kv_bytes_per_token=configs.kv_bytes_per_token(text),
+        context_length=configs.context_length(text),
+        chat_template=bool(template) or coded,
+        tool_calling=coded or reads_tools(template),
+        thinking=coded or has_thinking(template),
+        problems=tuple(dict.fromkeys(problems)),
+        diagnostic=place.source == "builtin",
+    )
+
+
+def _irregular(names: dict[str, Path]) -> list[str]:
+    """Say which files of a model are none: an engine would read a FIFO for ever, and a huge template nearly so."""
+    problems: list[str] = []
+    for name, path in names.items():
+        whole = name in _READ_WHOLE or name.endswith(".tiktoken")
+        if (whole or name.endswith(".safetensors")) and path.exists():
+            if not path.is_file():
+                problems.append(f"{name} is not a regular file")
+            elif whole and (size_of(path) or 0) > MAX_JSON_BYTES:
+                problems.append(f"{name} is larger than {MAX_JSON_BYTES:,} bytes, too large to be one")
+    return problems
+
+
+def _read(path: Path, problems: list[str]) -> JsonObject:
+    try:
+        return read_object(path)
+    except UnreadableError as error:
+        problems.append(str(error))
+        return {}
+
+
+def _weights(names: dict[str, Path], unfinished: int, problems: list[str]) -> tuple[list[Path], list[Tensor]]:
+    """Read what mlx-lm would load, the files called `model*.safetensors`, and say what is missing of them."""
+    # A link whose target is gone is listed by its folder and is not there all the same.
+    files = [path for name, path in names.items() if _WEIGHTS.fullmatch(name) and size_of(path) is not None]
+    present = {path.name for path in files}
+    missing = sorted(_expected(names, problems if not files else []) - present)
+    half = f"; {unfinished} half-downloaded" if unfinished else ""
+    if missing:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        problems.append(
+            f"partial download: {len(missing)} of {len(missing) + len(present)} weight files missing ({shown}){half}"
+        )
+        return files, []
+    if not files:
+        problems.append(_no_weights(names, unfinished))
+    tensors: list[Tensor] = []
+    try:
+        for path in files:
+            tensors += read_tensors(path)
+    except UnreadableError as error:
+        problems.append(str(error))
+        return files, []  # half of the tensors would give wrong sums
+    return files, tensors
+
+
+def _expected(names: dict[str, Path], problems: list[str]) -> set[str]:
+    """Name all weight files that belong to the model, from the names of its parts or from its index.
+
+    The index of a large mixture of experts takes longer to read than all else, so it is the second choice.
+    """
+    expected = {name for name in names if name == "model.safetensors"}
+    for name in names:
+        if part := _SHARD.fullmatch(name):
+            stem, _, count = part.groups()
+            expected.update(f"{stem}-{index:05}-of-{count}.safetensors" for index in range(1, int(count) + 1))
+    if not expected and _INDEX in names:
+        index = _read(names[_INDEX], problems)
+        expected.update(str(name) for name in section(index, "weight_map").values())
+    return expected
+
+
+def _no_weights(names: dict[str, Path], unfinished: int) -> str:
+    if unfinished:
+        return f"partial download: no weights yet, {unfinished} half-downloaded"
+    if "adapter_config.json" in names or "adapters.safetensors" in names:
+        return "an adapter (LoRA), not a whole model"
+    if any(name.endswith(".safetensors") for name in names):
+        return "no file is called model*.safetensors, the only weights that mlx-lm reads"
+    if any(name.endswith(_PICKLES) for name in names):
+        return "the weights are pickled (.bin, .pt), which is never loaded: get a safetensors version"
+    if any(name.endswith(".npz") for name in names):
+        return "the weights are in the old .npz format: get a safetensors version"
+    return "no weights were downloaded"
+
+
+def foreign(names: Collection[str], config: JsonObject, architectures: Collection[str] | None) -> list[str]:
+    """Say why a complete model is still none for this engine."""
+    if "model_index.json" in names:
+        return ["a diffusion pipeline, not a language model"]
+    if set(names) & {"config_sentence_transformers.json", "modules.json", "1_Pooling"}:
+        return ["an embedding model, not a language model"]
+    if isinstance(model_file := config.get("model_file"), str):
+        return [f"it needs remote code ({model_file}), which is never run"]
+    if method := configs.foreign_quantization(config):
+        return [f"it is quantized with {method}, which mlx-lm does not read"]
+    kind = configs.architecture(config)
+    if not config or architectures is None or kind in architectures:
+        return []
+    if auto_map := section(config, "auto_map"):
+        code = sorted({str(target).partition(".")[0] + ".py" for target in auto_map.values()})
+        return [f"it needs remote code ({', '.join(code)}), which is never run: mlx-lm has no architecture {kind}"]
+    return [f"mlx-lm has no architecture {kind}"]

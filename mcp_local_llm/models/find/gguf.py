@@ -1,0 +1,237 @@
+"""The header of a GGUF file → one `ModelInfo`.
+
+The format: key-value pairs, then the name, shape and type of every tensor, then the data
+(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Only the header is read, through a map of bounded length.
+"""
+
+import mmap
+import re
+import struct
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any, cast
+
+from mcp_local_llm.models.find.files import JsonObject, UnreadableError, count_of, size_of
+from mcp_local_llm.models.find.template import has_thinking, reads_tools
+from mcp_local_llm.setup.regular_file import open_regular
+from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
+
+MAX_HEADER_BYTES = 128 * 2**20
+"""How far a header is read, in bytes; a vocabulary of 250,000 tokens takes about 15 MB."""
+
+_MAX_ENTRIES = 100_000
+_SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+# general.file_type (llama.cpp, enum llama_ftype): the name and the bits of most weights.
+_FILE_TYPES = {
+    0: ("F32", 32),
+    1: ("F16", 16),
+    2: ("Q4_0", 4),
+    3: ("Q4_1", 4),
+    7: ("Q8_0", 8),
+    8: ("Q5_0", 5),
+    9: ("Q5_1", 5),
+    10: ("Q2_K", 2),
+    11: ("Q3_K_S", 3),
+    12: ("Q3_K_M", 3),
+    13: ("Q3_K_L", 3),
+    14: ("Q4_K_S", 4),
+    15: ("Q4_K_M", 4),
+    16: ("Q5_K_S", 5),
+    17: ("Q5_K_M", 5),
+    18: ("Q6_K", 6),
+    19: ("IQ2_XXS", 2),
+    20: ("IQ2_XS", 2),
+    21: ("Q2_K_S", 2),
+    22: ("IQ3_XS", 3),
+    23: ("IQ3_XXS", 3),
+    24: ("IQ1_S", 1),
+    25: ("IQ4_NL", 4),
+    26: ("IQ3_S", 3),
+    27: ("IQ3_M", 3),
+    28: ("IQ2_S", 2),
+    29: ("IQ2_M", 2),
+    30: ("IQ4_XS", 4),
+    31: ("IQ1_M", 1),
+    32: ("BF16", 16),
+    36: ("TQ1_0", 1),
+    37: ("TQ2_0", 2),
+    38: ("MXFP4", 4),
+}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What one file says; `experts` are the parameters of routed experts among `parameters`."""
+
+    facts: JsonObject = field(default_factory=dict[str, Any])
+    parameters: int = 0
+    experts: int = 0
+
+
+class _Cursor:
+    """Reads values one after the other from a map of the file."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, kind: str) -> Any:
+        """Read one number of a `struct` format."""
+        (value,) = struct.unpack_from(f"<{kind}", self._data, self._at)
+        self._at += struct.calcsize(f"<{kind}")
+        return value
+
+    def text(self) -> str:
+        """Read a string: its length, then UTF-8."""
+        length: int = self.number("Q")
+        start, self._at = self._at, self._at + length
+        return self._data[start : self._at].decode(errors="replace")
+
+    def value(self, kind: int) -> Any:
+        """Read a value; an array of strings (a vocabulary) is passed over and gives None."""
+        if kind == _STRING:
+            return self.text()
+        if kind != _ARRAY:
+            return self.number(_FORMATS[kind])
+        inner, count = self.number("I"), self.number("Q")
+        if inner == _STRING:
+            self._skip_strings(count)
+            return None
+        start, size = self._at, count * struct.calcsize(f"<{_FORMATS[inner]}")
+        self._at += size
+        if self._at > len(self._data):
+            raise struct.error("the array is longer than the header")
+        return None if count > _MAX_ENTRIES else struct.unpack_from(f"<{count}{_FORMATS[inner]}", self._data, start)
+
+    def _skip_strings(self, count: int) -> None:
+        unpack, data, at = struct.Struct("<Q").unpack_from, self._data, self._at
+        for _ in range(count):
+            at += 8 + unpack(data, at)[0]
+        self._at = at
+
+
+def gguf_models(files: list[Path], prefix: str, source: ModelSource) -> list[ModelInfo]:
+    """Describe the GGUF models of one folder: one for each file, or for each set of split files.
+
+    Files that hold the eyes of a model (`mmproj`) are none themselves.
+
+    Args:
+        files: the GGUF files of the folder.
+        prefix: goes before the file's stem in the id, e.g. `publisher/model/`.
+        source: where the folder belongs.
+    """
+    sets: dict[str, list[Path]] = {}
+    for path in files:
+        if not path.name.lower().startswith("mmproj"):
+            split = _SPLIT.fullmatch(path.name)
+            sets.setdefault(split[1] if split else path.stem, []).append(path)
+    models = [_describe(f"{prefix}{stem}", parts, source) for stem, parts in sets.items()]
+    return [model for model in models if model.architecture != "clip"]
+
+
+def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo:
+    problems: list[str] = []
+    headers: list[_Header] = []
+    for path in parts:
+        try:
+            headers.append(_read_header(path))
+        except UnreadableError as error:
+            problems.append(str(error))
+    split = _SPLIT.fullmatch(parts[0].name)
+    if split and len(parts) != int(split[3]):
+        problems.append(f"partial download: {int(split[3]) - len(parts)} of {int(split[3])} weight files missing")
+    facts = headers[0].facts if headers else {}
+    template = facts.get("tokenizer.chat_template")
+    template = template if isinstance(template, str) else ""
+    architecture = str(facts.get("general.architecture", "unknown"))
+    parameters = sum(header.parameters for header in headers)
+    experts = sum(header.experts for header in headers)
+    total, used = count_of(facts, f"{architecture}.expert_count"), count_of(facts, f"{architecture}.expert_used_count")
+    active = parameters - experts + experts * used // total if total and used else parameters
+    weight_bytes = sum(size_of(path) or 0 for path in parts)
+    return ModelInfo(
+        id=name,
+        path=parts[0],
+        source=source,
+        format="gguf",
+        weight_bytes=weight_bytes,
+        architecture=architecture,
+        parameters=parameters or None,
+        active_parameters=active or None,
+        active_bytes=weight_bytes * active // parameters if parameters else None,
+        quantization=_quantization(facts.get("general.file_type")),
+        kv_bytes_per_token=_kv_bytes_per_token(facts, architecture),
+        context_length=count_of(facts, f"{architecture}.context_length"),
+        chat_template=bool(template),
+        tool_calling=reads_tools(template),
+        thinking=has_thinking(template),
+        problems=tuple(problems),
+    )
+
+
+def _quantization(file_type: object) -> Quantization | None:
+    name, bits = _FILE_TYPES.get(file_type, (None, 0)) if isinstance(file_type, int) else (None, 0)
+    return Quantization(bits, None, name) if name and bits < 16 else None
+
+
+def _kv_bytes_per_token(facts: JsonObject, architecture: str) -> int | None:
+    """Return the bytes of KV cache for one token at 16 bits; None where the header does not tell."""
+
+    def of(key: str) -> int | None:
+        return count_of(facts, f"{architecture}.{key}")
+
+    layers, heads, width = of("block_count"), of("attention.head_count"), of("embedding_length")
+    each: object = facts.get(f"{architecture}.attention.head_count_kv")
+    if isinstance(each, tuple):  # one entry for each layer
+        layers, kept = 1, sum(cast(tuple[int, ...], each))
+    else:
+        kept = of("attention.head_count_kv") or heads
+    fallback = width // heads if width and heads else None
+    key, value = of("attention.key_length") or fallback, of("attention.value_length") or fallback
+    if layers is None or kept is None or key is None or value is None:
+        return None
+    return layers * kept * (key + value) * KV_ELEMENT_BYTES
+
+
+def _read_header(path: Path) -> _Header:
+    """Read one file's header.
+
+    Raises:
+        UnreadableError: not GGUF of version 2 or 3, or cut off.
+    """
+    try:
+        length = min(path.stat().st_size, MAX_HEADER_BYTES)
+        with open_regular(path) as file, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
+            if data[:4] != b"GGUF":
+                raise UnreadableError(f"{path.name} is not a GGUF file")
+            return _parse(_Cursor(data))
+    except OSError as error:
+        raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
+    except (struct.error, KeyError, ValueError, OverflowError) as error:
+        raise UnreadableError(f"{path.name} has a broken or unfinished header") from error
+
+
+def _parse(cursor: _Cursor) -> _Header:
+    cursor.number("I")  # the magic
+    if cursor.number("I") not in (2, 3):
+        raise ValueError("only versions 2 and 3 are known")
+    tensors, pairs = cursor.number("Q"), cursor.number("Q")
+    if max(tensors, pairs) > _MAX_ENTRIES:
+        raise ValueError("no model has so many entries")
+    facts: JsonObject = {}
+    for _ in range(pairs):
+        key = cursor.text()
+        facts[key] = cursor.value(cursor.number("I"))
+    parameters = experts = 0
+    for _ in range(tensors):
+        name = cursor.text()
+        count = prod(cursor.number("Q") for _ in range(cursor.number("I")))
+        cursor.number("I")  # the tensor's type
+        cursor.number("Q")  # its place
+        parameters += count
+        experts += count if "_exps." in name else 0
+    return _Header(facts, parameters, experts)

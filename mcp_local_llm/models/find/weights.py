@@ -1,0 +1,102 @@
+"""What the tensors of a model amount to: parameters, how they are packed, and the part that one token reads.
+
+A packed matrix is counted by what it stands for: MLX keeps `weight` as 32-bit words beside `scales` (one for each
+group of weights), GPTQ and AWQ keep `qweight`, and gpt-oss keeps `_blocks` of two 4-bit values to a byte.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from mcp_local_llm.models.find.files import JsonObject, count_of, section
+from mcp_local_llm.models.find.tensors import Tensor
+from mcp_local_llm.values.model import Quantization
+
+# Routed experts only: `shared_experts` is another path part, every token passes those.
+_EXPERT_PATH = re.compile(r"(?:^|\.)(?:experts|switch_mlp|switch_glu)(?:\.|$)")
+_SIDE_TENSORS = frozenset({"scales", "biases", "qzeros", "g_idx", "weight_scale", "weight_scale_inv", "weight_scale_2"})
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Sums over all tensors. `quantization` is that of most packed parameters, None where none is packed."""
+
+    parameters: int
+    active_parameters: int
+    active_bytes: int
+    quantization: Quantization | None
+
+
+def weigh(tensors: Iterable[Tensor], config: JsonObject) -> Weights:
+    """Count parameters and bytes, all of them and those one token reads.
+
+    The active part counts `num_experts_per_tok` of `num_experts` for routed experts and everything else whole,
+    embeddings included, as model names do (30B-A3B: 3.3 of 30.5 billion).
+
+    Args:
+        tensors: of all weight files together.
+        config: the model's config.json with its text part on top.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    packing = section(config, "quantization")
+    experts = count_of(config, "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+    chosen = count_of(config, "num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_top_k")
+    packed: Counter[Quantization] = Counter()
+    total = total_bytes = routed = routed_bytes = 0
+    for tensor in by_name.values():
+        quantization = _packed_as(tensor, by_name, packing)
+        count = _count(tensor, by_name, quantization, config)
+        if quantization:
+            packed[quantization] += count
+        total += count
+        total_bytes += tensor.nbytes
+        if experts and _is_expert(tensor, experts):
+            routed += count
+            routed_bytes += tensor.nbytes
+    if not experts or not chosen or chosen >= experts:
+        experts = chosen = 1
+    return Weights(
+        parameters=total,
+        active_parameters=total - routed + routed * chosen // experts,
+        active_bytes=total_bytes - routed_bytes + routed_bytes * chosen // experts,
+        quantization=packed.most_common(1)[0][0] if packed else None,
+    )
+
+
+def _is_expert(tensor: Tensor, experts: int) -> bool:
+    stacked = len(tensor.shape) == 3 and tensor.shape[0] == experts > 1
+    return stacked or _EXPERT_PATH.search(tensor.name) is not None
+
+
+def _packed_as(tensor: Tensor, by_name: dict[str, Tensor], packing: JsonObject) -> Quantization | None:
+    """Tell how MLX packed a matrix; its own entry of config.json wins over the default there."""
+    module, _, leaf = tensor.name.rpartition(".")
+    scales = by_name.get(f"{module}.scales")
+    if leaf != "weight" or tensor.dtype != "U32" or scales is None or not scales.shape or not tensor.shape:
+        return None
+    own = section(packing, module) or packing
+    group_size = count_of(own, "group_size") or 64
+    columns = scales.shape[-1] * group_size
+    mode = own.get("mode")
+    if not isinstance(mode, str):
+        # Only affine packing has biases; of the modes without, mxfp4 was the first and needs no name in old files.
+        mode = "affine" if f"{module}.biases" in by_name else "mxfp4"
+    return Quantization(round(tensor.shape[-1] * 32 / columns) if columns else 0, group_size, mode)
+
+
+def _count(tensor: Tensor, by_name: dict[str, Tensor], quantization: Quantization | None, config: JsonObject) -> int:
+    """Count the parameters that a tensor stands for; scales and zero points stand for none."""
+    module, _, leaf = tensor.name.rpartition(".")
+    if quantization:
+        return prod(by_name[f"{module}.scales"].shape) * (quantization.group_size or 1)
+    if leaf in _SIDE_TENSORS and any(f"{module}.{kind}" in by_name for kind in ("weight", "qweight", "weight_packed")):
+        return 0
+    if tensor.name.endswith("_scales") and tensor.name.removesuffix("scales") + "blocks" in by_name:
+        return 0
+    if leaf in ("qweight", "weight_packed") and tensor.dtype == "I32":
+        return prod(tensor.shape) * 32 // (count_of(section(config, "quantization_config"), "bits") or 4)
+    if tensor.dtype == "U8" and (leaf in ("weight", "weight_packed") or tensor.name.endswith("_blocks")):
+        return prod(tensor.shape) * 2
+    return prod(tensor.shape)

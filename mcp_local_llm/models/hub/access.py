@@ -1,0 +1,86 @@
+"""Which hub is asked, by whom, and into which cache: the variables that `huggingface_hub` knows, read the same way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.errors import ConfigError
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+MAX_TOKEN_BYTES = 4096
+"""A longer file is no token."""
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+@dataclass(frozen=True)
+class HubAccess:
+    """How the hub is reached.
+
+    Attributes:
+        cache: the hub's cache, which holds a `models--publisher--name` folder for each repository.
+        endpoint: the hub's address, without a slash at the end (HF_ENDPOINT).
+        offline: the user wants no network (HF_HUB_OFFLINE).
+        token: from the environment (HF_TOKEN); it wins over `token_file`.
+        token_file: where `hf auth login` keeps one; None where tokens are only sent on demand.
+    """
+
+    cache: Path
+    endpoint: str = DEFAULT_ENDPOINT
+    offline: bool = False
+    token: str | None = None
+    token_file: Path | None = None
+
+    def read_token(self) -> str | None:
+        """Return the token to send, read anew each time: the user may log in while this process runs."""
+        if self.token or self.token_file is None:
+            return self.token
+        try:
+            return "".join(read_regular(self.token_file, MAX_TOKEN_BYTES).decode().split()) or None
+        except (OSError, UnicodeDecodeError):
+            return None  # No file, no login: public repositories need none.
+
+
+def hub_access(environ: Mapping[str, str], home: Path, cache: Path) -> HubAccess:
+    """Read HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and their older names.
+
+    Args:
+        environ: the process's environment.
+        home: the user's home folder.
+        cache: the folder to download into.
+
+    Raises:
+        ConfigError: HF_ENDPOINT is not an address.
+    """
+    endpoint = (environ.get("HF_ENDPOINT", "").strip() or DEFAULT_ENDPOINT).rstrip("/")
+    address = urlsplit(endpoint)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ConfigError(f"HF_ENDPOINT is {endpoint!r}. It must be an address such as {DEFAULT_ENDPOINT}.")
+    on_demand = _is_true(environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
+    token = environ.get("HF_TOKEN", "").strip() or environ.get("HUGGING_FACE_HUB_TOKEN", "").strip() or None
+    return HubAccess(
+        cache=cache,
+        endpoint=endpoint,
+        offline=_is_true(environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE")),
+        token=None if on_demand else token,
+        token_file=None if on_demand else _token_file(environ, home),
+    )
+
+
+def _token_file(environ: Mapping[str, str], home: Path) -> Path:
+    if named := environ.get("HF_TOKEN_PATH"):
+        return _expand(named, home)
+    if named := environ.get("HF_HOME"):
+        return _expand(named, home) / "token"
+    if named := environ.get("XDG_CACHE_HOME"):
+        return _expand(named, home) / "huggingface" / "token"
+    return home / ".cache" / "huggingface" / "token"
+
+
+def _expand(text: str, home: Path) -> Path:
+    return home / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _is_true(value: str | None) -> bool:
+    return (value or "").strip().upper() in _TRUE

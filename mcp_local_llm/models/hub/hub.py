@@ -1,0 +1,149 @@
+"""Downloads, whole: look first, then fetch what is missing, and show the model when all of it is there."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+
+from mcp_local_llm.models.hub.access import HubAccess
+from mcp_local_llm.models.hub.cache import RepositoryCache
+from mcp_local_llm.models.hub.meter import Meter
+from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
+from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.errors import BackendUnavailableError, DownloadError
+from mcp_local_llm.values.model import human_bytes
+
+SPARE_BYTES = 500 * 10**6
+"""Disk space that a download leaves free, in bytes: a full disk hurts every other program."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A finished download: the folder of the model, and how many bytes came over the network."""
+
+    path: Path
+    fetched_bytes: int
+
+
+def free_space(folder: Path) -> int:
+    """Return the bytes that can still be written on the disk of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+class Hub:
+    """Fetches repositories, one at a time."""
+
+    def __init__(
+        self,
+        access: HubAccess,
+        *,
+        free: Callable[[Path], int] = free_space,
+        clock: Callable[[], float] = time.monotonic,
+        pauses: tuple[float, ...] = (1.0, 2.0, 4.0),
+    ) -> None:
+        """Take the way to the hub; `pauses` are the seconds before each new attempt after a connection broke."""
+        self._access = access
+        self._free = free
+        self._clock = clock
+        self._pauses = pauses
+        self._turn = anyio.Lock()
+
+    async def look(self, name: str) -> Repository:
+        """Ask what a repository holds; writes nothing.
+
+        Raises:
+            UnknownModelError: there is no such repository, or it is private.
+            IncompleteModelError: it holds no safetensors weights.
+            DownloadError: it is gated, or its files cannot be fetched safely.
+            BackendUnavailableError: offline by the user's wish, or the hub does not answer.
+            BackendProtocolError: what answers is no hub.
+        """
+        # Imported on the first download: a server that never downloads needs no HTTP client of its own.
+        from mcp_local_llm.models.hub.client import HubClient
+
+        self._require_online(name)
+        async with HubClient(self._access) as client:
+            repository = await client.describe(name)
+            return replace(repository, config=await client.config(repository))
+
+    async def fetch(self, repository: Repository, report: ReportProgress) -> Fetched:
+        """Bring all files of a repository into the cache; whole ones are kept, partial ones continued.
+
+        Cancelling stops within a chunk and keeps what is there. Nobody sees the model before all of it is verified.
+
+        Raises:
+            DownloadError: the disk is too small, a file arrived damaged, or cannot be written.
+            BusyError: another process downloads the same repository.
+            LocalLLMError: as `look`.
+        """
+        self._require_online(repository.id)
+        if self._turn.statistics().locked:
+            report(Progress("queued", 1))
+        async with self._turn:
+            cache = RepositoryCache(self._access.cache, repository)
+            try:
+                with cache.locked():
+                    return await self._fetch(repository, cache, report)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise DownloadError(f"{repository.id} cannot be written to {cache.folder}: {reason}.") from error
+
+    def missing_bytes(self, repository: Repository) -> int:
+        """Return how many bytes are still to come."""
+        cache = RepositoryCache(self._access.cache, repository)
+        return sum(file.size - cache.present(file) for file in repository.files)
+
+    def require_space(self, repository: Repository) -> None:
+        """Let a download pass that the disk has room for.
+
+        Raises:
+            DownloadError: with the numbers.
+        """
+        missing, free = self.missing_bytes(repository), self._free(self._access.cache)
+        if missing and missing + SPARE_BYTES > free:
+            raise DownloadError(
+                f"{repository.id} needs {human_bytes(missing)} more on the disk of {self._access.cache}, where "
+                f"{human_bytes(free)} are free ({human_bytes(SPARE_BYTES)} stay free). Make room, or set HF_HUB_CACHE "
+                "to another disk."
+            )
+
+    async def _fetch(self, repository: Repository, cache: RepositoryCache, report: ReportProgress) -> Fetched:
+        self.require_space(repository)
+        missing = [file for file in repository.files if not cache.has(file)]
+        there = sum(cache.present(file) for file in repository.files)
+        meter = Meter(repository.size, there, report, self._clock)
+        meter.tell()
+        cache.announce(missing)
+        for file in missing:
+            await self._fetch_file(repository, file, cache, meter)
+        cache.publish()
+        return Fetched(cache.snapshot, meter.fetched)
+
+    async def _fetch_file(
+        self, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: Meter
+    ) -> None:
+        """Fetch one file; after a broken connection try again, and give up when nothing came in between."""
+        from mcp_local_llm.models.hub.client import HubClient
+        from mcp_local_llm.models.hub.transfer import fetch_file
+
+        failures = 0
+        while True:
+            before = meter.fetched
+            try:
+                async with HubClient(self._access) as client:
+                    return await fetch_file(client, repository, file, cache, meter)
+            except BackendUnavailableError:
+                failures = failures + 1 if meter.fetched == before else 1
+                if failures > len(self._pauses):
+                    raise
+            await anyio.sleep(self._pauses[failures - 1])
+
+    def _require_online(self, name: str) -> None:
+        if self._access.offline:
+            raise BackendUnavailableError(
+                f"{name} is not on this machine, and HF_HUB_OFFLINE keeps it off the network: unset it to download."
+            )

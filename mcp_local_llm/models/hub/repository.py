@@ -1,0 +1,163 @@
+"""A repository as the hub announces it: its files with sizes and hashes, and which of them make a model. Pure."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Any, Protocol, cast
+
+from mcp_local_llm.values.errors import BackendProtocolError, DownloadError, IncompleteModelError
+from mcp_local_llm.values.model import human_bytes
+
+MAX_FILE_BYTES = 50 * 10**9
+"""The largest file that the hub serves over plain HTTP (huggingface_hub, MAX_HTTP_DOWNLOAD_SIZE)."""
+
+WEIGHTS = "model*.safetensors"
+"""The weight files that mlx-lm reads."""
+
+# What mlx-lm itself would fetch (mlx_lm/utils.py, DEFAULT_ALLOW_PATTERNS), less its Python files.
+_WANTED = ("*.json", WEIGHTS, "*.jinja", "*.txt", "*.jsonl", "tokenizer.model", "*.tiktoken")
+_UNWANTED = ("*.bin.index.json", "*.index.json.bak")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Digest(Protocol):
+    """What `hashlib` makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more of the content."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the hash of what was taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class RepositoryFile:
+    """One file.
+
+    Attributes:
+        name: its path in the repository.
+        size: in bytes.
+        etag: the hash by which the hub and its cache call the content: sha256 for large files (Git LFS), else the
+            id of the Git blob.
+    """
+
+    name: str
+    size: int
+    etag: str
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether mlx-lm reads weights from it."""
+        return fnmatchcase(self.name, WEIGHTS)
+
+    def digest(self) -> Digest:
+        """Start the hash that the whole content must have as `etag`."""
+        if _SHA256.fullmatch(self.etag):
+            return hashlib.sha256()
+        # The id of a Git blob is the hash of a short header and the content; it guards against damage, as Git does.
+        return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model's repository at one commit.
+
+    Attributes:
+        revision: the commit that `main` points to.
+        files: those of a model that this program reads; nothing that is code or a pickle.
+        config: the content of config.json.
+    """
+
+    id: str
+    revision: str
+    files: tuple[RepositoryFile, ...]
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the weights, in bytes."""
+        return sum(file.size for file in self.files if file.is_weights)
+
+    @property
+    def size(self) -> int:
+        """Size of all files, in bytes."""
+        return sum(file.size for file in self.files)
+
+
+def is_repository_id(text: str) -> bool:
+    """Tell whether a text is the whole name of a repository, `publisher/name`."""
+    return _REPOSITORY_ID.fullmatch(text) is not None and ".." not in text and "--" not in text
+
+
+def read_repository(name: str, answer: object) -> Repository:
+    """Read what the hub says of a repository (`/api/models/{id}/revision/main?blobs=true`), without its config.
+
+    Raises:
+        BackendProtocolError: the answer is not what the hub's protocol says.
+        DownloadError: it names files that lie outside of their folder, or that cannot be verified.
+        IncompleteModelError: the repository holds no safetensors weights.
+    """
+    entries = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    own_name, revision, siblings = entries.get("id"), entries.get("sha"), entries.get("siblings")
+    if not (isinstance(own_name, str) and is_repository_id(own_name)):
+        raise BackendProtocolError(f"The hub's answer about {name} names no repository. Check HF_ENDPOINT.")
+    if not (isinstance(revision, str) and _COMMIT.fullmatch(revision) and isinstance(siblings, list)):
+        raise BackendProtocolError(f"The hub's answer about {name} holds no commit or no files. Check HF_ENDPOINT.")
+    listed = [cast(dict[str, Any], entry) for entry in cast(list[object], siblings) if isinstance(entry, dict)]
+    names = [str(entry.get("rfilename")) for entry in listed]
+    for file_name in names:
+        _require_inside(own_name, file_name)
+    files = tuple(_read_file(own_name, entry) for entry in listed if _is_wanted(str(entry.get("rfilename"))))
+    if not any(file.is_weights for file in files):
+        raise IncompleteModelError(f"{own_name} is not downloaded: {_no_weights(names)}.")
+    return Repository(own_name, revision, tuple(sorted(files, key=lambda file: (file.is_weights, file.name))))
+
+
+def _require_inside(repository: str, name: str) -> None:
+    """Refuse a repository with a file name that would leave its folder."""
+    path = PurePosixPath(name)
+    odd = path.is_absolute() or "\\" in name or any(ord(letter) < 32 for letter in name)
+    if odd or not name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise DownloadError(f"{repository} is not downloaded: it names a file outside of its folder ({name!r}).")
+
+
+def _is_wanted(name: str) -> bool:
+    """Tell whether a file belongs to a model as mlx-lm loads it; nothing below a folder does."""
+    return (
+        "/" not in name
+        and any(fnmatchcase(name, pattern) for pattern in _WANTED)
+        and not any(fnmatchcase(name, pattern) for pattern in _UNWANTED)
+    )
+
+
+def _read_file(repository: str, entry: Mapping[str, Any]) -> RepositoryFile:
+    name, size = str(entry["rfilename"]), entry.get("size")
+    large = cast(Mapping[str, Any], entry.get("lfs") or {})
+    etag = large.get("sha256") or large.get("oid") if large else entry.get("blobId")
+    known = isinstance(etag, str) and (_SHA256 if large else _COMMIT).fullmatch(etag)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not known:
+        raise DownloadError(f"{repository} is not downloaded: the hub tells no size or no hash of {name}.")
+    if size > MAX_FILE_BYTES:
+        raise DownloadError(
+            f"{repository} is not downloaded: {name} has {human_bytes(size)}, and files above "
+            f"{human_bytes(MAX_FILE_BYTES)} come over Xet alone. Get it with `hf download {repository}`."
+        )
+    return RepositoryFile(name, size, str(etag))
+
+
+def _no_weights(names: list[str]) -> str:
+    if any(name.endswith(_PICKLES) for name in names):
+        return "its weights are pickled (.bin, .pt), which is never loaded; look for a safetensors version"
+    if any(name.endswith(".gguf") for name in names):
+        return "it holds GGUF files; this downloads safetensors models only"
+    if any(name.endswith(".safetensors") for name in names):
+        return f"no file of it is called {WEIGHTS}, the only weights that mlx-lm reads"
+    return "it holds no safetensors weights"

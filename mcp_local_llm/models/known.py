@@ -1,0 +1,117 @@
+"""What models are good for: a table of well-known ones, the way to decide, and words for any other. Pure data.
+
+The table is a recommendation, not a measurement; sizes in it follow the published rule. Whether a model fits and
+how fast it is on a machine is computed elsewhere, from its files.
+"""
+
+import re
+from dataclasses import dataclass
+
+from mcp_local_llm.values.model import ModelInfo, human_count
+
+# The end of a repository's name that tells the format and no more: -4bit, -MLX-8bit, -4bit-DWQ, -bf16.
+_QUANTIZATION = re.compile(r"(?:-mlx)?(?:-(?:\d+bit|bf16|fp16|mxfp4|dwq))*$")
+
+
+@dataclass(frozen=True)
+class GuideEntry:
+    """A well-known model.
+
+    Attributes:
+        name: without quantization, as in the names of its repositories.
+        parameters: all of them; `active_parameters` are those that one token passes.
+        bits: in which quantizations `mlx-community` publishes it.
+        strengths: what it is good for, a few words.
+    """
+
+    name: str
+    parameters: int
+    active_parameters: int
+    strengths: str
+    bits: tuple[int, ...] = (4, 6, 8)
+
+    def repository(self, bits: int) -> str:
+        """Return the id of the repository with this quantization."""
+        return f"mlx-community/{self.name}-{bits}bit"
+
+
+GUIDE = (
+    GuideEntry("Qwen3-4B", 4_022_000_000, 4_022_000_000, "small: summaries, commit messages, quick questions; thinks"),
+    GuideEntry("Qwen2.5-Coder-7B-Instruct", 7_616_000_000, 7_616_000_000, "quick edits, boilerplate, docstrings"),
+    GuideEntry("Qwen2.5-Coder-14B-Instruct", 14_770_000_000, 14_770_000_000, "everyday coding, tests, explanations"),
+    GuideEntry(
+        "Qwen2.5-Coder-32B-Instruct", 32_764_000_000, 32_764_000_000, "refactoring and review; slow but careful"
+    ),
+    GuideEntry(
+        "Qwen3-Coder-30B-A3B-Instruct",
+        30_532_000_000,
+        3_345_000_000,
+        "coding with tools at the speed of a small model; long context",
+    ),
+    GuideEntry(
+        "Qwen3-30B-A3B",
+        30_532_000_000,
+        3_345_000_000,
+        "reasoning, planning and hard questions; thinks before it answers",
+    ),
+)
+"""Well-known models, small ones first."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """For one kind of work: the model to take, best first."""
+
+    work: str
+    models: tuple[str, ...]
+
+
+DECISIONS = (
+    Advice("quick edits", ("Qwen2.5-Coder-7B-Instruct-4bit", "Qwen3-4B-4bit")),
+    Advice("everyday coding", ("Qwen3-Coder-30B-A3B-Instruct-4bit", "Qwen2.5-Coder-14B-Instruct-4bit")),
+    Advice("refactoring and review", ("Qwen2.5-Coder-32B-Instruct-4bit", "Qwen3-Coder-30B-A3B-Instruct-6bit")),
+    Advice("best quality", ("Qwen2.5-Coder-32B-Instruct-8bit", "Qwen3-Coder-30B-A3B-Instruct-8bit")),
+    Advice("hard questions", ("Qwen3-30B-A3B-4bit", "Qwen3-4B-8bit")),
+)
+"""Which model for which work; the first one that fits."""
+
+
+def guide_entry(model_id: str) -> GuideEntry | None:
+    """Return the entry of a well-known model, whatever its publisher and quantization; None for any other."""
+    name = _QUANTIZATION.sub("", model_id.rpartition("/")[2].casefold())
+    return next((entry for entry in GUIDE if entry.name.casefold() == name), None)
+
+
+def strengths(model: ModelInfo) -> str:
+    """Say what a model is good for: from the guide, else from its files.
+
+    Size speaks for itself there: below 3 billion active parameters a model is for short tasks, from 24 billion for
+    hard ones; thinking, tools and a window from 100,000 tokens are named.
+    """
+    if model.diagnostic:
+        return "for diagnosis and tests only; its answers mean nothing"
+    if entry := guide_entry(model.id):
+        return entry.strengths
+    words: list[str] = []
+    if model.parameters:
+        words.append(_by_size(model, model.parameters))
+    if model.thinking:
+        words.append("thinks before it answers")
+    if model.tool_calling:
+        words.append("calls tools")
+    if (model.context_length or 0) >= 100_000:
+        words.append("long context")
+    if not model.chat_template:
+        words.append("a base model without a chat template: completes text, does not converse")
+    return "; ".join(words) or "nothing is known of it"
+
+
+def _by_size(model: ModelInfo, parameters: int) -> str:
+    if model.sparse and model.active_parameters:
+        sizes = f"{human_count(parameters)} parameters, {human_count(model.active_parameters)} active"
+        return f"mixture of experts ({sizes}): quick for its size"
+    size = f"{human_count(parameters)} parameters"
+    for least, words in ((24_000_000_000, "hard tasks"), (3_000_000_000, "everyday tasks")):
+        if parameters >= least:
+            return f"{words} ({size})"
+    return f"short and simple tasks ({size})"

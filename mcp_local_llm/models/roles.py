@@ -1,0 +1,97 @@
+"""The roles of models on this machine, read from the registry that several tools share. Read-only.
+
+The file is other tools' property: anything in it may be missing, null or wrong, and that is said, never raised.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from mcp_local_llm.setup.regular_file import read_regular
+
+ROLES = ("default", "coding", "quickest", "tool-calling", "large-context", "most-capable", "oss")
+"""The roles that are always known; one without a model of its own means the resident model."""
+
+MAX_BYTES = 4 * 2**20
+"""A longer file is no registry; an honest one has a few kilobytes."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the registry says.
+
+    Attributes:
+        roles: role → model id, None where no model is set; all of ROLES are in it.
+        endpoints: name → URL of a server, e.g. `mlx_local`.
+        warnings: one sentence for each thing that was passed over.
+    """
+
+    roles: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(ROLES))
+    endpoints: Mapping[str, str] = field(default_factory=dict[str, str])
+    warnings: tuple[str, ...] = ()
+
+
+def registry_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where the registry lies: XDG_CONFIG_HOME, else ~/.config, then ai-stack/registry.json."""
+    named = environ.get("XDG_CONFIG_HOME")
+    # The XDG specification: a path that is not absolute is invalid and ignored.
+    folder = Path(named) if named and Path(named).is_absolute() else home / ".config"
+    return folder / "ai-stack" / "registry.json"
+
+
+def read_registry(path: Path) -> Registry:
+    """Read the registry; what cannot be used becomes a warning. A file that does not exist is no fault."""
+    try:
+        value: object = json.loads(read_regular(path, MAX_BYTES))
+    except FileNotFoundError:
+        return Registry()
+    except OSError as error:
+        return Registry(warnings=(f"{path} cannot be read ({error.strerror}); roles are unset.",))
+    except json.JSONDecodeError as error:
+        return Registry(warnings=(f"{path} is not valid JSON (line {error.lineno}); roles are unset.",))
+    except (ValueError, RecursionError):  # not UTF-8, a number of thousands of digits, nested without end
+        return Registry(warnings=(f"{path} is not valid JSON; roles are unset.",))
+    if not isinstance(value, dict):
+        return Registry(warnings=(f"{path} holds no JSON object; roles are unset.",))
+    entries = cast(dict[str, object], value)
+    warnings: list[str] = []
+    models = _texts(path, "models", entries.get("models"), warnings)
+    endpoints = _texts(path, "endpoints", entries.get("endpoints"), warnings)
+    return Registry(
+        roles={**dict.fromkeys(ROLES), **models},
+        endpoints={name: url for name, url in endpoints.items() if url is not None},
+        warnings=tuple(warnings),
+    )
+
+
+def absent_models(roles: Mapping[str, str | None], ids: Collection[str]) -> tuple[str, ...]:
+    """Say which roles name a model that is not on this machine, one sentence each.
+
+    Args:
+        roles: role → model id or None.
+        ids: of the models that are here; only whole ids and their last parts count, in any case.
+    """
+    known = {part for name in ids for part in (name.casefold(), name.casefold().rpartition("/")[2])}
+    return tuple(
+        f"The role {role!r} stands for {model}, which is not on this machine."
+        for role, model in roles.items()
+        if model and model.casefold() not in known
+    )
+
+
+def _texts(path: Path, key: str, value: object, warnings: list[str]) -> dict[str, str | None]:
+    """Keep the entries that are texts or null; an empty text is null."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        warnings.append(f"{path}: {key!r} is not an object and is ignored.")
+        return {}
+    kept: dict[str, str | None] = {}
+    for name, entry in cast(dict[str, object], value).items():
+        if entry is None or isinstance(entry, str):
+            kept[name] = (entry or "").strip() or None
+        else:
+            warnings.append(f"{path}: {key}.{name} is not a text and is ignored.")
+    return kept

@@ -1,0 +1,153 @@
+"""How fast each model really was on this machine, kept in a file from one run to the next.
+
+A speed belongs to a model, its size on disk, and the versions of mlx and mlx-lm: another quantization or another
+release is another measurement. It knows no engine; the versions are read without importing one.
+"""
+
+import json
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import cast
+
+from mcp_local_llm.models.fit import Speed
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.model import ModelInfo
+
+MIN_TOKENS = 32
+"""A shorter answer measures the timer more than the model."""
+
+SAMPLES = 5
+"""Speeds kept of one model; their median is shown, so that one disturbed answer changes nothing."""
+
+NEWS = 0.05
+"""The file is written when the median has moved by this share, not after every answer: the answer waits for it."""
+
+MAX_MODELS = 100
+"""Models kept; the one that was written longest ago goes first."""
+
+MAX_BYTES = 2**20
+"""A longer file is not ours."""
+
+log = logging.getLogger(__name__)
+
+
+def engine_versions() -> str:
+    """Return the versions that a measurement depends on, e.g. `mlx 0.32.4, mlx-lm 0.32.2`."""
+    return ", ".join(f"{name} {_version(name)}" for name in ("mlx", "mlx-lm"))
+
+
+class SpeedFile:
+    """Owns the file of measured speeds; several processes may write it, and a lost sample does no harm."""
+
+    def __init__(self, path: Path, versions: Callable[[], str] = engine_versions) -> None:
+        self.path = path
+        self._find_versions = versions
+        self._saved: dict[str, list[float]] = {}
+        self._unsaved: dict[str, list[float]] = {}
+        self._warned = False
+
+    def measured(self) -> Callable[[ModelInfo], Speed | None]:
+        """Read the file once, and return what tells a model's speed; None for one that was never measured."""
+        samples = self._read()
+
+        def speed(model: ModelInfo) -> Speed | None:
+            key = self._key(model)
+            own = _joined(samples.get(key, []), self._unsaved.get(key, []))
+            return Speed(median(own), measured=True) if own else None
+
+        return speed
+
+    def note(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> bool:
+        """Take the speed of one answer, if it is long enough to tell; say whether it is worth a `save`. Never waits.
+
+        Args:
+            model: the one that answered.
+            tokens: of the answer.
+            tokens_per_second: decode speed, whatever the length of the context.
+        """
+        if tokens < MIN_TOKENS or not (math.isfinite(tokens_per_second) and tokens_per_second > 0):
+            return False
+        key = self._key(model)
+        unsaved = self._unsaved[key] = _joined(self._unsaved.get(key, []), [round(tokens_per_second, 2)])
+        saved = self._saved.get(key)
+        return saved is None or abs(median(_joined(saved, unsaved)) / median(saved) - 1) > NEWS
+
+    def save(self) -> None:
+        """Write what was noted; a file that cannot be written is no fault."""
+        samples, unsaved = self._read(), self._unsaved
+        self._unsaved = {}
+        for key, speeds in unsaved.items():
+            # To the end: the file is in the order of writing.
+            self._saved[key] = samples[key] = _joined(samples.pop(key, []), speeds)
+        try:
+            self._write(dict([*samples.items()][-MAX_MODELS:]))
+        except OSError as error:
+            self._warn(f"{self.path} cannot be written ({error.strerror}); measured speeds are not kept.")
+
+    def _read(self) -> dict[str, list[float]]:
+        """Return key → speeds, oldest model first; empty where there is no file or it is broken."""
+        try:
+            value: object = json.loads(read_regular(self.path, MAX_BYTES))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self._warn(f"{self.path} cannot be read ({error.strerror}); measured speeds start anew.")
+            return {}
+        except (ValueError, RecursionError):
+            self._warn(f"{self.path} cannot be read; measured speeds start anew.")
+            return {}
+        entries = cast(dict[object, object], value) if isinstance(value, dict) else {}
+        samples = {key: speeds for key, entry in entries.items() if isinstance(key, str) and (speeds := _speeds(entry))}
+        if not isinstance(value, dict) or len(samples) < len(entries):
+            self._warn(f"{self.path} holds something else than speeds; that part is passed over.")
+        return samples
+
+    def _write(self, samples: dict[str, list[float]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".speeds.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(samples, file, indent=1)
+            Path(temporary).replace(self.path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _key(self, model: ModelInfo) -> str:
+        return f"{model.id} ({model.weight_bytes} bytes, {self._versions})"
+
+    @cached_property
+    def _versions(self) -> str:
+        return self._find_versions()
+
+    def _warn(self, sentence: str) -> None:
+        """Say it once: the file is read with every list."""
+        if not self._warned:
+            self._warned = True
+            log.warning(sentence)
+
+
+def _joined(older: list[float], newer: list[float]) -> list[float]:
+    return [*older, *newer][-SAMPLES:]
+
+
+def _speeds(entry: object) -> list[float]:
+    """Return the speeds of one entry, or none if anything else is in it."""
+    values = cast(list[object], entry) if isinstance(entry, list) else []
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    sound = len(numbers) == len(values) and all(math.isfinite(number) and number > 0 for number in numbers)
+    return numbers[-SAMPLES:] if sound else []
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"

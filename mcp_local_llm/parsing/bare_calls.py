@@ -1,0 +1,82 @@
+"""Calls without markup (R23): a whole message that is one JSON value, one fence with it, or a Pythonic list.
+
+Nothing but the form says that these are calls. So every name must be known, and prose around makes it text.
+"""
+
+import re
+from collections.abc import Iterator
+
+from mcp_local_llm.parsing.json_calls import calls_of
+from mcp_local_llm.parsing.lenient_json import read_value
+from mcp_local_llm.parsing.markup_scanner import marks
+from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.parsed import PayloadError
+from mcp_local_llm.parsing.tool_formats.format import Source
+from mcp_local_llm.parsing.tool_formats.pythonic import read_pythonic
+from mcp_local_llm.values.chat import ToolCall
+
+_FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*\n(.*?)\n?[ ]{0,3}\1[ \t]*\Z", re.DOTALL)
+_PRINT = re.compile(r"print\((.*)\)\Z", re.DOTALL)
+
+
+def implicit_calls(content: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+    """Return the calls that the whole content is, or none."""
+    message = content.strip()
+    fence = _FENCE.match(message) if message.startswith(("```", "~~~")) else None
+    if fence is not None:
+        inner = fence[3].strip()
+        calls = _json_calls(inner) or _tagged_calls(inner, toolbox)
+        if not calls and fence[2] == "tool_code":
+            calls = _code_calls(inner, toolbox)
+    else:
+        calls = _json_calls(message) or _list_calls(message, toolbox)
+    return calls if all(toolbox.knows(call.name) for call in calls) else ()
+
+
+def _json_calls(message: str) -> tuple[ToolCall, ...]:
+    if not message.startswith(("{", "[")) or not message.endswith(("}", "]")):
+        return ()
+    try:
+        value, end = read_value(message, 0)
+    except PayloadError:
+        return ()
+    calls = tuple(calls_of(value, explicit=False))
+    complete = tuple(call for call in calls if call is not None)
+    return complete if end == len(message) and len(complete) == len(calls) else ()
+
+
+def _list_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+    return _pythonic(message, toolbox) if message.startswith("[") and message.endswith("]") else ()
+
+
+def _pythonic(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+    try:
+        payload = read_pythonic(Source(message, "", toolbox), 0)
+    except PayloadError:
+        return ()
+    return payload.calls if payload is not None and payload.end == len(message) else ()
+
+
+def _tagged_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+    """Return the one tagged call that fills a fence."""
+    found = list(_only_calls(message, toolbox))
+    return found[0] if len(found) == 1 else ()
+
+
+def _only_calls(message: str, toolbox: Toolbox) -> Iterator[tuple[ToolCall, ...]]:
+    for mark in marks(message, 0, toolbox):
+        whole = mark.start == 0 and mark.reading is not None and mark.reading.end == len(message)
+        yield mark.reading.calls if whole and mark.reading is not None else ()
+        return
+
+
+def _code_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+    """Read Gemma 3's `tool_code`: one call per line, or a list, perhaps printed."""
+    calls: list[ToolCall] = []
+    for line in [message] if message.startswith("[") else message.split("\n"):
+        printed = _PRINT.fullmatch(line.strip())
+        made = _pythonic(printed[1] if printed else line.strip(), toolbox)
+        if not made:
+            return ()
+        calls += made
+    return tuple(calls)

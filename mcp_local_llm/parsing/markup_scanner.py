@@ -1,0 +1,166 @@
+"""Find the markup that counts: one pass over a channel that knows literal zones (R2) and the payloads of calls.
+
+It decides what is markup and what is quoted. What a mark means for the answer is not its business.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from mcp_local_llm.parsing.markup import END_OF_TURN, HARMONY_HEADS, RESPONSE_WRAPPERS, TAG_PAIRS, TagPair, any_literal
+from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.tool_formats.reader import Reading, read_element
+from mcp_local_llm.parsing.tool_formats.table import RESPONSES, WRAPPERS, Wrapper
+
+MAX_FALLBACKS = 8
+"""How often one text may need the first closer inside a zone (R7).
+
+Zones hide every closer only by accident. What does so time and again is read without zones, in linear time.
+"""
+
+Kind = Literal["open", "close", "end", "response", "call", "harmony"]
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What one literal means; `pair` and `wrapper` belong to reasoning tags and openers of calls."""
+
+    kind: Kind
+    pair: TagPair | None = None
+    wrapper: Wrapper | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One piece of markup outside every literal zone.
+
+    Attributes:
+        reading: of a call, what its element holds.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    pair: TagPair | None = None
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True)
+class Markup:
+    """What counts as markup in one model's answers.
+
+    Attributes:
+        pairs: the tags of its reasoning blocks, the likeliest first; not empty.
+        meanings: every literal that is markup.
+        token: finds the next literal, line end or run of backticks.
+    """
+
+    pairs: tuple[TagPair, ...]
+    meanings: Mapping[str, Marker]
+    token: re.Pattern[str]
+
+    @cached_property
+    def meaningless_at_end(self) -> tuple[str, ...]:
+        """What says nothing at the end of an answer."""
+        return (*END_OF_TURN, *(pair.closer for pair in self.pairs))
+
+    @cached_property
+    def watched(self) -> tuple[str, ...]:
+        """Literals at which a stream must not show text any further without looking at them."""
+        wrappers = [tag for pair in RESPONSE_WRAPPERS for tag in pair]
+        return (*self.meanings, "</s>", "<|message|>", "<|start|>", "<|channel|>", *wrappers)
+
+    @cached_property
+    def watched_pattern(self) -> re.Pattern[str]:
+        """Finds the first of `watched`."""
+        return re.compile(any_literal(self.watched))
+
+    @cached_property
+    def longest_watched(self) -> int:
+        """Characters of the longest of `watched`."""
+        return max(map(len, self.watched))
+
+    @cached_property
+    def watched_beginnings(self) -> frozenset[str]:
+        """Every text that can still grow into one of `watched`."""
+        return frozenset(literal[:length] for literal in self.watched for length in range(1, len(literal)))
+
+
+def markup_of(pairs: Sequence[TagPair]) -> Markup:
+    """Return the markup of a model whose reasoning blocks have one of these tags."""
+    meanings = (
+        {wrapper.opener: Marker("call", wrapper=wrapper) for wrapper in WRAPPERS}
+        | {token: Marker("end") for token in END_OF_TURN}
+        | {head: Marker("harmony") for head in HARMONY_HEADS}
+        | {token: Marker("response") for token in RESPONSES}
+        | {pair.opener: Marker("open", pair=pair) for pair in pairs}
+        | {pair.closer: Marker("close", pair=pair) for pair in pairs}
+    )
+    # Each branch begins with a literal character, so that the search skips prose quickly.
+    return Markup(tuple(pairs), meanings, re.compile(rf"\n|``*+|{any_literal(meanings)}"))
+
+
+KNOWN_MARKUP = markup_of(TAG_PAIRS)
+"""For answers of which nobody says how they mark reasoning: those of foreign servers."""
+# A fence may be indented by three spaces; the info string of a backtick fence holds no backtick.
+_FENCE = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`\n]*|(?P<tildes>~{3,})[^\n]*)(?=\n|\Z)")
+_CLOSING_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
+
+
+def marks(
+    text: str, start: int, toolbox: Toolbox, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
+) -> Iterator[Mark]:
+    """Yield the markup of the channel that begins at `start`, in order.
+
+    Zones begin afresh at `start`. Openers of calls that turn out to be text are not yielded; nothing inside
+    the payload of a call is. A payload that fails stays in an answer as it was (R21), so nothing inside it is
+    yielded either; in a block of reasoning it is text like any other and must not hide the closer (R15).
+    """
+    position = _after_fence(text, start)
+    runs = 0  # of backticks on this line since the last zone
+    calls_from = quoted_from = 0  # openers before are not looked at
+    while (token := markup.token.search(text, position)) is not None:
+        position = token.end()
+        if token[0] == "\n":
+            runs, position = 0, _after_fence(text, position)
+            continue
+        if token[0][0] == "`":
+            runs += 1
+            continue
+        marker, quoted = markup.meanings[token[0]], runs % 2 == 1
+        if marker.wrapper is None:
+            if not quoted:
+                yield Mark(marker.kind, token.start(), position, marker.pair)
+        elif token.start() >= (quoted_from if quoted else calls_from):
+            reading = read_element(text, token.start(), marker.wrapper, toolbox)
+            if reading is None:
+                continue
+            if quoted:
+                # A call that begins in inline code is an example, also where it goes on behind the line.
+                quoted_from = len(text) if reading.stop else 0
+                position = reading.resume if reading.calls and not reading.stop else position
+                continue
+            calls_from = len(text) if reading.stop else reading.resume
+            yield Mark("call", token.start(), reading.end, reading=reading)
+            # A payload without an end is no zone: the block around it may still be closed.
+            if reading.calls or not (reading.stop or in_block):
+                runs, position = 0, _after_call(text, reading)
+
+
+def _after_call(text: str, reading: Reading) -> int:
+    # What follows a call on its line is a line of its own once the call is taken out.
+    return _after_fence(text, reading.resume) if reading.calls else reading.resume
+
+
+def _after_fence(text: str, line: int) -> int:
+    """Return the end of the fence that opens at this line start, or the line start itself."""
+    opening = _FENCE.match(text, line)
+    if opening is None:
+        return line
+    mark = opening["ticks"] or opening["tildes"]
+    for closing in _CLOSING_FENCE.finditer(text, opening.end()):
+        if closing[1][0] == mark[0] and len(closing[1]) >= len(mark):
+            return closing.end()
+    return len(text)

@@ -1,0 +1,63 @@
+"""What a parser returns, and what happened on the way. Pure data."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mcp_local_llm.values.chat import ToolCall
+
+Channel = Literal["reasoning", "text"]
+StreamEvent = tuple[Literal["reasoning", "text"], str] | tuple[Literal["tool_call"], dict[str, Any]]
+"""`("reasoning", text)`, `("text", text)` or `("tool_call", {"name", "arguments"})`."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One answer of a model, taken apart.
+
+    Attributes:
+        text: the answer without reasoning and without calls; no outer whitespace.
+        reasoning: all blocks, joined by a newline.
+        tool_calls: in the order in which the model made them.
+        warnings: one sentence each about what was dropped, cut off or not understood.
+        thinking_closed: False where the reasoning was never closed (R9).
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    warnings: tuple[str, ...] = ()
+    thinking_closed: bool = True
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the text, and the calls that it holds."""
+
+    start: int
+    end: int
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of one channel; `spans` are the calls inside it, in order."""
+
+    channel: Channel
+    start: int
+    end: int
+    spans: tuple[Span, ...] = ()
+    closed: bool = True
+
+
+class PayloadError(ValueError):
+    """A payload can't be read.
+
+    Attributes:
+        position: where reading stopped.
+        cut: True where the text ended before the payload did.
+    """
+
+    def __init__(self, position: int, *, cut: bool) -> None:
+        super().__init__(f"unreadable payload at {position}")
+        self.position = position
+        self.cut = cut

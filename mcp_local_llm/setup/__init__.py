@@ -1,0 +1,1 @@
+"""What this user and this machine have: settings, places, memory. It must not know models or engines."""

@@ -1,0 +1,213 @@
+"""The facts of this machine that decide what it can run: memory, its limits, the chip and its bandwidth.
+
+Every reading goes through a `Probe`, so a test passes in text and numbers. It knows no model, and imports no mlx:
+Metal's own working-set limit is asked by the engine once it runs.
+"""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mcp_local_llm.models.fit import Memory
+
+GIB = 2**30
+SYSCTL_TIMEOUT_S = 2.0
+
+# Memory bandwidth in GB/s as Apple publishes it: newsroom articles and technical specifications of each chip
+# (apple.com/newsroom, support.apple.com/specs). M1's 68 is the rate of its LPDDR4X-4266 on 128 bits.
+_BANDWIDTH = {
+    "M1": 68, "M1 Pro": 200, "M1 Max": 400, "M1 Ultra": 800,
+    "M2": 100, "M2 Pro": 200, "M2 Max": 400, "M2 Ultra": 800,
+    "M3": 100, "M3 Pro": 150, "M3 Max": 300, "M3 Ultra": 819,
+    "M4": 120, "M4 Pro": 273, "M4 Max": 410,
+    "M5": 153, "M5 Pro": 307, "M5 Max": 460,
+}  # fmt: skip
+# The Max chips since M3 come in two variants, told apart by their CPU cores; the table above holds the smaller one.
+# M5 Max has 18 cores in both, so its 40-core GPU (614 GB/s) is underestimated until it is measured.
+_LARGER_VARIANTS = {("M3 Max", 16): 400, ("M4 Max", 16): 546}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is known of this machine.
+
+    Attributes:
+        system: `Darwin` or `Linux`.
+        chip: the processor's name, e.g. `Apple M3 Max`; "unknown" where nothing tells it.
+        cores: of the CPU.
+        bandwidth: of the memory in bytes per second; None where it is not published for the chip.
+    """
+
+    system: str
+    chip: str
+    cores: int
+    memory: Memory
+    bandwidth: float | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How the facts are read.
+
+    Attributes:
+        system: as `platform.system()`.
+        cores: of the CPU.
+        read_text: a file's text, None where it cannot be read.
+        sysctl: what sysctl prints, a `name: value` line for each value that exists; asked on macOS.
+        memory: total and available bytes; asked where /proc/meminfo does not tell.
+    """
+
+    system: str
+    cores: int
+    read_text: Callable[[Path], str | None]
+    sysctl: Callable[[], str]
+    memory: Callable[[], tuple[int, int]]
+
+
+def local_probe() -> Probe:
+    """Return the probe that reads this machine."""
+    return Probe(platform.system(), os.cpu_count() or 1, _read_text, _sysctl, _psutil_memory)
+
+
+def read_machine(probe: Probe) -> Machine:
+    """Read all facts; takes a few milliseconds, and what cannot be read is left out."""
+    if probe.system == "Darwin":
+        return _read_mac(probe)
+    cpu = re.search(r"^model name\s*:\s*(.+)$", probe.read_text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+    return Machine(probe.system, cpu[1].strip() if cpu else "unknown", probe.cores, _linux_memory(probe))
+
+
+def memory_reader(probe: Probe) -> Callable[[], Memory]:
+    """Return what reads the memory again and again; limits that do not change are asked for once.
+
+    On a Mac they come from a program that must be started, which costs milliseconds.
+    """
+    known: list[Memory] = []
+
+    def read() -> Memory:
+        if probe.system != "Darwin" or not known:
+            known[:] = [read_machine(probe).memory]
+            return known[0]
+        return replace(known[0], available=probe.memory()[1])
+
+    return read
+
+
+def chip_bandwidth(chip: str, cores: int) -> float | None:
+    """Return the memory bandwidth of an Apple chip in bytes per second, None for others.
+
+    Args:
+        chip: e.g. `Apple M4 Max`.
+        cores: of the CPU; they tell the variants of some chips apart.
+    """
+    name = chip.removeprefix("Apple ").strip()
+    rate = _LARGER_VARIANTS.get((name, cores), _BANDWIDTH.get(name))
+    return None if rate is None else rate * 1e9
+
+
+def working_set_limit(total: int) -> int:
+    """Return what Metal recommends to hold at most, in bytes, where `iogpu.wired_limit_mb` is not set.
+
+    Two thirds of the memory up to 32 GiB and three quarters above, as `recommendedMaxWorkingSetSize` reports it on
+    machines from 8 to 192 GiB; the engine's own reading replaces it.
+    """
+    return total * 2 // 3 if total <= 32 * GIB else total * 3 // 4
+
+
+def _read_mac(probe: Probe) -> Machine:
+    pairs = (line.partition(":") for line in probe.sysctl().splitlines())
+    values = {name: value.strip() for name, _, value in pairs}
+    total, available = probe.memory()
+    total = _number(values.get("hw.memsize")) or total
+    cores = _number(values.get("hw.ncpu")) or probe.cores
+    chip = values.get("machdep.cpu.brand_string", "unknown")
+    wired = _number(values.get("iogpu.wired_limit_mb"))
+    limit = None
+    if chip.startswith("Apple"):
+        limit = wired * 2**20 if wired else working_set_limit(total)
+    return Machine(probe.system, chip, cores, Memory(total, available, limit), chip_bandwidth(chip, cores))
+
+
+def _linux_memory(probe: Probe) -> Memory:
+    """Read /proc/meminfo, and the limits of the control groups that this process is in (a container has one)."""
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", probe.read_text(Path("/proc/meminfo")) or "", re.MULTILINE))
+    if "MemTotal" in found:
+        total = int(found["MemTotal"]) * 1024
+        available = int(found.get("MemAvailable", found.get("MemFree", 0))) * 1024
+    else:
+        total, available = probe.memory()
+    for folder, names in _control_groups(probe.read_text(Path("/proc/self/cgroup")) or ""):
+        limit, usage = (_number(probe.read_text(folder / name)) for name in names[:2])
+        if limit is None or limit >= total:
+            continue  # "max" in version 2, a huge number in version 1: no limit
+        cache = re.search(rf"^{names[2]} (\d+)$", probe.read_text(folder / "memory.stat") or "", re.MULTILINE)
+        total = limit
+        available = min(available, max(limit - (usage or 0) + (int(cache[1]) if cache else 0), 0))
+    return Memory(total, min(available, total))
+
+
+def _control_groups(text: str) -> list[tuple[Path, tuple[str, str, str]]]:
+    """Name the folders of this process's memory groups and their parents, with the files of their version.
+
+    Inside a container the group's own path is often not visible, and the root of the mount stands for it.
+    """
+    second = ("memory.max", "memory.current", "inactive_file")
+    first = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    groups: list[tuple[Path, tuple[str, str, str]]] = []
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            root, names = Path("/sys/fs/cgroup"), second
+        elif "memory" in controllers.split(","):
+            root, names = Path("/sys/fs/cgroup/memory"), first
+        else:
+            continue
+        own = root / path.strip("/")
+        groups += [(folder, names) for folder in (own, *own.parents) if folder.is_relative_to(root)]
+    return groups
+
+
+def _number(text: str | None) -> int | None:
+    text = (text or "").strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _sysctl() -> str:
+    """Ask for all values in one call; `-i` passes over those that this version of macOS lacks."""
+    try:
+        done = subprocess.run(
+            [
+                "/usr/sbin/sysctl",
+                "-i",
+                "hw.memsize",
+                "hw.ncpu",
+                "iogpu.wired_limit_mb",
+                "machdep.cpu.brand_string",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=SYSCTL_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
+def _psutil_memory() -> tuple[int, int]:
+    import psutil  # takes 30 ms, and Linux does without
+
+    memory = psutil.virtual_memory()
+    return memory.total, memory.available

@@ -1,0 +1,67 @@
+"""A model that several machines hold together, as the user describes it. Pure data; nothing here starts anything.
+
+It runs on `mlx.launch`: each machine holds a part of the weights, and the first one answers.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
+
+from mcp_local_llm.values.endpoint import EndpointName
+
+ClusterBackend = Literal["ring", "jaccl"]
+"""How the machines talk: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
+ClusterMode = Literal["tensor", "pipeline"]
+"""What is divided: every matrix (`tensor`), or the layers (`pipeline`)."""
+
+
+class Cluster(BaseModel):
+    """One model on several machines.
+
+    Attributes:
+        name: what the user calls it, e.g. `two-macs`; the first part of its model's id.
+        model: its repository on the hub, or its folder; the same on every machine, and there already.
+        hosts: addresses of the machines, this one first; the others are reached with ssh, without a password.
+        hostfile: the file that `mlx.distributed_config` writes, instead of `hosts`; this machine stands first.
+        backend: how the machines talk; `jaccl` needs a hostfile.
+        mode: what is divided.
+        port: where the machines listen for each other, and one more for each machine; 1024 to 65000.
+        python: the interpreter with mlx-lm on every machine; None is the path of our own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: EndpointName
+    model: Annotated[str, Field(min_length=1)]
+    hosts: tuple[IPvAnyAddress, ...] = ()
+    hostfile: Path | None = None
+    backend: ClusterBackend = "ring"
+    mode: ClusterMode = "tensor"
+    port: Annotated[int, Field(ge=1024, le=65_000)] = 32_323
+    python: str | None = None
+
+    @field_validator("hostfile")
+    @classmethod
+    def _expanded(cls, hostfile: Path | None) -> Path | None:
+        return None if hostfile is None else hostfile.expanduser()
+
+    @model_validator(mode="after")
+    def _machines_named_once(self) -> "Cluster":
+        if bool(self.hosts) == (self.hostfile is not None):
+            raise ValueError("give either hosts or a hostfile")
+        if self.hostfile is None and len(self.hosts) < 2:
+            raise ValueError("hosts must name at least two machines; one machine needs no cluster")
+        if self.backend == "jaccl" and self.hostfile is None:
+            raise ValueError("jaccl needs a hostfile, which names the RDMA devices; `mlx.distributed_config` writes it")
+        return self
+
+    @property
+    def machines(self) -> int:
+        """How many share the weights; of a hostfile no more is counted than it must have."""
+        return max(len(self.hosts), 2)
+
+    @property
+    def model_id(self) -> str:
+        """Return what its model is called here."""
+        return f"{self.name}/{self.model.rstrip('/').rpartition('/')[2]}"

@@ -1,0 +1,146 @@
+"""What is known of a model before it is loaded, and the units it is told in.
+
+Pure data, filled from files by `discovery/`; nothing here reads a file or guesses from a name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mcp_local_llm.values.cluster import Cluster
+from mcp_local_llm.values.endpoint import Endpoint
+
+KV_ELEMENT_BYTES = 2
+"""Bytes of one cached key or value, where a network does not compute in more than 16 bits."""
+
+ModelFormat = Literal["mlx", "gguf", "unknown"]
+ModelSource = Literal["builtin", "huggingface", "lmstudio", "folder", "endpoint", "cluster"]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How the weights are stored, e.g. 4 bits in groups of 64, mode `affine`."""
+
+    bits: int
+    group_size: int | None = None
+    mode: str = "affine"
+
+    def __str__(self) -> str:
+        return f"{self.bits}-bit" if self.mode == "affine" else self.mode
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How a server that is started for a model is to be set up; None is what the settings say.
+
+    Attributes:
+        context: tokens of context for each call.
+        slots: calls that are answered side by side.
+        profile: the name of the profile that asks for it; another process that holds the model is given that.
+    """
+
+    context: int | None = None
+    slots: int | None = None
+    profile: str = ""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model: on this machine as its files describe it, or behind an endpoint as its server does.
+
+    Attributes:
+        id: what it is called, e.g. `mlx-community/Qwen3-8B-4bit`; unique in a catalogue.
+        path: the folder (or the GGUF file) that an engine loads; empty where an endpoint serves the model.
+        weight_bytes: exact size of the weight files, in bytes.
+        parameters: number of weights; None where the files do not tell.
+        active_parameters: weights that one token passes, below `parameters` for a mixture of experts.
+        active_bytes: bytes of weights read for one token; below `weight_bytes` for a mixture of experts.
+        kv_bytes_per_token: bytes of KV cache one token takes at 16 bits; None where the files do not tell.
+        context_length: the longest sequence, in tokens; None where the files do not tell.
+        thinking: the chat template knows a reasoning block; `tool_calling`: it knows tools.
+        problems: why the model cannot be chosen (a partial download, remote code); empty for a sound one.
+        diagnostic: made for tests and diagnosis; never chosen over a real model.
+        endpoint: the server that answers for it; None for a model whose files are here.
+        cluster: the machines that hold it together; None for a model that one machine holds.
+        serving: what is asked of its server beyond the settings.
+    """
+
+    id: str
+    path: Path
+    source: ModelSource
+    format: ModelFormat = "mlx"
+    weight_bytes: int = 0
+    architecture: str = "unknown"
+    parameters: int | None = None
+    active_parameters: int | None = None
+    active_bytes: int | None = None
+    quantization: Quantization | None = None
+    kv_bytes_per_token: int | None = None
+    context_length: int | None = None
+    chat_template: bool = True
+    tool_calling: bool = False
+    thinking: bool = False
+    problems: tuple[str, ...] = ()
+    diagnostic: bool = False
+    endpoint: Endpoint | None = None
+    cluster: Cluster | None = None
+    serving: Serving = Serving()
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it is a mixture of experts: a token passes only some of the weights."""
+        return None not in (self.active_parameters, self.parameters) and self.active_parameters != self.parameters
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be chosen."""
+        return not self.problems
+
+    @property
+    def started(self) -> bool:
+        """Whether it runs on a server that is started for it."""
+        return self.endpoint is None and (self.format == "gguf" or self.cluster is not None)
+
+    def serves(self, wanted: "ModelInfo") -> bool:
+        """Tell whether this model, once loaded, can answer for `wanted` as it is."""
+        asked, own = wanted.serving, self.serving
+        set_up = asked.context in (None, own.context) and asked.slots in (None, own.slots)
+        return self.id == wanted.id and (set_up or not self.started)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Models from one source, and what could not be had, one sentence each."""
+
+    models: tuple[ModelInfo, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def endpoint_model(endpoint: Endpoint, served_name: str, context_length: int | None = None) -> ModelInfo:
+    """Return the model that `endpoint` calls `served_name`; what it takes and can do is its server's business."""
+    return ModelInfo(
+        id=endpoint.model_id(served_name),
+        path=Path(),
+        source="endpoint",
+        format="unknown",
+        context_length=context_length,
+        endpoint=endpoint,
+    )
+
+
+def human_bytes(count: int) -> str:
+    """Write a number of bytes in decimal units, as disks and model cards do (1 GB = 10^9 bytes)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.95:
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def human_count(count: int) -> str:
+    """Write a number of parameters as model names do: 890k, 7.6B."""
+    for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= limit:
+            return f"{count / limit:.3g}{unit}"
+    return str(count)

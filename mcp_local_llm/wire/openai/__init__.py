@@ -1,0 +1,1 @@
+"""JSON of OpenAI's API to values and back; pure. "Read" and "write" are from our side. Must not know connections."""

@@ -1,0 +1,107 @@
+"""OpenAI's older `POST /completions`, both ways: a text that is continued as it stands, without a chat template. Pure.
+
+Editors complete code through it, and models without a chat template can be asked only so. What both APIs have in
+common is read by `server_request`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mcp_local_llm.values.chat import ChatResult
+from mcp_local_llm.values.engine import ChatChunk
+from mcp_local_llm.wire.openai.errors import ParameterError
+from mcp_local_llm.wire.openai.extension import write_extension
+from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage
+
+DEFAULT_MAX_TOKENS = 16
+"""OpenAI's own; a text that is only continued has no natural end."""
+
+UNSUPPORTED: Mapping[str, object] = {"best_of": 1, "echo": False, "suffix": ""}
+CHAT_ONLY = (
+    "chat_template_kwargs",
+    "max_completion_tokens",
+    "max_thinking_tokens",
+    "messages",
+    "reasoning_effort",
+    "response_format",
+    "tool_choice",
+    "tools",
+)
+
+
+def incoming_completion(body: object) -> IncomingRequest:
+    """Check a decoded JSON body and turn it into a request with a raw prompt.
+
+    Raises:
+        ParameterError: a field is unknown, unsupported or wrong; `param` names it.
+    """
+    if not isinstance(body, dict):
+        raise ParameterError("The body of the request must be a JSON object.", "body")
+    fields = dict(cast(dict[str, Any], body))
+    for name in CHAT_ONLY:
+        if name in fields:
+            raise ParameterError(f"Unrecognized request argument supplied: {name}", name)
+    for name, nothing in UNSUPPORTED.items():
+        if fields.pop(name, None) not in (None, nothing):
+            raise ParameterError(f"{name} is not supported by this server; leave it out.", name)
+    prompt = _prompt(fields.pop("prompt", None))
+    if fields.get("max_tokens") is None:
+        fields["max_tokens"] = DEFAULT_MAX_TOKENS
+    incoming = incoming_request({**fields, "messages": [{"role": "user", "content": prompt}]})
+    return dataclasses.replace(incoming, request=dataclasses.replace(incoming.request, messages=(), prompt=prompt))
+
+
+def _prompt(value: object) -> str:
+    """Return the one text that is to be continued; OpenAI also takes a list of them, and token ids."""
+    texts = cast(list[object], value) if isinstance(value, list) else [value]
+    if len(texts) != 1 or not isinstance(texts[0], str):
+        raise ParameterError("prompt must be one text; several, or token ids, are not supported.", "prompt")
+    if not texts[0]:
+        raise ParameterError("prompt must not be empty.", "prompt")
+    return texts[0]
+
+
+def text_completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, Any]:
+    """Write a finished answer in one piece."""
+    return {
+        **_event(identity, result.text, result.finish_reason),
+        "usage": usage(result.usage),
+        **write_extension(result),
+    }
+
+
+class TextCompletionStream:
+    """Turns the chunks of one answer into events."""
+
+    def __init__(self, identity: CompletionIdentity, *, include_usage: bool = False) -> None:
+        self._identity = identity
+        self._include_usage = include_usage
+        self._sent = 0
+
+    def events(self, chunk: ChatChunk) -> list[dict[str, Any]]:
+        """Return the events of one chunk: none for mere progress, several for the result."""
+        result = chunk.result
+        if result is None:
+            self._sent += len(chunk.text)
+            return [self._one(chunk.text, None)] if chunk.text else []
+        rest = result.text[self._sent :]
+        events = [{**self._one(rest, result.finish_reason), **write_extension(result)}]
+        if self._include_usage:
+            events.append({**self._one("", None), "choices": [], "usage": usage(result.usage)})
+        return events
+
+    def _one(self, text: str, finish_reason: str | None) -> dict[str, Any]:
+        event = _event(self._identity, text, finish_reason)
+        return {**event, "usage": None} if self._include_usage else event
+
+
+def _event(identity: CompletionIdentity, text: str, finish_reason: str | None) -> dict[str, Any]:
+    return {
+        "id": identity.id,
+        "object": "text_completion",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}],
+    }

@@ -1,0 +1,177 @@
+"""What another server answers: a piece of its stream, or its whole answer, → one value; pieces → a message. Pure.
+
+Lenient on purpose: a field of the wrong type counts as absent, so one odd server does not need code of its own.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_local_llm.values.chat import Timings, Usage
+from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.wire.json_values import JsonObject, as_count, as_list, as_number, as_object, as_text
+from mcp_local_llm.wire.openai.extension import Extension, read_extension
+
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Where servers put the reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI API, then others."""
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """A fragment of a structured tool call; pieces with the same `index` belong together."""
+
+    index: int | None
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
+class AnswerPiece:
+    """What one event of a stream says.
+
+    Attributes:
+        finish_reason: as the server wrote it; None while the answer goes on.
+        model: which model the server says that answers.
+        usage, timings: where the server tells them, which is mostly in the last event.
+        extension: what only our own server adds.
+    """
+
+    content: str = ""
+    reasoning: str = ""
+    calls: tuple[CallPiece, ...] = ()
+    finish_reason: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    timings: Timings | None = None
+    progress: Progress | None = None
+    extension: Extension | None = None
+
+
+def read_answer(value: object) -> AnswerPiece:
+    """Read a `chat.completion.chunk`, or a whole `chat.completion` where the server does not stream.
+
+    The `text_completion` that answers a raw prompt is read as well.
+
+    Raises:
+        ValueError: it is neither; says what it is instead.
+    """
+    data = as_object(value)
+    if not isinstance(data.get("choices"), list):
+        raise ValueError(f"no chat completion but {json.dumps(value, ensure_ascii=False)[:200]}")
+    choice = as_object(next(iter(as_list(data["choices"])), None))
+    message = as_object(choice.get("delta")) or as_object(choice.get("message"))
+    reason = choice.get("finish_reason")
+    model = data.get("model")
+    return AnswerPiece(
+        content=as_text(message.get("content")) or as_text(choice.get("text")),
+        reasoning=next((text for name in REASONING_FIELDS if (text := as_text(message.get(name)))), ""),
+        calls=tuple(_call_piece(as_object(call)) for call in as_list(message.get("tool_calls"))),
+        finish_reason=reason if isinstance(reason, str) and reason else None,
+        model=model if isinstance(model, str) and model else None,
+        usage=_usage(as_object(data.get("usage"))),
+        timings=_timings(as_object(data.get("timings"))),
+        progress=_prompt_progress(as_object(data.get("prompt_progress"))),
+        extension=read_extension(data),
+    )
+
+
+def _call_piece(call: JsonObject) -> CallPiece:
+    function = as_object(call.get("function"))
+    arguments = function.get("arguments")
+    # Ollama's own form carries an object where OpenAI's carries JSON text.
+    text = as_text(arguments) if arguments is None or isinstance(arguments, str) else json.dumps(arguments)
+    return CallPiece(as_count(call.get("index")), as_text(call.get("id")), as_text(function.get("name")), text)
+
+
+def _usage(usage: JsonObject) -> Usage | None:
+    if not usage:
+        return None
+    prompt, completion = (
+        as_object(usage.get("prompt_tokens_details")),
+        as_object(usage.get("completion_tokens_details")),
+    )
+    return Usage(
+        prompt_tokens=as_count(usage.get("prompt_tokens")) or 0,
+        # oMLX puts it beside the other counts.
+        cached_tokens=as_count(prompt.get("cached_tokens")) or as_count(usage.get("cached_tokens")) or 0,
+        completion_tokens=as_count(usage.get("completion_tokens")) or 0,
+        reasoning_tokens=as_count(completion.get("reasoning_tokens")) or 0,
+    )
+
+
+def _timings(timings: JsonObject) -> Timings | None:
+    """Read llama-server's own measurements, which are milliseconds."""
+    prompt, predicted = as_number(timings.get("prompt_ms")), as_number(timings.get("predicted_ms"))
+    if prompt is None or predicted is None:
+        return None
+    return Timings(prefill_s=prompt / 1000, decode_s=predicted / 1000)
+
+
+def _prompt_progress(progress: JsonObject) -> Progress | None:
+    """Read llama-server's `prompt_progress`, in tokens, the cached ones included."""
+    done, total = as_count(progress.get("processed")), as_count(progress.get("total"))
+    return None if done is None or total is None else Progress("prefill", done, total)
+
+
+@dataclass
+class _Call:
+    index: int | None
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list[str])
+
+
+class AnswerMessage:
+    """Joins the pieces of an answer into the message that a server without streaming would have sent."""
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_Call] = []
+
+    def add(self, piece: AnswerPiece) -> None:
+        """Take the next piece."""
+        if piece.content:
+            self._content.append(piece.content)
+        if piece.reasoning:
+            self._reasoning.append(piece.reasoning)
+        for call in piece.calls:
+            self._add_call(call)
+
+    def message(self) -> dict[str, Any]:
+        """Return the message so far: OpenAI's form, with `reasoning_content` beside it."""
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                }
+                for call in self._calls
+            ]
+        return message
+
+    def _add_call(self, piece: CallPiece) -> None:
+        call = self._open_call(piece)
+        if call is None:
+            call = _Call(piece.index, piece.id, piece.name)
+            self._calls.append(call)
+        else:
+            call.id = call.id or piece.id
+            call.name = call.name or piece.name
+        call.arguments.append(piece.arguments)
+
+    def _open_call(self, piece: CallPiece) -> _Call | None:
+        """Find the call that a piece continues: the same index and no other id, else, without an index, the last.
+
+        Some servers number every whole call 0; an id of its own then tells a new one.
+        """
+        if piece.index is None:
+            begins = bool(piece.name or piece.id)
+            return None if begins or not self._calls else self._calls[-1]
+        found = next((call for call in reversed(self._calls) if call.index == piece.index), None)
+        return None if found and piece.id and found.id and piece.id != found.id else found

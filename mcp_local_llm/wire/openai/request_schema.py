@@ -1,0 +1,136 @@
+"""The bodies that our server is sent, as schemas; the ranges are those of `chat.py`. Pure."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from mcp_local_llm.values.chat import (
+    MaxThinkingTokens,
+    MaxTokens,
+    MinP,
+    OccurrencePenalty,
+    RepetitionLimit,
+    RepetitionPenalty,
+    Seed,
+    StopStrings,
+    Temperature,
+    TopK,
+    TopP,
+)
+
+
+def _as_parts(content: object) -> object:
+    """Write a plain text, and its absence, as a list of parts."""
+    if content is None:
+        return []
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _as_list(value: object) -> object:
+    """Write one stop string as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FunctionCallIn(_Body):
+    """The function of a call in the history; `arguments` is JSON text."""
+
+    name: str = Field(min_length=1)
+    arguments: str = "{}"
+
+
+class ToolCallIn(_Body):
+    """A call that the assistant made in the history."""
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: FunctionCallIn
+
+
+class ContentPart(_Body):
+    """A part of a message; only text is understood."""
+
+    type: str
+    text: str = ""
+
+
+class MessageIn(_Body):
+    """One turn; `developer` is OpenAI's newer word for `system`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[list[ContentPart], BeforeValidator(_as_parts)] = Field(default_factory=list[ContentPart])
+    name: str | None = None
+    tool_calls: list[ToolCallIn] | None = None
+    tool_call_id: str | None = None
+
+
+class ToolIn(_Body):
+    """A function that the model may call."""
+
+    type: Literal["function"]
+    function: dict[str, Any]
+
+
+class StreamOptions(_Body):
+    """What a stream tells beside the answer."""
+
+    include_usage: bool = False
+    include_text: bool = True
+    """Ours: false sends progress only, and the whole text at the end."""
+
+
+class JsonSchemaIn(_Body):
+    """The schema of a structured answer."""
+
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(_Body):
+    """The form of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaIn | None = None
+
+
+class TemplateSwitches(BaseModel):
+    """The one variable of chat templates that a request may set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enable_thinking: bool | None = None
+
+
+class ChatCompletionRequest(BaseModel):
+    """The body of `POST /v1/chat/completions`; null counts as left out.
+
+    Besides OpenAI's fields: `top_k`, `min_p`, `repetition_penalty`, `chat_template_kwargs` as vLLM and mlx_lm.server
+    have them; `max_thinking_tokens` and `repetition_limit` are ours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str | None = None
+    messages: Annotated[list[MessageIn], Field(min_length=1)]
+    tools: list[ToolIn] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    seed: Seed | None = None
+    stop: Annotated[StopStrings, BeforeValidator(_as_list)] | None = None
+    frequency_penalty: OccurrencePenalty | None = None
+    presence_penalty: OccurrencePenalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    repetition_limit: RepetitionLimit | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    chat_template_kwargs: TemplateSwitches | None = None
+    max_thinking_tokens: MaxThinkingTokens | None = None

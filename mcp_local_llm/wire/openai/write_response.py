@@ -1,0 +1,119 @@
+"""What our server answers: results and chunks → `chat.completion`, `chat.completion.chunk` and the model list. Pure."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_local_llm.values.chat import ChatResult, ToolCall, Usage
+from mcp_local_llm.values.engine import ChatChunk
+from mcp_local_llm.wire.openai.extension import write_extension
+
+
+@dataclass(frozen=True)
+class CompletionIdentity:
+    """What every event of one answer repeats: an id of its own, when it was made (seconds since 1970), the model."""
+
+    id: str
+    created: int
+    model: str
+
+
+def completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, Any]:
+    """Write a finished answer in one piece."""
+    message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
+    if not result.text and result.tool_calls:
+        message["content"] = None
+    if result.reasoning:
+        message["reasoning"] = result.reasoning
+    if result.tool_calls:
+        message["tool_calls"] = [_call(call, number, identity) for number, call in enumerate(result.tool_calls)]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
+    return {
+        "id": identity.id,
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": [choice],
+        "usage": usage(result.usage),
+        **write_extension(result),
+    }
+
+
+class CompletionStream:
+    """Turns the chunks of one answer into events; what was streamed already is not sent again at the end."""
+
+    def __init__(self, identity: CompletionIdentity, *, include_usage: bool = False) -> None:
+        self._identity = identity
+        self._include_usage = include_usage
+        self._begun = False
+        self._text = 0
+        self._reasoning = 0
+
+    def events(self, chunk: ChatChunk) -> list[dict[str, Any]]:
+        """Return the events of one chunk: none for mere progress, several for the result."""
+        if chunk.result is not None:
+            return self._end(chunk.result)
+        return self._deltas(chunk.text, chunk.reasoning)
+
+    def _deltas(self, text: str, reasoning: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        if (text or reasoning) and not self._begun:
+            events.append(self._event({"role": "assistant", "content": ""}))
+            self._begun = True
+        if reasoning:
+            events.append(self._event({"reasoning": reasoning}))
+        if text:
+            events.append(self._event({"content": text}))
+        self._text += len(text)
+        self._reasoning += len(reasoning)
+        return events
+
+    def _end(self, result: ChatResult) -> list[dict[str, Any]]:
+        events = self._deltas(result.text[self._text :], result.reasoning[self._reasoning :])
+        if not self._begun:
+            events.append(self._event({"role": "assistant", "content": ""}))
+        if result.tool_calls:
+            calls = [
+                {"index": number, **_call(call, number, self._identity)}
+                for number, call in enumerate(result.tool_calls)
+            ]
+            events.append(self._event({"tool_calls": calls}))
+        events.append({**self._event({}, result.finish_reason), **write_extension(result)})
+        if self._include_usage:
+            events.append({**self._event({}), "choices": [], "usage": usage(result.usage)})
+        return events
+
+    def _event(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        event: dict[str, Any] = {
+            "id": self._identity.id,
+            "object": "chat.completion.chunk",
+            "created": self._identity.created,
+            "model": self._identity.model,
+            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+        }
+        # OpenAI: with include_usage every event has the member, null in all but the last.
+        return {**event, "usage": None} if self._include_usage else event
+
+
+def usage(counts: Usage) -> dict[str, Any]:
+    """Write token counts as OpenAI does."""
+    return {
+        "prompt_tokens": counts.prompt_tokens,
+        "completion_tokens": counts.completion_tokens,
+        "total_tokens": counts.prompt_tokens + counts.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": counts.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": counts.reasoning_tokens},
+    }
+
+
+def model_list(ids: Iterable[str], created: int = 0) -> dict[str, Any]:
+    """Write the answer of `GET /v1/models`, in the given order."""
+    data = [{"id": name, "object": "model", "created": created, "owned_by": "mcp-local-llm"} for name in ids]
+    return {"object": "list", "data": data}
+
+
+def _call(call: ToolCall, number: int, identity: CompletionIdentity) -> dict[str, Any]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    ident = call.id or f"call_{identity.id.removeprefix('chatcmpl-')}_{number}"
+    return {"id": ident, "type": "function", "function": {"name": call.name, "arguments": arguments}}
