@@ -10,7 +10,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
 from mlx_lm.utils import load
 
-from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 from mcp_local_llm.values.chat import Message
 
 

@@ -24,8 +24,8 @@ from mcp_local_llm.engines.mlx import MlxBackend
 from mcp_local_llm.models.find import default_roots, find_models
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress
 
 LARGER = Shape("larger-32k", 32_000, 1024, 28, 16, 8, 4096)
 SHAPES = {"A": LARGER, "B": replace(LARGER, name="smaller-32k", layers=26)}

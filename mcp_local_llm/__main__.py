@@ -9,7 +9,7 @@ VERBOSE = ("--verbose", "-v")
 def main() -> None:
     """Run the one or the other."""
     # Imported here, so that this module itself costs nothing.
-    from mcp_local_llm.app import run_cli, run_stdio
+    from mcp_local_llm.start import run_cli, run_stdio
 
     if sys.argv[1:2] and sys.argv[1] in VERBOSE:
         # A variable, because it wins over the file and every part that logs reads the settings.

@@ -2,14 +2,8 @@
 
 import pytest
 
-from mcp_local_llm.engines.mlx.batch.admission import (
-    LEAST_ANSWER,
-    NetworkShape,
-    RequestPlan,
-    Room,
-    kv_budget,
-    plan_request,
-)
+from mcp_local_llm.engines.mlx.batch.admission import LEAST_ANSWER, RequestPlan, Room, kv_budget, plan_request
+from mcp_local_llm.engines.mlx.load.shape import NetworkShape
 from mcp_local_llm.values.errors import InsufficientMemoryError
 
 MIB = 2**20

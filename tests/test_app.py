@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from mcp_local_llm.app import App
-from mcp_local_llm.ground import lay_ground
 from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.local_parts import find_parts
 from mcp_local_llm.models.catalog import no_endpoints
 from mcp_local_llm.values.chat import ChatRequest, Message
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 
 
@@ -25,7 +25,7 @@ async def test_the_bits_of_keys_and_values_count_in_the_plan_of_a_load_and_in_th
     environ: dict[str, str], home: Path, tiny: ModelInfo
 ) -> None:
     async with opened({**environ, "MCP_LOCAL_LLM_KV_BITS": "8"}, home) as composed:
-        ground = lay_ground(environ, home, composed.settings, no_endpoints)
+        ground = find_parts(environ, home, composed.settings, no_endpoints)
         assert ground.catalog.planner(None)(tiny).kv_cache == 4096 * 576
         await answered(composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None))
         # A cache grows by 256 tokens.

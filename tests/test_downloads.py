@@ -14,12 +14,10 @@ from mcp_local_llm.models.catalog import Catalog
 from mcp_local_llm.models.choice import StateFile
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.find import ModelRoots, announced_model, find_models
-from mcp_local_llm.models.fit import Memory
 from mcp_local_llm.models.hub import Hub, HubAccess, Repository
 from mcp_local_llm.models.roles import Registry
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.chat import ChatRequest, Message
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import (
     DownloadError,
     IncompleteModelError,
@@ -27,7 +25,9 @@ from mcp_local_llm.values.errors import (
     ModelError,
     UnknownModelError,
 )
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running

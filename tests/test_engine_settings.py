@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.engine_settings import mlx_limits, server_settings
 from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
-from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.engines.mlx.limits import mlx_limits
+from mcp_local_llm.engines.servers.engine import server_settings
 from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.machine import Memory
 
 PREFIXES = Path("/prefixes")
 

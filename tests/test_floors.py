@@ -17,17 +17,19 @@ FLOORS: Rooms = (
     {"llm", "doctor"},
     {"doors.results_text"},
     {"doors.mcp", "doors.http", "doors.cli"},
-    {"app", "ground", "checkup", "engine_settings"},
+    {"local_parts"},
+    {"app"},
     {"start"},
     {"__main__"},
 )
-"""Rooms from the ground up. An import goes to a lower floor or stays in its room; the longest name that fits decides."""
+"""Rooms from the ground up: an import goes to a lower floor or stays in its room. The longest name that fits counts."""
 
 INSIDE: Mapping[str, Rooms] = {
     "engines.mlx": (
-        {"messages", "limits", "file_limit"},
-        {"load"},
+        {"limits", "file_limit"},
         {"prompt"},
+        {"messages"},
+        {"load"},
         {"prefix", "steer"},
         {"batch"},
         {"watch"},

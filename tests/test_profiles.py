@@ -9,13 +9,14 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.models.profiles import Profile, applied, profile_named, with_profile
+from mcp_local_llm.models.profiles import applied, profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution
-from mcp_local_llm.setup.settings import load_settings
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import ConfigError, UnknownModelError
 from mcp_local_llm.values.model import ModelInfo, Serving, endpoint_model
+from mcp_local_llm.values.profile import Profile
 from tests.apps import opened
 from tests.model_cache import write
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.setup.settings import RULED_BY, TABLES, Settings, load_settings, ruler
+from mcp_local_llm.setup.settings import RULED_BY, TABLES, Settings, ruler
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import SamplingParams
 from mcp_local_llm.values.errors import ConfigError
 

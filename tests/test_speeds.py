@@ -8,8 +8,7 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.models.fit import Speed
-from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, SpeedFile, engine_versions
+from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, Speed, SpeedFile, engine_versions
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 

@@ -11,8 +11,8 @@ import pytest
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Switch
 from tests.clients import WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny

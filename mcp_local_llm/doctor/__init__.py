@@ -4,9 +4,7 @@
 findings. It knows no engine, no protocol and no terminal.
 """
 
-from mcp_local_llm.doctor.check import report
-from mcp_local_llm.doctor.facts import Claude, Setup, Sources, Surveyed
-from mcp_local_llm.doctor.finding import Finding, Verdict, wrong
-from mcp_local_llm.doctor.gather import gather
+from mcp_local_llm.doctor.check import gather, report
+from mcp_local_llm.doctor.facts import Claude, Finding, Setup, Sources, Surveyed, Verdict, wrong
 
 __all__ = ["Claude", "Finding", "Setup", "Sources", "Surveyed", "Verdict", "gather", "report", "wrong"]

@@ -1,16 +1,18 @@
 """What the check-up looks at: where each fact comes from, and all of them once they are read."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from mcp_local_llm.models.fit import LoadPlan, Speed
+from mcp_local_llm.models.fit import LoadPlan
 from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.models.roles import Registry
+from mcp_local_llm.models.speed import Speed
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.setup.machine import Machine
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.results import Status
 
@@ -140,3 +142,28 @@ class Facts:
     reached: tuple[Reached, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     import_fault: str = ""
+
+
+Verdict = Literal["ok", "note", "problem"]
+"""`note`: worth knowing, works without you; `problem`: needs you."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing.
+
+    Attributes:
+        name: what it is about, one or two words.
+        text: what was found, one line.
+        advice: what to do; it may be several lines, e.g. of a file. Empty where there is nothing to do.
+    """
+
+    name: str
+    verdict: Verdict
+    text: str
+    advice: str = ""
+
+
+def wrong(findings: Iterable[Finding]) -> bool:
+    """Say whether anything needs the user."""
+    return any(finding.verdict == "problem" for finding in findings)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from mcp_local_llm.doctor.facts import Facts, Reached
-from mcp_local_llm.doctor.finding import Finding
+from mcp_local_llm.doctor.facts import Facts, Finding, Reached
 from mcp_local_llm.values.endpoint import Endpoint, Sighting, endpoint_of, loopback_port
 from mcp_local_llm.wire.flavors import FLAVORS
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from mcp_local_llm.models.fit import LoadPlan, Speed
+from mcp_local_llm.models.fit import LoadPlan
 from mcp_local_llm.models.known import strengths
-from mcp_local_llm.models.profiles import Profile
+from mcp_local_llm.models.speed import Speed
 from mcp_local_llm.values.model import human_bytes
+from mcp_local_llm.values.profile import Profile
 from mcp_local_llm.values.results import ModelRow, ProfileRow
 
 

@@ -9,11 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mcp_local_llm.llm.counters import Counts
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.values.engine import ChatChunk, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, SamplingParams
 from mcp_local_llm.values.errors import GenerationError
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.progress import ReportProgress
+from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 
 @dataclass(frozen=True)

@@ -13,26 +13,34 @@ from contextlib import aclosing, contextmanager
 import anyio.to_thread
 
 from mcp_local_llm import __version__
-from mcp_local_llm.llm.counters import Counts, Tally, rate_of
+from mcp_local_llm.llm.counters import Tally
 from mcp_local_llm.llm.listing import listed_row, profile_rows
 from mcp_local_llm.llm.llm import Caller, answered
 from mcp_local_llm.llm.quick_test import question
 from mcp_local_llm.llm.request_log import request_line
 from mcp_local_llm.llm.request_schemas import SchemaCheck
-from mcp_local_llm.models.catalog import Catalog
+from mcp_local_llm.models.catalog import Catalog, Suggestions
 from mcp_local_llm.models.downloads import Downloads
-from mcp_local_llm.models.fit import estimate_speed
 from mcp_local_llm.models.profiles import filled
 from mcp_local_llm.models.resolve import Resolution
-from mcp_local_llm.models.speed import SpeedFile
-from mcp_local_llm.models.suggestions import Suggestions
+from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.setup.machine import Machine
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
 from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
+from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
-from mcp_local_llm.values.results import Download, ModelRow, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.progress import ReportProgress
+from mcp_local_llm.values.results import (
+    Counts,
+    Download,
+    ModelRow,
+    ModelTable,
+    QuickTest,
+    QuickTestName,
+    Status,
+    Switch,
+    rate_of,
+)
 
 
 class Local:

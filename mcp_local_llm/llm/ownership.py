@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 
 from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import ConfigError, HolderGoneError, LocalLLMError
+from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.values.engine import Progress, ReportProgress
 from mcp_local_llm.values.errors import BackendUnavailableError, HolderGoneError
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 RETRY_S = 0.1
 """Between two tries while a lease owner starts its socket, ends or leaves."""

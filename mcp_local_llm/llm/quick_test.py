@@ -8,9 +8,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_local_llm.llm.counters import rate_of
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams, ToolSpec
-from mcp_local_llm.values.results import QuickTest, QuickTestName
+from mcp_local_llm.values.results import QuickTest, QuickTestName, rate_of
 
 MAX_TOKENS = 2048
 """Room for a model that reasons before it answers."""

@@ -11,15 +11,14 @@ from typing import cast
 import anyio
 
 from mcp_local_llm.llm import verb_lines
-from mcp_local_llm.llm.counters import Counts
 from mcp_local_llm.llm.line_socket import LineSocket
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.residency import LeaseOwner
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, Progress, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.progress import Progress, ReportProgress
+from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 SILENCE_S = 10.0
 """Seconds without a line after which the lease owner counts as stopped; one that lives writes every two."""

@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_local_llm.llm.counters import Counts
 from mcp_local_llm.llm.llm import LLM, Caller
 from mcp_local_llm.llm.ownership import Ownership
 from mcp_local_llm.llm.patience import Patience
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, Progress, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
 from mcp_local_llm.values.errors import BackendError, HolderGoneError
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.progress import Progress, ReportProgress
+from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 if TYPE_CHECKING:
     # A session that is attached to another one needs none of what it imports.

@@ -15,13 +15,12 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from mcp_local_llm.llm.counters import Counts
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.values import errors
-from mcp_local_llm.values.chat import ChatRequest, ChatResult
-from mcp_local_llm.values.engine import ChatChunk, Progress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
 from mcp_local_llm.values.errors import AmbiguousModelError, BackendProtocolError, HolderGoneError, LocalLLMError
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 PROTOCOL = 2
 """Grows when an older reader could misunderstand a line. Protocol 1 was HTTP, spoken by version 0.1."""

@@ -21,8 +21,9 @@ from mcp_local_llm.llm.attached import AttachedSessions
 from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError, Listener, peer_of
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
-from mcp_local_llm.values.engine import ChatChunk, Progress
+from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
 
 FIRST_LINE_S = 10.0

@@ -11,14 +11,16 @@ from typing import TypeVar
 import anyio.to_thread
 
 from mcp_local_llm.models.choice import StateFile
-from mcp_local_llm.models.fit import LoadPlan, Memory, plan_load, require_fit
-from mcp_local_llm.models.profiles import Profile, profile_named, with_profile
+from mcp_local_llm.models.fit import LoadPlan, plan_load, require_fit
+from mcp_local_llm.models.profiles import profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution, ordered, resolve
 from mcp_local_llm.models.roles import Registry, absent_models
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.endpoint import Endpoint, endpoint_of, offered
-from mcp_local_llm.values.errors import UnknownModelError
+from mcp_local_llm.values.errors import AmbiguousModelError, LocalLLMError, UnknownModelError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import Found, ModelInfo, Serving, endpoint_model
+from mcp_local_llm.values.profile import Profile
 
 _Value = TypeVar("_Value")
 
@@ -253,3 +255,33 @@ def _only(listing: Listing) -> Resolution:
         return Resolution(builtin[0], note)
     lines = [f"{number:3}. {model.id}" for number, model in enumerate(listing.models, start=1) if model in real]
     raise UnknownModelError("No model is chosen yet. Call set_model with a number or a name:\n" + "\n".join(lines))
+
+
+class Suggestions:
+    """Completes what the user types. Clients ask for every key that is pressed; the catalogue reads what changed."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def names(self, typed: str) -> tuple[str, ...]:
+        """Return profiles, roles and sound models that hold what was typed; those that begin with it come first."""
+        listing = await self._catalog.look()
+        known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.usable))
+        text = typed.strip().casefold()
+        hits = [name for name in dict.fromkeys(known) if text in name.casefold()]
+        return tuple(sorted(hits, key=lambda name: not _begins(name, text)))
+
+    async def candidates(self, query: str, held: ModelInfo | None) -> tuple[str, ...]:
+        """Return the ids among which the user has to choose; empty where `query` is clear, or wrong altogether."""
+        try:
+            await self._catalog.named(query, held)
+        except AmbiguousModelError as error:
+            return error.candidates
+        except LocalLLMError:
+            return ()  # The verb that acts on the name says what is wrong with it.
+        return ()
+
+
+def _begins(name: str, text: str) -> bool:
+    folded = name.casefold()
+    return folded.startswith(text) or folded.rpartition("/")[2].startswith(text)

@@ -14,9 +14,9 @@ from mcp_local_llm.models.hub import Hub, Repository, is_repository_id
 from mcp_local_llm.models.known import GUIDE, GuideEntry
 from mcp_local_llm.models.profiles import profile_named
 from mcp_local_llm.models.resolve import Resolution
-from mcp_local_llm.values.engine import ReportProgress
 from mcp_local_llm.values.errors import IncompleteModelError, InvalidRequestError, UnknownModelError
 from mcp_local_llm.values.model import ModelInfo, human_bytes
+from mcp_local_llm.values.progress import ReportProgress
 
 _MAX_CANDIDATES = 6
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcp_local_llm.values.errors import InsufficientMemoryError
-from mcp_local_llm.values.model import ModelInfo, human_bytes
+from mcp_local_llm.values.machine import Memory
+from mcp_local_llm.values.model import UNKNOWN_KV_BYTES, ModelInfo, human_bytes
 
 GIB = 2**30
 
@@ -21,8 +22,6 @@ PREFILL_BYTES = GIB
 PREFILL_SHARE = 0.25
 """The same as a share of the weights; it holds for models below 4 GiB."""
 
-UNKNOWN_KV_BYTES = 128 * 1024
-"""KV cache per token where a model's files do not tell it: between Qwen3-30B-A3B (96 KiB) and a dense 32B (256 KiB)."""
 
 KV_GROUP = 32
 """Values of a quantized KV cache that share a scale and an offset of 16 bits each, where the least of them do."""
@@ -32,30 +31,6 @@ RESERVE_SHARE = 0.15
 
 MAX_RESERVE_BYTES = 8 * GIB
 """The most that stays with the system, however large the machine."""
-
-DENSE_SHARE = 0.7
-"""Measured decode speed over the bandwidth's limit, dense models: 63 to 80 % (mlx-lm's BENCHMARKS.md, M4 Max)."""
-
-SPARSE_SHARE = 0.43
-"""The same for mixtures of experts (Qwen3-30B-A3B, the same source)."""
-
-TYPICAL_CONTEXT = 2048
-"""Tokens of context that a speed estimate assumes, as in that source; their KV cache is read for each token."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """The memory of a machine, in bytes.
-
-    Attributes:
-        total: physical memory, or the limit of the container.
-        available: what can be had without swapping, reclaimable caches included.
-        gpu_limit: the most that the GPU may hold; None where there is no such limit.
-    """
-
-    total: int
-    available: int
-    gpu_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -228,42 +203,3 @@ def published_rule(parameters: int, bits: int) -> int:
     For models that are not on this machine; those that are have exact sizes and `plan_load`.
     """
     return parameters * bits // 8 + 2 * 10**9
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How fast a model answers, in tokens per second: measured on this machine, or estimated."""
-
-    tokens_per_second: float
-    measured: bool = False
-
-    @property
-    def word(self) -> str:
-        """One word for it: instant from 30, fast from 18, moderate from 8, slow below."""
-        for least, word in ((30, "instant"), (18, "fast"), (8, "moderate")):
-            if self.tokens_per_second >= least:
-                return word
-        return "slow"
-
-    def __str__(self) -> str:
-        rate = f"{self.tokens_per_second:.{0 if self.tokens_per_second >= 10 else 1}f}"
-        return f"{'' if self.measured else '~'}{rate} tok/s ({self.word})"
-
-
-def estimate_speed(model: ModelInfo, bandwidth: float | None) -> Speed | None:
-    """Estimate the decode speed of one stream.
-
-    Each token reads the active weights and the KV cache once, so bandwidth over bytes is the limit; the share of it
-    that is reached was measured (DENSE_SHARE, SPARSE_SHARE).
-
-    Args:
-        model: sizes from its files.
-        bandwidth: of the memory, in bytes per second; None where it is not known.
-
-    Returns:
-        None where bandwidth or sizes are not known.
-    """
-    read = (model.active_bytes or model.weight_bytes) + TYPICAL_CONTEXT * (model.kv_bytes_per_token or 0)
-    if not bandwidth or not model.weight_bytes:
-        return None
-    return Speed(bandwidth / read * (SPARSE_SHARE if model.sparse else DENSE_SHARE))

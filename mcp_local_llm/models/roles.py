@@ -33,14 +33,6 @@ class Registry:
     warnings: tuple[str, ...] = ()
 
 
-def registry_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Return where the registry lies: XDG_CONFIG_HOME, else ~/.config, then ai-stack/registry.json."""
-    named = environ.get("XDG_CONFIG_HOME")
-    # The XDG specification: a path that is not absolute is invalid and ignored.
-    folder = Path(named) if named and Path(named).is_absolute() else home / ".config"
-    return folder / "ai-stack" / "registry.json"
-
-
 def read_registry(path: Path) -> Registry:
     """Read the registry; what cannot be used becomes a warning. A file that does not exist is no fault."""
     try:

@@ -10,15 +10,47 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import cast
 
-from mcp_local_llm.models.fit import Speed
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.model import ModelInfo
+
+DENSE_SHARE = 0.7
+"""Measured decode speed over the bandwidth's limit, dense models: 63 to 80 % (mlx-lm's BENCHMARKS.md, M4 Max)."""
+
+
+SPARSE_SHARE = 0.43
+"""The same for mixtures of experts (Qwen3-30B-A3B, the same source)."""
+
+
+TYPICAL_CONTEXT = 2048
+"""Tokens of context that a speed estimate assumes, as in that source; their KV cache is read for each token."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a model answers, in tokens per second: measured on this machine, or estimated."""
+
+    tokens_per_second: float
+    measured: bool = False
+
+    @property
+    def word(self) -> str:
+        """One word for it: instant from 30, fast from 18, moderate from 8, slow below."""
+        for least, word in ((30, "instant"), (18, "fast"), (8, "moderate")):
+            if self.tokens_per_second >= least:
+                return word
+        return "slow"
+
+    def __str__(self) -> str:
+        rate = f"{self.tokens_per_second:.{0 if self.tokens_per_second >= 10 else 1}f}"
+        return f"{'' if self.measured else '~'}{rate} tok/s ({self.word})"
+
 
 MIN_TOKENS = 32
 """A shorter answer measures the timer more than the model."""
@@ -151,3 +183,22 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+def estimate_speed(model: ModelInfo, bandwidth: float | None) -> Speed | None:
+    """Estimate the decode speed of one stream.
+
+    Each token reads the active weights and the KV cache once, so bandwidth over bytes is the limit; the share of it
+    that is reached was measured (DENSE_SHARE, SPARSE_SHARE).
+
+    Args:
+        model: sizes from its files.
+        bandwidth: of the memory, in bytes per second; None where it is not known.
+
+    Returns:
+        None where bandwidth or sizes are not known.
+    """
+    read = (model.active_bytes or model.weight_bytes) + TYPICAL_CONTEXT * (model.kv_bytes_per_token or 0)
+    if not bandwidth or not model.weight_bytes:
+        return None
+    return Speed(bandwidth / read * (SPARSE_SHARE if model.sparse else DENSE_SHARE))

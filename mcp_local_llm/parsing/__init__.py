@@ -14,7 +14,7 @@ from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, markup_of
 from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
 from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.server_messages import parse_message
-from mcp_local_llm.parsing.stream import OutputStream
+from mcp_local_llm.parsing.streaming import OutputStream
 
 __all__ = [
     "KNOWN_MARKUP",

@@ -12,9 +12,8 @@ from mcp_local_llm.parsing.harmony import is_harmony, parse_harmony
 from mcp_local_llm.parsing.markup import RESPONSE_WRAPPERS, normalized
 from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup
 from mcp_local_llm.parsing.offered_tools import Toolbox, toolbox
-from mcp_local_llm.parsing.outline import split_outline
 from mcp_local_llm.parsing.parsed import Parsed, Segment, Span
-from mcp_local_llm.parsing.reasoning import split_channels
+from mcp_local_llm.parsing.reasoning import split_channels, split_outline
 from mcp_local_llm.values.chat import ToolCall
 
 NEVER_CLOSED = "The reasoning was never closed, so there is no answer."

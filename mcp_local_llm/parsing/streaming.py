@@ -9,13 +9,15 @@ From the first marker that is anything else, everything waits for the whole-text
 at a bounded number of times.
 """
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from mcp_local_llm.parsing.harmony import HEADER
 from mcp_local_llm.parsing.markup import skip_header
 from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, marks
 from mcp_local_llm.parsing.offered_tools import Toolbox
-from mcp_local_llm.parsing.parsed import Channel, StreamEvent
+from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
+from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.reasoning import MAX_TAKEN_BACK
 
 _HARMONY_STARTS = ("<|channel|>", "<|start|>assistant")
@@ -182,3 +184,39 @@ def _held_back(text: str, markup: Markup) -> int:
     tail = text[-markup.longest_watched :]
     beginnings = markup.watched_beginnings
     return next((len(tail) - start for start in range(len(tail)) if tail[start:] in beginnings), 0)
+
+
+class OutputStream:
+    """One answer as it arrives.
+
+    Attributes:
+        channel: where the answer is now, for a progress display; a good guess until `finish`.
+    """
+
+    def __init__(
+        self,
+        *,
+        think_prefilled: bool,
+        tools: Sequence[Mapping[str, Any]] | None,
+        markup: Markup = KNOWN_MARKUP,
+    ) -> None:
+        self._markup = markup
+        self._think_prefilled = think_prefilled
+        self._tools = tools
+        self._chunks: list[str] = []
+        self._early = EarlyOutput(think_prefilled=think_prefilled, tools_offered=bool(tools), markup=markup)
+
+    @property
+    def channel(self) -> Channel:
+        """The channel that the answer is in."""
+        return self._early.channel
+
+    def feed(self, chunk: str) -> list[StreamEvent]:
+        """Take the next piece of raw output; return what can be shown for certain."""
+        self._chunks.append(chunk)
+        return self._early.feed(chunk)
+
+    def finish(self) -> Parsed:
+        """Return what `parse` returns for all chunks together."""
+        raw = "".join(self._chunks)
+        return parse(raw, think_prefilled=self._think_prefilled, tools=self._tools, markup=self._markup)

@@ -7,17 +7,14 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mcp_local_llm.setup.places import LOCK, SOCKET, runtime_folder
 from mcp_local_llm.values.errors import ConfigError
-
-LOCK = "holder.lock"
-SOCKET = "holder.sock"
-MAX_SOCKET_PATH = 103
-"""Longest path of a Unix socket in bytes: `sun_path` has 104 on macOS and 108 on Linux, one of them for the end."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +23,6 @@ class LeaseOwner:
 
     pid: int
     version: str
-
-
-def runtime_folder(environ: Mapping[str, str], home: Path, *, system: str, uid: int) -> Path:
-    """Return the per-user folder for the lock and the socket.
-
-    XDG_RUNTIME_DIR where it is set (it is private and emptied at logout), else the user's cache folder. A socket's
-    path is short by nature, so a very long home falls back to a folder in /tmp that only this user may enter.
-
-    Args:
-        environ: the process's environment.
-        home: the user's home folder.
-        system: as `platform.system()`.
-        uid: the user's number.
-    """
-    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
-    if named.is_absolute():
-        folder = named / "mcp-local-llm"
-    elif system == "Darwin":
-        folder = home / "Library" / "Caches" / "mcp-local-llm"
-    else:
-        folder = home / ".cache" / "mcp-local-llm" / "run"
-    if len(os.fsencode(folder / SOCKET)) > MAX_SOCKET_PATH:
-        return Path("/", "tmp", f"mcp-local-llm-{uid}")
-    return folder
 
 
 class Lease:
@@ -188,3 +161,8 @@ class Lease:
             raise ConfigError(
                 f"{self._folder} is open to other users. Look what is in it, then run `chmod 700 {self._folder}`."
             )
+
+
+def lease_of_user(environ: Mapping[str, str], home: Path) -> Lease:
+    """Return this process's view of the lease of this user."""
+    return Lease(runtime_folder(environ, home, system=platform.system(), uid=os.getuid()))

@@ -1,7 +1,8 @@
 """One backend out of three: which of them has a model is known from the model."""
 
-from mcp_local_llm.values.engine import Backend, Engine, ReportProgress
+from mcp_local_llm.values.engine import Backend, Engine
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import ReportProgress
 
 
 class RoutedBackend:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.values.machine import Machine, Memory
 
 GIB = 2**30
 SYSCTL_TIMEOUT_S = 2.0
@@ -29,24 +29,6 @@ _BANDWIDTH = {
 # The Max chips since M3 come in two variants, told apart by their CPU cores; the table above holds the smaller one.
 # M5 Max has 18 cores in both, so its 40-core GPU (614 GB/s) is underestimated until it is measured.
 _LARGER_VARIANTS = {("M3 Max", 16): 400, ("M4 Max", 16): 546}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What is known of this machine.
-
-    Attributes:
-        system: `Darwin` or `Linux`.
-        chip: the processor's name, e.g. `Apple M3 Max`; "unknown" where nothing tells it.
-        cores: of the CPU.
-        bandwidth: of the memory in bytes per second; None where it is not published for the chip.
-    """
-
-    system: str
-    chip: str
-    cores: int
-    memory: Memory
-    bandwidth: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mcp_local_llm.values.progress import Progress
+
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls"]
 
@@ -195,3 +197,20 @@ class ChatResult:
     warnings: tuple[str, ...] = field(default=())
     looped: bool = False
     schema_met: bool | None = None
+
+
+@dataclass(frozen=True)
+class ChatChunk:
+    """One step of an answer: progress on the way, the result at the end (always the last chunk).
+
+    Attributes:
+        text, reasoning: what became certain since the last chunk; only where the request asked to stream. Joined,
+            they are the beginning of the result's fields.
+        model: the id of the model that answers; filled in above the engines.
+    """
+
+    progress: Progress | None = None
+    text: str = ""
+    reasoning: str = ""
+    result: ChatResult | None = None
+    model: str = ""

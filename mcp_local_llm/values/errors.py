@@ -132,3 +132,9 @@ class BusyError(LocalLLMError):
 
 class GenerationError(LocalLLMError):
     """The engine failed while it was answering."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Give the first line of a foreign error, with its type."""
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__

@@ -144,3 +144,7 @@ def human_count(count: int) -> str:
         if count >= limit:
             return f"{count / limit:.3g}{unit}"
     return str(count)
+
+
+UNKNOWN_KV_BYTES = 128 * 1024
+"""KV cache per token where a model's files do not tell it: between Qwen3-30B-A3B (96 KiB) and a dense 32B (256 KiB)."""

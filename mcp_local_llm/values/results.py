@@ -3,9 +3,12 @@
 Sizes are bytes, times are seconds, speeds are tokens per second; names say so.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from mcp_local_llm.values.chat import ChatResult
 
 QuickTestName = Literal["hello", "math", "creative", "code_review", "tools", "thinking", "json"]
 
@@ -146,3 +149,34 @@ class Status(Report):
     uptime_seconds: float
     version: str
     notes: list[str] = Field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A look at the numbers.
+
+    Attributes:
+        asked: calls that came in; `answered` and `failed` ended, a cancelled one is neither.
+        open: calls that wait, load or are answered at this moment.
+        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: of the answered calls, as in `Usage`.
+        loads: times that a model was loaded, and `load_s`, the seconds it took altogether.
+        tokens_per_second: decode speed of the last answer.
+    """
+
+    asked: int = 0
+    answered: int = 0
+    failed: int = 0
+    open: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    loads: int = 0
+    load_s: float = 0.0
+    tokens_per_second: float | None = None
+
+
+def rate_of(result: ChatResult) -> float | None:
+    """Decode speed of an answer in tokens per second; the first token belongs to the prefill."""
+    tokens, seconds = result.usage.completion_tokens - 1, result.timings.decode_s
+    return round(tokens / seconds, 2) if tokens > 0 and seconds > 0 else None

@@ -12,10 +12,11 @@ from pathlib import Path
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import Guard, Traffic, access_rules, bind_tcp, build_api, serving
 from mcp_local_llm.engines.http import HttpBackend
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Timings
 from mcp_local_llm.values.endpoint import Endpoint, FlavorName
-from mcp_local_llm.values.engine import ChatChunk, Engine, Progress, ReportProgress
+from mcp_local_llm.values.engine import Engine
 from mcp_local_llm.values.model import endpoint_model
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.apps import opened
 from tests.behaviour.cases import CASES, ENDLESS, SCRIPTS, Case
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens, write_reciting_model

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 from tests.behaviour.cases import CASES, ENDLESS, outcome, question
 from tests.behaviour.places import ALL, OWN, Place, World, answer
 from tests.clients import WAIT_S

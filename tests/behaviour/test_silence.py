@@ -15,8 +15,9 @@ import pytest
 
 from mcp_local_llm.llm.remote import SILENCE_S
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.engine import Engine, Progress, ReportProgress
+from mcp_local_llm.values.engine import Engine
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.behaviour.cases import CASES, ENDLESS, outcome, question
 from tests.behaviour.places import ALL, OWN, Place, World, answer, ignore
 from tests.clients import WAIT_S

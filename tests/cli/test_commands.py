@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm import __version__
-from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.places import read_prompt
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY, place_tiny

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mcp_local_llm.doctor import Claude, Setup
 from mcp_local_llm.doctor.facts import Choice, Facts, Reached, Tenancy
-from mcp_local_llm.models.fit import Speed
 from mcp_local_llm.models.roles import Registry
+from mcp_local_llm.models.speed import Speed
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.endpoint import Endpoint, Sighting
 from mcp_local_llm.values.model import ModelInfo, endpoint_model

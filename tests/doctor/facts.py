@@ -6,9 +6,10 @@ from typing import Any
 
 from mcp_local_llm.doctor import Claude, Finding, Setup, Surveyed, report
 from mcp_local_llm.doctor.facts import Choice, Facts, Tenancy
-from mcp_local_llm.models.fit import LoadPlan, Memory, Speed, plan_load
+from mcp_local_llm.models.fit import LoadPlan, plan_load
 from mcp_local_llm.models.roles import Registry
-from mcp_local_llm.setup.machine import Machine
+from mcp_local_llm.models.speed import Speed
+from mcp_local_llm.values.machine import Machine, Memory
 from mcp_local_llm.values.model import ModelInfo
 
 CONFIG = Path("/home/me/.config/mcp-local-llm/config.toml")

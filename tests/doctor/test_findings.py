@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.doctor import Setup, report, wrong
-from mcp_local_llm.doctor.claude_config import names_this_server
-from mcp_local_llm.models.fit import Memory
-from mcp_local_llm.setup.machine import Machine
-from mcp_local_llm.setup.settings import Settings, load_settings
+from mcp_local_llm.doctor.read import names_this_server
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.endpoint import Sighting
+from mcp_local_llm.values.machine import Machine, Memory
 from mcp_local_llm.values.model import ModelInfo
 from tests.doctor.cases import BOX, CASES
 from tests.doctor.facts import CONFIG, SOUND, SURVEYED, TINY, surveyed, told

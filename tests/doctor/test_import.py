@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.checkup import import_fault
+from mcp_local_llm.doctor.read import import_fault
 from tests.doctor.facts import SOUND, SURVEYED, told
 
 BROKEN = {

@@ -8,8 +8,8 @@ import anyio
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.engine import Phase, Progress
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Phase, Progress
 from tests.clients import WAIT_S
 
 GREEDY = SamplingParams(max_tokens=48, temperature=0.0)

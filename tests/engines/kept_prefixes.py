@@ -6,7 +6,8 @@ from typing import Any
 import mlx.core
 from mlx_lm.models.cache import ArraysCache, KVCache
 
-from mcp_local_llm.engines.mlx.prefix.cache import Entry, Layers, held_bytes
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes
+from mcp_local_llm.engines.mlx.prefix.cache import Entry
 
 # mlx declares its types in part only.
 mx: Any = mlx.core

@@ -13,9 +13,9 @@ from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.engines.mlx.load.shape import network_shape
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.models.fit import Memory
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.errors import InsufficientMemoryError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import ask, engine_of, ignore, prompt
 

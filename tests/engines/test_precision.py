@@ -10,9 +10,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from benchmarks.discovered import model_in
 from benchmarks.random_model import Shape, make_model
+from mcp_local_llm.engines.mlx.load.kv_cache import held_bytes
 from mcp_local_llm.engines.mlx.load.precision import widen_scales
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel, load
-from mcp_local_llm.engines.mlx.prefix.cache import held_bytes
 from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import ask, engine_of
 

@@ -7,8 +7,9 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, ConcatenateKVCache, KVCache, QuantizedKVCache
 
-from mcp_local_llm.engines.mlx.prefix.cache import Layers, PrefixCache, held_bytes, trimmable_for_good
-from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, trimmable_for_good
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 
 ENTRY_BYTES = 2 * 256 * 4
 """Keys and values of 256 places, one head of one number each, 4 bytes."""

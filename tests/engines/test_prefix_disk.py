@@ -18,7 +18,7 @@ from mlx_lm.models.deepseek_v41 import LayerCache
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
 from mcp_local_llm.engines.mlx.load.weights import load
 from mcp_local_llm.engines.mlx.prefix.disk import folder_name, open_prefix_disk
-from mcp_local_llm.ground import prefix_folder
+from mcp_local_llm.setup.places import prefix_folder
 from mcp_local_llm.values.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S, stdio_client

@@ -16,7 +16,8 @@ from mlx_lm.models.cache import (
     RotatingKVCache,
 )
 
-from mcp_local_llm.engines.mlx.prefix.cache import Entry, Layers, PrefixCache
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers
+from mcp_local_llm.engines.mlx.prefix.cache import Entry, PrefixCache
 from mcp_local_llm.engines.mlx.prefix.disk import RESTORED, PrefixDisk
 from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.engines.kept_prefixes import LENGTH, entry, files_of, key, never

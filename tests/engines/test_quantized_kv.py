@@ -13,11 +13,11 @@ from mlx_lm.utils import load
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.engines.mlx.limits import KVBits
-from mcp_local_llm.models.fit import Memory
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.values.engine import Phase
 from mcp_local_llm.values.errors import BusyError, InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Phase
 from tests.engines.asking import GREEDY, answer, ask, engine_of, prompt
 from tests.engines.random_models import HYBRID, SLIDING, random_model
 

@@ -10,8 +10,7 @@ import pytest
 from mcp_local_llm.engines.mlx.chunks import Reply
 from mcp_local_llm.engines.mlx.messages import Finished, Generated, Started
 from mcp_local_llm.parsing import KNOWN_MARKUP, Markup, OutputStream, TagPair, markup_of, parse
-from mcp_local_llm.values.chat import ChatRequest, SamplingParams
-from mcp_local_llm.values.engine import ChatChunk
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.engines.asking import answer, engine_of, prompt
 

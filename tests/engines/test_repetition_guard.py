@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from mcp_local_llm.engines.mlx.batch.repetition_guard import CHECK_EVERY, DEFAULT_LIMIT, RepetitionGuard
+from mcp_local_llm.engines.mlx.batch.endings import CHECK_EVERY, DEFAULT_LIMIT, RepetitionGuard
 
 
 def ended_after(tokens: Iterable[int], limit: int = DEFAULT_LIMIT) -> int | None:

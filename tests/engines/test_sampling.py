@@ -13,7 +13,7 @@ from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.steer.penalties import LONG_INPUT, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.setup.settings import load_settings
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened

@@ -7,9 +7,9 @@ from pathlib import Path
 import anyio
 
 from mcp_local_llm.engines.http import HttpBackend
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Message
 from mcp_local_llm.values.endpoint import Endpoint, FlavorName
-from mcp_local_llm.values.engine import ChatChunk, Engine
+from mcp_local_llm.values.engine import Engine
 from mcp_local_llm.values.model import endpoint_model
 from tests.clients import WAIT_S
 from tests.http.fake_server import FakeServer, Script, fake_server

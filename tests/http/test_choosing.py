@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.doors.mcp.render import switch_text, table_text
+from mcp_local_llm.doors.results_text import switch_text, table_text
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.setup.settings import load_settings
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import AmbiguousModelError, BackendUnavailableError, ConfigError, UnknownModelError
+from mcp_local_llm.values.progress import Progress
 from tests.apps import Apps, many
 from tests.clients import WAIT_S
 from tests.http.asking import HELLO
@@ -52,7 +52,7 @@ async def test_models_of_an_endpoint_are_listed_chosen_and_asked(
                 ("gpubox/gemma", None, "on gpubox", server.url),
                 ("gpubox/qwen3-32b", None, "on gpubox", server.url),
             ]
-            assert "gpubox/qwen3-32b" in table_text(table)
+            assert "gpubox/qwen3-32b" in table_text(table, "")
             switch = await llm.set_model("32b", lambda _: None)
             assert (switch.model, switch.endpoint, switch.size_bytes) == ("gpubox/qwen3-32b", server.url, None)
             assert switch_text(switch).startswith(f"gpubox/qwen3-32b is the choice; calls go to {server.url}.")

@@ -20,9 +20,9 @@ from mcp_local_llm.engines.http import EndpointModels, HttpBackend, look_at_port
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.endpoint import loopback_port
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import BackendProtocolError, UnknownModelError
 from mcp_local_llm.values.model import endpoint_model
+from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.http.asking import answer_of, endpoint

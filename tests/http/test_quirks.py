@@ -11,9 +11,9 @@ from mcp_local_llm.engines.http import HttpBackend
 from mcp_local_llm.engines.http.connection import Connection
 from mcp_local_llm.engines.http.engine import HttpEngine
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import BackendUnavailableError, InvalidRequestError
 from mcp_local_llm.values.model import endpoint_model
+from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
 from tests.http.asking import HELLO, answer_of, asked, chunks_of, endpoint, engine_for
 from tests.http.fake_server import Exchange, call_piece, counts, delta, fake_server, refuses, says

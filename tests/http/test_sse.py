@@ -2,9 +2,18 @@
 
 import pytest
 
-from mcp_local_llm.values.engine import Progress
-from mcp_local_llm.wire.progress import progress_comment, read_comment
-from mcp_local_llm.wire.sse import MAX_LINE, SseComment, SseEvent, SseItem, SseReader, sse_comment, sse_event
+from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.wire.sse import (
+    MAX_LINE,
+    SseComment,
+    SseEvent,
+    SseItem,
+    SseReader,
+    progress_comment,
+    read_comment,
+    sse_comment,
+    sse_event,
+)
 
 STREAMS: dict[str, tuple[bytes, list[SseItem]]] = {
     "one event": (b"data: a\n\n", [SseEvent("a")]),

@@ -6,6 +6,7 @@ import pytest
 
 from mcp_local_llm.values import errors
 from mcp_local_llm.values.chat import (
+    ChatChunk,
     ChatRequest,
     ChatResult,
     Message,
@@ -15,12 +16,10 @@ from mcp_local_llm.values.chat import (
     ToolSpec,
     Usage,
 )
-from mcp_local_llm.values.engine import ChatChunk
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import CODES, ParameterError, error_body, error_type, read_error
-from mcp_local_llm.wire.openai.models import ServedModel, read_models
 from mcp_local_llm.wire.openai.read_request import incoming_request
-from mcp_local_llm.wire.openai.read_response import AnswerMessage, read_answer
+from mcp_local_llm.wire.openai.read_response import AnswerMessage, ServedModel, read_answer, read_models
 from mcp_local_llm.wire.openai.write_request import outgoing_request
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion, model_list
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.models.hub import Hub, HubAccess
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY
 

@@ -10,8 +10,8 @@ from huggingface_hub import scan_cache_dir, try_to_load_from_cache
 from mcp_local_llm.models.find import ModelRoots, find_models
 from mcp_local_llm.models.hub import Hub, HubAccess
 from mcp_local_llm.models.hub.cache import RepositoryCache
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, DownloadError
+from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
 from tests.loopback_hub import COMMIT, LoopbackHub
 

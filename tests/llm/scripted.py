@@ -8,14 +8,13 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from mcp_local_llm.llm.counters import Counts
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.residency.lease import LeaseOwner
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, Timings, ToolCall, Usage
-from mcp_local_llm.values.engine import ChatChunk, Progress, ReportProgress
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Message, Timings, ToolCall, Usage
+from mcp_local_llm.values.progress import Progress, ReportProgress
+from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 from tests.clients import WAIT_S
 
 HELLO = ChatRequest((Message(role="user", content="Hello"),), stream=True)

@@ -15,8 +15,8 @@ from mcp_local_llm.llm.ownership import HANDOVER_S
 from mcp_local_llm.llm.patience import LEAVING_S, PATIENCE_S, RETRY_S
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import Lease
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, ModelLoadError
+from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
 from tests.llm.scripted import HELLO, RESULT, SWITCH, ScriptedLLM, ignore
 

@@ -12,16 +12,15 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_local_llm.llm import verb_server
-from mcp_local_llm.llm.counters import Counts
 from mcp_local_llm.llm.llm import LLM, Caller, answered
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.values import errors
-from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
-from mcp_local_llm.values.engine import ChatChunk, Progress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.errors import AmbiguousModelError, GenerationError, HolderGoneError, LocalLLMError
-from mcp_local_llm.values.results import ModelTable
+from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.values.results import Counts, ModelTable
 from tests.clients import WAIT_S
 from tests.llm.scripted import DOWNLOAD, HELLO, RESULT, STATUS, SWITCH, TEST, ScriptedLLM, ignore, serving
 

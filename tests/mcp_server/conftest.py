@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 
 from mcp_local_llm.doors.mcp import build_server
-from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.places import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ, stdio_client
 

@@ -11,7 +11,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, PromptReference, TextContent
 
 from mcp_local_llm.doors.mcp import build_server
-from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.places import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running

@@ -7,7 +7,7 @@ import pytest
 from mcp import Client
 from mcp_types import TextContent
 
-from mcp_local_llm.doors.mcp import render
+from mcp_local_llm.doors.mcp.strict_tool import chat_result
 from mcp_local_llm.values.chat import ChatResult, Timings, Usage
 from tests.mcp_server.answers import ask, numbers, texts
 
@@ -56,7 +56,7 @@ async def test_a_budget_out_of_range_is_refused(client: Client, budget: int) -> 
 
 def test_an_answer_that_looped_says_so_and_not_that_max_tokens_was_too_small() -> None:
     looped = ChatResult("la la", "", (), "length", "tiny", Usage(completion_tokens=1024), Timings(), looped=True)
-    (block,) = render.chat_result(looped).content
+    (block,) = chat_result(looped).content
     assert isinstance(block, TextContent)
     assert "only repeated itself" in block.text
     assert "max_tokens" not in block.text

@@ -4,7 +4,7 @@ from mcp import Client
 from mcp_types import TextContent
 
 from mcp_local_llm.doors.mcp.prompts import without_front_matter
-from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.places import read_prompt
 
 
 async def text_of(client: Client, arguments: dict[str, str] | None = None) -> str:

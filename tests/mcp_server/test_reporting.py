@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from mcp_local_llm.doors.mcp.progress import HEARTBEAT_S, INTERVAL_S, reporting
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 from tests.virtual_time import VirtualTimeLoop
 
 

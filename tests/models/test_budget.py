@@ -2,18 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.models.fit import (
-    GIB,
-    LoadPlan,
-    Memory,
-    Speed,
-    estimate_speed,
-    nearest_smaller,
-    plan_load,
-    published_rule,
-    require_fit,
-)
+from mcp_local_llm.models.fit import GIB, LoadPlan, nearest_smaller, plan_load, published_rule, require_fit
+from mcp_local_llm.models.speed import Speed, estimate_speed
 from mcp_local_llm.values.errors import InsufficientMemoryError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import ModelFormat, ModelInfo
 
 MAC_16 = Memory(16 * GIB, 11 * GIB, 16 * GIB * 2 // 3)

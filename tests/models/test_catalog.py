@@ -12,10 +12,10 @@ import pytest
 from mcp_local_llm.models.catalog import Catalog
 from mcp_local_llm.models.choice import StateFile
 from mcp_local_llm.models.find import ModelRoots, find_models
-from mcp_local_llm.models.fit import Memory
 from mcp_local_llm.models.roles import read_registry
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.errors import ConfigError, UnknownModelError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import Found, ModelInfo
 from tests.model_cache import place_tiny
 from tests.models.test_folder_cache import Counting

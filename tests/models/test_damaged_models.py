@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_local_llm.models.find import ModelRoots, find_models
-from mcp_local_llm.models.find.architectures import native_architectures
+from mcp_local_llm.models.find.find import native_architectures
 from tests.model_cache import (
     QWEN_7B,
     Content,

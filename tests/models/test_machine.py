@@ -2,8 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from mcp_local_llm.models.fit import Memory
-from mcp_local_llm.setup.machine import Machine, Probe, chip_bandwidth, local_probe, read_machine, working_set_limit
+from mcp_local_llm.setup.machine import Probe, chip_bandwidth, local_probe, read_machine, working_set_limit
+from mcp_local_llm.values.machine import Machine, Memory
 
 GIB = 2**30
 

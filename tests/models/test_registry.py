@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.models.roles import ROLES, Registry, absent_models, read_registry, registry_path
+from mcp_local_llm.models.roles import ROLES, Registry, absent_models, read_registry
+from mcp_local_llm.setup.places import registry_path
 
 UNSET = dict.fromkeys(ROLES)
 

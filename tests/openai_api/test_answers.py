@@ -11,8 +11,8 @@ from starlette.types import Message
 
 from mcp_local_llm.doors.http import Traffic
 from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
-from mcp_local_llm.values.engine import Progress, ReportProgress
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.clients import WAIT_S
 from tests.virtual_time import VirtualTimeLoop
 

@@ -4,8 +4,7 @@ import re
 
 from mcp_local_llm.doors.http.in_flight import TrafficState
 from mcp_local_llm.doors.http.metrics import metrics_text
-from mcp_local_llm.llm.counters import Counts
-from mcp_local_llm.values.results import Status
+from mcp_local_llm.values.results import Counts, Status
 from tests.openai_api.door import LEGS, Door, question
 
 SAMPLE = re.compile(r'(mcp_local_llm_[a-z_]+)(?:\{model="((?:[^"\\]|\\.)*)"\})? (-?[0-9.e+]+)')

@@ -3,7 +3,7 @@
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 
 
 def question(text: str = "Hello", *, system: str = "", max_tokens: int | None = None) -> ChatRequest:

@@ -8,12 +8,12 @@ import psutil
 import pytest
 
 from mcp_local_llm.engines.servers.commands import cluster_start, machines_of
-from mcp_local_llm.engines.servers.programs import Programs
-from mcp_local_llm.engines.servers.startable import startable_models
-from mcp_local_llm.models.fit import Memory, plan_load
-from mcp_local_llm.setup.settings import load_settings
+from mcp_local_llm.engines.servers.programs import Programs, startable_models
+from mcp_local_llm.models.fit import plan_load
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.cluster import Cluster
 from mcp_local_llm.values.errors import ConfigError, IncompleteModelError, ModelLoadError
+from mcp_local_llm.values.machine import Memory
 from mcp_local_llm.values.model import ModelInfo
 from tests.process_engines.asking import ask
 from tests.process_engines.conftest import Compose

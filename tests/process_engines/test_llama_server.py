@@ -16,8 +16,8 @@ import pytest
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import ContextLengthError, ModelLoadError
+from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
 from tests.model_cache import TINY
 from tests.process_engines.asking import ask, question

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.values.engine import Progress
 from mcp_local_llm.values.errors import BackendUnavailableError, IncompleteModelError, ModelLoadError
+from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
 from tests.model_cache import write
 from tests.process_engines.asking import ask, question

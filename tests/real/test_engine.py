@@ -11,8 +11,8 @@ import pytest
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
-from mcp_local_llm.values.engine import Phase
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Phase
 from tests.clients import WAIT_S
 from tests.engines.asking import ask_until, ignore
 from tests.real.conftest import DOZEN_S, QUESTIONS, TOKENS, Reference, asked

@@ -9,9 +9,10 @@ import anyio
 import pytest
 
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 MODEL = ModelInfo("some-model", Path("/nowhere"), "folder")
 IDLE_S = 600.0

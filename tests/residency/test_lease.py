@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.residency.lease import MAX_SOCKET_PATH, Lease, LeaseOwner, runtime_folder
+from mcp_local_llm.residency.lease import Lease, LeaseOwner
+from mcp_local_llm.setup.places import MAX_SOCKET_PATH, runtime_folder
 from mcp_local_llm.values.errors import ConfigError
 
 HOLD = """

@@ -8,10 +8,11 @@ import anyio
 import pytest
 
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, Engine, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.errors import ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.clients import WAIT_S
 
 A, B, C = (ModelInfo(name, Path("/nowhere"), "folder") for name in "ABC")

@@ -13,7 +13,7 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import Traffic, bind_tcp, build_api, serving
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.openai_api.door import Json, events

@@ -11,9 +11,9 @@ from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, Open, fail, perform
 from mcp_local_llm.doors.cli.serve import Holder, add_serve_command
 from mcp_local_llm.llm.llm import LLM, answered
-from mcp_local_llm.setup.prompts import prompt_names, read_prompt
+from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.engine import ReportProgress
+from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 HELP = """One resident local model for coding agents.

@@ -13,7 +13,7 @@ from rich.console import Console
 from mcp_local_llm.doctor import Finding, wrong
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
-from mcp_local_llm.wire.known_servers import USUAL_PORTS
+from mcp_local_llm.wire.flavors import USUAL_PORTS
 
 Examine = Callable[[Sequence[int]], Awaitable[tuple[Finding, ...]]]
 """Examines this machine; the ports of 127.0.0.1 on which to look for servers are told."""

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.engine import Progress, ReportProgress
 from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 FAILED = 1
 WRONG_REQUEST = 2

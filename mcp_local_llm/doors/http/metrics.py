@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcp_local_llm.doors.http.in_flight import TrafficState
-from mcp_local_llm.llm.counters import Counts
-from mcp_local_llm.values.results import Status
+from mcp_local_llm.values.results import Counts, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "mcp_local_llm_"

@@ -8,16 +8,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_local_llm.doors.http.body import json_body
 from mcp_local_llm.doors.http.in_flight import Traffic, client_of
 from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
 from mcp_local_llm.llm.llm import LLM, answered
-from mcp_local_llm.values.chat import ChatRequest, ChatResult
-from mcp_local_llm.values.engine import ChatChunk, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
+from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
+from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
 from mcp_local_llm.wire.sse import DONE
@@ -93,3 +94,38 @@ class AnswerRoute:
                 for event in writer.events(chunk):
                     yield json.dumps(event, ensure_ascii=False)
         yield DONE
+
+
+MAX_BODY_BYTES = 32 * 2**20
+"""A conversation that fills a window of a million tokens takes about 5 MB."""
+
+
+async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
+    """Read and decode the body.
+
+    Raises:
+        HTTPException: 413, it is longer than `limit` bytes.
+        ParameterError: it is no JSON.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_long(limit)
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > limit:
+            raise _too_long(limit)
+    try:
+        value: object = json.loads(raw)
+        if b"\\ud" in raw.lower():
+            # Half of a surrogate pair is text to JSON, but no text that can be encoded.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ParameterError(f"The body of the request is no JSON: {reason}.", "body") from error
+    return value
+
+
+def _too_long(limit: int) -> HTTPException:
+    # What is left of the body is not read, so the connection cannot be used again.
+    return HTTPException(413, f"The body of the request is longer than {limit} bytes.", {"connection": "close"})

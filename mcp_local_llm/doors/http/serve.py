@@ -14,7 +14,7 @@ from mcp_local_llm.doors.http.in_flight import Traffic
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 
 
 @dataclass(frozen=True)

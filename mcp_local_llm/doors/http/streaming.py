@@ -14,11 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_local_llm.doors.http.in_flight import Traffic
-from mcp_local_llm.values.engine import Progress, ReportProgress
 from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.wire.openai.errors import error_body
-from mcp_local_llm.wire.progress import progress_comment
-from mcp_local_llm.wire.sse import sse_comment, sse_event
+from mcp_local_llm.wire.sse import progress_comment, sse_comment, sse_event
 
 HOLD_S = 1.0
 """An error within so many seconds is told by the HTTP status; then the stream is opened, and errors are events."""

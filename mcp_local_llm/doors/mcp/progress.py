@@ -13,7 +13,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
-from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 INTERVAL_S = 0.25
 """Least time between two notifications."""

@@ -1,6 +1,12 @@
 """`/switch-model` as an MCP prompt: the same text that can be copied into `.claude/commands/`."""
 
+from collections.abc import Awaitable, Callable
+
 from mcp.server.mcpserver.prompts import Prompt
+from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.errors import LocalLLMError
 
 ARGUMENTS = "$ARGUMENTS"
 """Where a slash command's text wants what the user typed behind its name."""
@@ -28,3 +34,30 @@ def without_front_matter(text: str) -> str:
         return text
     _, _, rest = text[4:].partition("\n---\n")
     return rest.lstrip("\n")
+
+
+MAX_COMPLETIONS = 100
+"""The most that the protocol allows in one answer."""
+
+
+Reference = PromptReference | ResourceTemplateReference
+
+
+def name_completion(
+    llm: LLM, prompt: str
+) -> Callable[[Reference, CompletionArgument, CompletionContext | None], Awaitable[Completion | None]]:
+    """Make the handler that completes the argument `name` of the prompt of this name."""
+
+    async def complete(
+        ref: Reference, argument: CompletionArgument, context: CompletionContext | None
+    ) -> Completion | None:
+        if not isinstance(ref, PromptReference) or (ref.name, argument.name) != (prompt, "name"):
+            return None
+        try:
+            names = await llm.complete(argument.value)
+        except LocalLLMError:
+            return None  # The call that follows says what is wrong.
+        values = list(names[:MAX_COMPLETIONS])
+        return Completion(values=values, total=len(names), has_more=len(names) > len(values))
+
+    return complete

@@ -4,15 +4,19 @@ The SDK ignores arguments it does not know, publishes pydantic's titles with eve
 on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
 """
 
+import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any, Self, cast
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import ToolAnnotations
-from pydantic import ValidationError
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ValidationError
 
+from mcp_local_llm.doors.results_text import Words, note
+from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError
 
 
@@ -87,3 +91,46 @@ def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
 def _excerpt(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+WORDS = Words(
+    longer="with a larger max_tokens",
+    no_thinking="Call again with thinking=false",
+    hotter="call again with a higher temperature",
+)
+"""How a note names the arguments of `chat`."""
+
+RESULT_META = "local-llm/result"
+"""Key of the numbers in `_meta`: clients do not show it to their model."""
+
+
+def chat_result(result: ChatResult) -> CallToolResult:
+    """Plain text first, parsed tool calls as a JSON list in a second block; no structured content.
+
+    Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
+    escaped line.
+    """
+    said = note(result, WORDS)
+    text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
+    blocks = [TextContent(type="text", text=text)]
+    if result.tool_calls:
+        calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
+        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
+    numbers: dict[str, Any] = {
+        "model": result.model,
+        "finish_reason": result.finish_reason,
+        "usage": dataclasses.asdict(result.usage),
+        "timings": {key: round(value, 4) for key, value in dataclasses.asdict(result.timings).items()},
+        "reasoning_characters": len(result.reasoning),
+        "warnings": list(result.warnings),
+    }
+    if result.schema_met is not None:
+        numbers["schema_met"] = result.schema_met
+    return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers})
+
+
+def report_result(report: BaseModel, text: str) -> CallToolResult:
+    """Put a structured value and its words side by side; each client shows one of the two."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
+    )

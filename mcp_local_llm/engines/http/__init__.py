@@ -4,8 +4,8 @@ The only package that knows httpx. What servers understand is a table in `wire/f
 server it talks to.
 """
 
-from mcp_local_llm.engines.http.backend import HttpBackend
 from mcp_local_llm.engines.http.endpoint_models import EndpointModels
+from mcp_local_llm.engines.http.engine import HttpBackend
 from mcp_local_llm.engines.http.probe import list_endpoint, look_at_ports
 
 __all__ = ["EndpointModels", "HttpBackend", "list_endpoint", "look_at_ports"]

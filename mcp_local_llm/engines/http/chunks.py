@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
-from mcp_local_llm.values.engine import ChatChunk, Phase, Progress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
+from mcp_local_llm.values.progress import Phase, Progress
 from mcp_local_llm.wire.openai.read_response import AnswerMessage, AnswerPiece
 
 INTERVAL_S = 0.25

@@ -10,7 +10,7 @@ import anyio
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import Found, endpoint_model
-from mcp_local_llm.wire.openai.models import ServedModel, read_models
+from mcp_local_llm.wire.openai.read_response import ServedModel, read_models
 
 LIST_TIMEOUT_S = 2.0
 """Seconds that a server may take to list its models; a list of all models waits for the slowest."""

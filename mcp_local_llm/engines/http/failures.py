@@ -20,8 +20,7 @@ from mcp_local_llm.values.errors import (
     UnknownModelError,
 )
 from mcp_local_llm.wire.flavors import FLAVORS
-from mcp_local_llm.wire.openai.context_overflow import ContextOverflow, context_overflow
-from mcp_local_llm.wire.openai.errors import ServerError, error_type, read_error
+from mcp_local_llm.wire.openai.errors import ContextOverflow, ServerError, context_overflow, error_type, read_error
 
 _NO_PATH = ("not found", "file not found", "404 page not found")
 """What servers say of an address that they do not serve: vLLM and FastAPI, llama-server, Ollama."""

@@ -10,8 +10,8 @@ import anyio
 from mcp_local_llm.engines.http.endpoint_models import ask_for_models
 from mcp_local_llm.values.endpoint import Endpoint, FlavorName, Sighting
 from mcp_local_llm.values.errors import LocalLLMError
-from mcp_local_llm.wire.known_servers import Answer, marked, marks_for, named_flavor
-from mcp_local_llm.wire.openai.models import read_models
+from mcp_local_llm.wire.flavors import Answer, marked, marks_for, named_flavor
+from mcp_local_llm.wire.openai.read_response import read_models
 
 ANSWER_TIMEOUT_S = 1.0
 """Seconds that one request may take; the server is on this machine."""

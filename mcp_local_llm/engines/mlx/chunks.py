@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_local_llm.engines.mlx.messages import Event, Finished, Generated, Prefilled, Queued, Started
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
-from mcp_local_llm.values.engine import ChatChunk, Phase, Progress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Timings, Usage
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Phase, Progress
 
 if TYPE_CHECKING:
     from mcp_local_llm.parsing import Markup, OutputStream

@@ -26,10 +26,11 @@ from mcp_local_llm.engines.mlx.messages import (
 )
 from mcp_local_llm.engines.mlx.thread import MlxThread
 from mcp_local_llm.engines.mlx.watch import CallLater, Watchdog, loop_call_later
-from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.engine import ChatChunk, EngineMemory, Progress, ReportProgress
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 if TYPE_CHECKING:
     from mcp_local_llm.engines.mlx.prompt.renderer import Renderer

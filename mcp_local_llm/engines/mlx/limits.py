@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mcp_local_llm.models.fit import Memory
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.machine import Memory
 
 WiredPolicy = Literal["auto", "off"]
 KVBits = Literal[4, 8]
@@ -62,3 +63,30 @@ class EngineLimits:
     def places(self) -> int:
         """How many requests run at a time: quantized keys and values cannot be decoded together."""
         return self.batch_size if self.kv_bits is None else 1
+
+
+MIB = 2**20
+
+
+def mlx_limits(settings: Settings, *, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:
+    """Return what the MLX engine is told.
+
+    Args:
+        settings: those of the process that holds the model.
+        prefixes: the folder for prompts that are kept on the disk.
+        memory: reads the memory of this machine.
+    """
+    on_disk = settings.prefix_disk_mb * MIB
+    return EngineLimits(
+        batch_size=settings.batch_size,
+        queue_size=settings.queue_size,
+        prefix_cache_bytes=None if settings.prefix_cache_mb is None else settings.prefix_cache_mb * MIB,
+        prefix_disk=PrefixDiskLimits(prefixes, on_disk) if on_disk else None,
+        max_generation_tokens=settings.max_generation_tokens,
+        kv_bits=settings.kv_bits,
+        step_timeout_s=settings.step_timeout_s,
+        load_timeout_s=settings.load_timeout_s,
+        long_input_penalty=settings.long_input_penalty,
+        wired=settings.wired_memory,
+        memory=None if settings.force else memory,
+    )

@@ -193,9 +193,3 @@ def refuse(command: Command, error: LocalLLMError) -> None:
             job.emit(Failed(error))
         case _:
             pass  # Nobody waits for an answer to these.
-
-
-def reason_of(error: BaseException) -> str:
-    """Give the first line of a foreign error, with its type."""
-    lines = str(error).strip().splitlines()
-    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from mcp_local_llm.engines.mlx.file_limit import file_limit_kept
 from mcp_local_llm.engines.mlx.limits import EngineLimits
-from mcp_local_llm.engines.mlx.messages import Command, Stop, reason_of, refuse
+from mcp_local_llm.engines.mlx.messages import Command, Stop, refuse
 from mcp_local_llm.engines.mlx.watch import StepWatch
-from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError, reason_of
 
 if TYPE_CHECKING:
     from mcp_local_llm.engines.mlx.worker import Worker

@@ -28,10 +28,9 @@ from mcp_local_llm.engines.mlx.messages import (
     Submit,
     Unload,
     Vitals,
-    reason_of,
 )
 from mcp_local_llm.engines.mlx.watch import StepWatch
-from mcp_local_llm.values.errors import GenerationError, ModelLoadError
+from mcp_local_llm.values.errors import GenerationError, ModelLoadError, reason_of
 
 MAX_FAILURES = 2
 """Failures in a row after which the weights are no longer trusted either."""

@@ -5,7 +5,6 @@ lines, no protocol. A server never outlives its owner: see `supervisor.py`.
 """
 
 from mcp_local_llm.engines.servers.engine import ProcessBackend, ServerSettings
-from mcp_local_llm.engines.servers.programs import Programs, find_programs
-from mcp_local_llm.engines.servers.startable import startable_models
+from mcp_local_llm.engines.servers.programs import Programs, find_programs, startable_models
 
 __all__ = ["ProcessBackend", "Programs", "ServerSettings", "find_programs", "startable_models"]

@@ -1,26 +1,87 @@
 """Turns a model that needs a server of its own into an engine: starts the server, waits for it, connects."""
 
+import dataclasses
 import json
 import secrets
 import socket
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.servers.attached import ProcessEngine
 from mcp_local_llm.engines.servers.commands import Start, cluster_start, llama_start, machines_of
-from mcp_local_llm.engines.servers.health import health_status
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
-from mcp_local_llm.engines.servers.server_process import ServerProcess
-from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
+from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.cluster import Cluster
-from mcp_local_llm.values.engine import Engine, Progress, ReportProgress
-from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
+from mcp_local_llm.values.engine import Engine, EngineMemory
+from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
+from mcp_local_llm.values.progress import Progress, ReportProgress
+
+
+class ProcessEngine:
+    """Asks the server, and stops it with the model."""
+
+    def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess) -> None:
+        self._model = model
+        self._title = title
+        self._engine = engine
+        self._server = server
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that was loaded."""
+        return self._model
+
+    @property
+    def memory(self) -> EngineMemory | None:
+        """None: the memory is another process's."""
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """0: the line is the server's."""
+        return 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server has ended; the next call starts it again."""
+        return not self._server.alive
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
+        """Answer through the server; see `Engine.stream`.
+
+        Raises:
+            BackendUnavailableError: it ended in the middle of the answer; the message holds its last lines.
+            LocalLLMError: as the engine over HTTP.
+        """
+        try:
+            async with aclosing(self._engine.stream(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk if chunk.result is None else self._named(chunk)
+        except BackendUnavailableError as error:
+            if not await self._server.ended(END_S):
+                raise
+            await self._server.last_words()
+            raise BackendUnavailableError(
+                f"{self._title}, which ran {self._model.id}, {self._server.ending()}\n"
+                "Send the request again; it is started anew."
+            ) from error
+
+    async def unload(self) -> None:
+        """Stop the server, and wait until its memory is free."""
+        await self._server.stop()
+
+    def _named(self, chunk: ChatChunk) -> ChatChunk:
+        """Call the model in the result what it is called here."""
+        assert chunk.result is not None
+        return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
+
 
 START_LIMIT_S = 900.0
 """Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
@@ -201,3 +262,25 @@ def _written(cluster: Cluster, folder: Path) -> Path:
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
     return path
+
+
+END_S = 1.0
+"""Seconds between a cut connection and the end of the process that cut it."""
+
+
+def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
+    """Return what servers that are started for a model are told.
+
+    Args:
+        settings: those of the process that holds the model.
+        environ: the environment that they inherit.
+        folder: where the hostfiles of clusters are written.
+        python: the interpreter that machines of a cluster use, unless theirs is named.
+    """
+    return ServerSettings(
+        context=settings.reserve_context,
+        slots=settings.llama_slots,
+        environ=environ,
+        folder=folder,
+        python=python,
+    )

@@ -1,8 +1,9 @@
 """All roots → all models, each id once."""
 
 from collections.abc import Collection, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
-from mcp_local_llm.models.find.architectures import native_architectures
 from mcp_local_llm.models.find.cache import FolderCache
 from mcp_local_llm.models.find.files import children
 from mcp_local_llm.models.find.folder import Place, describe_folder, looks_like_model
@@ -55,3 +56,31 @@ def _describe(place: Place, architectures: Collection[str] | None) -> Iterator[M
 
 def _is_gguf(name: str) -> bool:
     return name.lower().endswith(".gguf")
+
+
+# mlx_lm/utils.py, MODEL_REMAPPING: names in config.json that another module serves.
+_SERVED_BY_ANOTHER = frozenset(
+    {
+        "deepseek_v41_text",
+        "falcon_mamba",
+        "gemma4_unified",
+        "iquestcoder",
+        "joyai_llm_flash",
+        "kimi_k2",
+        "llava",
+        "minimax_m2",
+        "mistral",
+        "phi-msft",
+        "qwen2_5_vl",
+        "xverse",
+    }
+)
+
+
+def native_architectures() -> frozenset[str] | None:
+    """Return every `model_type` that mlx-lm runs, or None where mlx-lm is not installed."""
+    spec = find_spec("mlx_lm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "models"
+    return frozenset(path.stem for path in folder.glob("*.py")) | _SERVED_BY_ANOTHER

@@ -16,8 +16,7 @@ from mcp_local_llm.models.find.files import (
     size_of,
 )
 from mcp_local_llm.models.find.template import has_thinking, read_template, reads_tools
-from mcp_local_llm.models.find.tensors import Tensor, read_tensors
-from mcp_local_llm.models.find.weights import Weights, weigh
+from mcp_local_llm.models.find.weights import Tensor, Weights, read_tensors, weigh
 from mcp_local_llm.values.model import ModelInfo, ModelSource
 
 _WEIGHTS = re.compile(r"model.*\.safetensors")
@@ -199,3 +198,33 @@ def foreign(names: Collection[str], config: JsonObject, architectures: Collectio
         code = sorted({str(target).partition(".")[0] + ".py" for target in auto_map.values()})
         return [f"it needs remote code ({', '.join(code)}), which is never run: mlx-lm has no architecture {kind}"]
     return [f"mlx-lm has no architecture {kind}"]
+
+
+def announced_model(
+    name: str, config: JsonObject, names: Collection[str], weight_bytes: int, architectures: Collection[str] | None
+) -> ModelInfo:
+    """Describe a model before its weights are there, enough to compare it with memory and to refuse what cannot run.
+
+    Args:
+        name: of its repository.
+        config: the content of its config.json.
+        names: of its files.
+        weight_bytes: exact size of its weights, in bytes.
+        architectures: every `model_type` that the engine runs, or None if that is not known.
+
+    Returns:
+        The model without a path; `problems` says why it would not run, in the words of the list of models.
+    """
+    text = configs.text_part(config)
+    problems = [] if config else ["config.json is missing"]
+    return ModelInfo(
+        id=name,
+        path=Path(),
+        source="huggingface",
+        weight_bytes=weight_bytes,
+        architecture=configs.architecture(config),
+        quantization=configs.quantization(config),
+        kv_bytes_per_token=configs.kv_bytes_per_token(text),
+        context_length=configs.context_length(text),
+        problems=(*problems, *foreign(names, config, architectures)),
+    )

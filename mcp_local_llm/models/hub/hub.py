@@ -10,11 +10,11 @@ import anyio
 
 from mcp_local_llm.models.hub.access import HubAccess
 from mcp_local_llm.models.hub.cache import RepositoryCache
-from mcp_local_llm.models.hub.meter import Meter
 from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
-from mcp_local_llm.values.engine import Progress, ReportProgress
+from mcp_local_llm.models.hub.transfer import Meter
 from mcp_local_llm.values.errors import BackendUnavailableError, DownloadError
 from mcp_local_llm.values.model import human_bytes
+from mcp_local_llm.values.progress import Progress, ReportProgress
 
 SPARE_BYTES = 500 * 10**6
 """Disk space that a download leaves free, in bytes: a full disk hurts every other program."""

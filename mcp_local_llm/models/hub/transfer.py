@@ -1,15 +1,54 @@
 """One file from the hub into its partial file: continued where it stands, hashed on the way, verified at the end."""
 
 import os
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
 
 from mcp_local_llm.models.hub.cache import RepositoryCache
 from mcp_local_llm.models.hub.client import CHUNK_BYTES, HubClient
-from mcp_local_llm.models.hub.meter import Meter
 from mcp_local_llm.models.hub.repository import Digest, Repository, RepositoryFile
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, DownloadError
+from mcp_local_llm.values.progress import Progress, ReportProgress
+
+
+class Meter:
+    """Owns the counts of one download."""
+
+    def __init__(self, total: int, done: int, report: ReportProgress, clock: Callable[[], float]) -> None:
+        self._total = total
+        self._done = done
+        self._report = report
+        self._clock = clock
+        self._fetched = 0
+        self._marks = deque([(clock(), 0)])
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came over the network."""
+        return self._fetched
+
+    def tell(self) -> None:
+        """Report how things stand."""
+        (then, before), (now, after) = self._marks[0], self._marks[-1]
+        rate = (after - before) / (now - then) if now > then else None
+        self._report(Progress("downloading", self._done, self._total, rate))
+
+    def add(self, count: int) -> None:
+        """Take bytes that arrived, and report."""
+        self._done += count
+        self._fetched += count
+        now = self._clock()
+        self._marks.append((now, self._fetched))
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW_S:
+            self._marks.popleft()
+        self.tell()
+
+    def take_back(self, count: int) -> None:
+        """Forget bytes that were there and have to come again."""
+        self._done -= count
 
 
 class _Partial:
@@ -112,3 +151,7 @@ async def _continue(
         raise BackendUnavailableError(
             f"{file.name} broke off after {partial.size:,} of {file.size:,} bytes. Call again: it is continued."
         )
+
+
+WINDOW_S = 10.0
+"""Seconds over which the rate is taken: long enough to be steady, short enough to follow a change."""

@@ -8,12 +8,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.engine import ChatChunk
+from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.wire.openai.errors import ParameterError
-from mcp_local_llm.wire.openai.extension import write_extension
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
-from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage
+from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's own; a text that is only continued has no natural end."""

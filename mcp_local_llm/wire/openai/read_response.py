@@ -3,14 +3,27 @@
 Lenient on purpose: a field of the wrong type counts as absent, so one odd server does not need code of its own.
 """
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_local_llm.values.chat import Timings, Usage
-from mcp_local_llm.values.engine import Progress
+from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.wire.json_values import JsonObject, as_count, as_list, as_number, as_object, as_text
-from mcp_local_llm.wire.openai.extension import Extension, read_extension
+from mcp_local_llm.wire.openai.write_response import KEY
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The parts of a `ChatResult` that OpenAI's form has no place for."""
+
+    timings: Timings = field(default_factory=Timings)
+    thinking_closed: bool = True
+    looped: bool = False
+    schema_met: bool | None = None
+    warnings: tuple[str, ...] = ()
+
 
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Where servers put the reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI API, then others."""
@@ -175,3 +188,54 @@ class AnswerMessage:
             return None if begins or not self._calls else self._calls[-1]
         found = next((call for call in reversed(self._calls) if call.index == piece.index), None)
         return None if found and piece.id and found.id and piece.id != found.id else found
+
+
+_OTHER_KINDS = ("embed", "rerank", "whisper", "tts")
+"""Parts of names of models that do not chat; servers list them beside the others."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model as a server lists it; `context_length` is in tokens, None where the server does not tell."""
+
+    name: str
+    context_length: int | None = None
+
+
+def read_models(value: object) -> tuple[ServedModel, ...]:
+    """Return the models that can chat, each once, in the server's order.
+
+    Raises:
+        ValueError: it is no list of models.
+    """
+    data = as_object(value)
+    if not isinstance(data.get("data"), list):
+        raise ValueError("no list of models")
+    found: dict[str, ServedModel] = {}
+    for entry in map(as_object, as_list(data["data"])):
+        name = as_text(entry.get("id"))
+        if name and not any(part in name.lower() for part in _OTHER_KINDS):
+            found.setdefault(name, ServedModel(name, _context_length(entry)))
+    return tuple(found.values())
+
+
+def _context_length(entry: JsonObject) -> int | None:
+    """Read the window: vLLM says `max_model_len`, llama-server `meta.n_ctx_train`, OpenRouter `context_length`."""
+    told = (entry.get("max_model_len"), as_object(entry.get("meta")).get("n_ctx_train"), entry.get("context_length"))
+    return next((count for count in map(as_count, told) if count), None)
+
+
+def read_extension(data: JsonObject) -> Extension | None:
+    """Return what `write_extension` put there; None where nothing is."""
+    if KEY not in data:
+        return None
+    found = as_object(data[KEY])
+    timings = as_object(found.get("timings"))
+    seconds = {item.name: as_number(timings.get(item.name)) or 0.0 for item in dataclasses.fields(Timings)}
+    return Extension(
+        timings=Timings(**seconds),
+        thinking_closed=found.get("thinking_closed") is not False,
+        looped=found.get("looped") is True,
+        schema_met=met if isinstance(met := found.get("schema_met"), bool) else None,
+        warnings=tuple(text for text in as_list(found.get("warnings")) if isinstance(text, str)),
+    )

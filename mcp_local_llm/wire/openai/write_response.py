@@ -1,13 +1,12 @@
 """What our server answers: results and chunks → `chat.completion`, `chat.completion.chunk` and the model list. Pure."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_local_llm.values.chat import ChatResult, ToolCall, Usage
-from mcp_local_llm.values.engine import ChatChunk
-from mcp_local_llm.wire.openai.extension import write_extension
+from mcp_local_llm.values.chat import ChatChunk, ChatResult, ToolCall, Usage
 
 
 @dataclass(frozen=True)
@@ -117,3 +116,19 @@ def _call(call: ToolCall, number: int, identity: CompletionIdentity) -> dict[str
     arguments = json.dumps(call.arguments, ensure_ascii=False)
     ident = call.id or f"call_{identity.id.removeprefix('chatcmpl-')}_{number}"
     return {"id": ident, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+KEY = "local_llm"
+
+
+def write_extension(result: ChatResult) -> dict[str, Any]:
+    """Return the member to put into the last event, or into the whole answer."""
+    return {
+        KEY: {
+            "timings": {name: round(value, 4) for name, value in dataclasses.asdict(result.timings).items()},
+            "thinking_closed": result.thinking_closed,
+            "looped": result.looped,
+            "schema_met": result.schema_met,
+            "warnings": list(result.warnings),
+        }
+    }

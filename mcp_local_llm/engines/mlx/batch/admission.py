@@ -6,9 +6,9 @@ asked. MLX itself enforces no limit: an allocation beyond the memory is swapped,
 
 from dataclasses import dataclass
 
-from mcp_local_llm.models.fit import UNKNOWN_KV_BYTES
+from mcp_local_llm.engines.mlx.load.shape import NetworkShape
 from mcp_local_llm.values.errors import InsufficientMemoryError
-from mcp_local_llm.values.model import KV_ELEMENT_BYTES, human_bytes
+from mcp_local_llm.values.model import human_bytes
 
 PREFILL_STEPS = (2048, 1024, 512, 256, 128)
 """Tokens of a prompt computed at once, best first. Fewer cost speed (weights are read once a step) and save memory."""
@@ -16,48 +16,11 @@ PREFILL_STEPS = (2048, 1024, 512, 256, 128)
 LEAST_ANSWER = 256
 """An answer limit that the caller did not set may shrink to this many tokens before the request is refused."""
 
-FUSED_HEAD_DIMS = frozenset({64, 80, 128})
-"""Head sizes for which Metal's attention kernel keeps the scores of a prompt in registers (mlx 0.32,
-`mlx/backend/metal/scaled_dot_product_attention.cpp`); others, and the CPU, write the whole matrix to memory."""
 
 MIN_KV_BUDGET = 256 * 2**20
 MAX_KV_BUDGET = 8 * 2**30
 KV_BUDGET_SHARE = 0.25
 """KV kept for reuse, with what runs: a quarter of the memory that is free after the load, within these bounds."""
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """What of a network decides the memory of a request.
-
-    Attributes:
-        value_bytes: of one value of the residual stream and of the KV cache.
-        kv_bytes_per_token: of KV cache, over all layers.
-        fresh_kv_bytes: what a token of the first chunk takes besides until it is quantized; 0 where it never is.
-        hidden, intermediate: widths of the residual stream and of the feed-forward part that one token passes.
-        heads, head_dim: of the attention.
-        fused: the attention kernel writes no matrix of scores.
-    """
-
-    kv_bytes_per_token: int = UNKNOWN_KV_BYTES
-    hidden: int = 4096
-    intermediate: int = 16_384
-    heads: int = 32
-    head_dim: int = 128
-    fused: bool = False
-    fresh_kv_bytes: int = 0
-    value_bytes: int = KV_ELEMENT_BYTES
-
-    def prefill_bytes(self, step: int, context: int) -> int:
-        """Estimate the working memory of one prefill step, in bytes.
-
-        Eight activations of the residual width, three of the feed-forward part and four of the heads are alive at
-        once in a layer; the scores, where they are written, twice (before and after the softmax). Keys and values
-        that are to be quantized lie there as they were computed until then.
-        """
-        activations = step * (8 * self.hidden + 3 * self.intermediate + 4 * self.heads * self.head_dim)
-        scores = 0 if self.fused else 2 * self.heads * step * context
-        return self.value_bytes * (activations + scores) + step * self.fresh_kv_bytes
 
 
 @dataclass(frozen=True)

@@ -16,29 +16,17 @@ from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.decoder import Decoder
 from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, Prefill
 from mcp_local_llm.engines.mlx.batch.prepare import Preflight, Prepared
-from mcp_local_llm.engines.mlx.batch.request import Answer
+from mcp_local_llm.engines.mlx.batch.request import Answer, Drawn, Running, Sequence
 from mcp_local_llm.engines.mlx.batch.request_queue import WaitingLine
-from mcp_local_llm.engines.mlx.batch.running import Running
-from mcp_local_llm.engines.mlx.batch.sequence import Drawn, Sequence
 from mcp_local_llm.engines.mlx.limits import EngineLimits
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, trimmable_for_good
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.messages import (
-    Event,
-    Failed,
-    Finished,
-    Job,
-    Loaded,
-    Prefilled,
-    Queued,
-    Started,
-    Vitals,
-    reason_of,
-)
-from mcp_local_llm.engines.mlx.prefix.cache import Kind, Layers, PrefixCache, trimmable_for_good
+from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Job, Loaded, Prefilled, Queued, Started, Vitals
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache
 from mcp_local_llm.engines.mlx.prefix.disk import open_prefix_disk
-from mcp_local_llm.engines.mlx.prompt.checkpoints import beyond
+from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind, beyond
 from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
-from mcp_local_llm.values.errors import GenerationError, LocalLLMError
+from mcp_local_llm.values.errors import GenerationError, LocalLLMError, reason_of
 
 WORTH_SHARING = 64
 """Tokens; copying the cache of a running request for fewer is not worth it."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from mlx_lm.generate import BatchGenerator
 
-from mcp_local_llm.engines.mlx.batch.sequence import Drawn, Sequence
+from mcp_local_llm.engines.mlx.batch.request import Drawn, Sequence
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
-from mcp_local_llm.engines.mlx.prefix.cache import Layers, held_bytes, snapshot
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
 
 
 class Decoder:

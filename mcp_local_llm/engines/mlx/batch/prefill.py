@@ -8,8 +8,8 @@ import mlx.core as mx
 from mlx_lm.generate import generation_stream
 from mlx_lm.models.cache import make_prompt_cache
 
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prefix.cache import Layers, held_bytes, snapshot
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint
 
 PREFILL_SHARED = 256

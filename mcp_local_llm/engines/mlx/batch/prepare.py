@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.admission import RequestPlan, Room, plan_request
-from mcp_local_llm.engines.mlx.batch.request import Answer
-from mcp_local_llm.engines.mlx.batch.sequence import Processor
+from mcp_local_llm.engines.mlx.batch.request import Answer, Processor
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.messages import Job, reason_of
+from mcp_local_llm.engines.mlx.messages import Job
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
 from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
 from mcp_local_llm.engines.mlx.steer.sampling import Sampler, sampler_for
-from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 
 log = logging.getLogger(__name__)
 

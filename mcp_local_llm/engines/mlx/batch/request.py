@@ -3,14 +3,21 @@
 Runs on the MLX thread only.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from mcp_local_llm.engines.mlx.batch.repetition_guard import DEFAULT_LIMIT, RepetitionGuard
-from mcp_local_llm.engines.mlx.batch.stop_strings import StopStrings
+import mlx.core as mx
+
+from mcp_local_llm.engines.mlx.batch.admission import RequestPlan
+from mcp_local_llm.engines.mlx.batch.endings import DEFAULT_LIMIT, RepetitionGuard, StopStrings
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Generated, Job
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 from mcp_local_llm.engines.mlx.steer.processors import Processors
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
+from mcp_local_llm.engines.mlx.steer.sampling import Sampler
 from mcp_local_llm.values.errors import GenerationError
 
 EVENT_INTERVAL_S = 0.25
@@ -112,3 +119,54 @@ def _taken(pieces: list[str]) -> str:
     text = "".join(pieces)
     pieces.clear()
     return text
+
+
+Processor = Callable[[mx.array, mx.array], mx.array]
+"""Takes the tokens so far and logits of shape (1, vocabulary), returns logits; called once for each token drawn."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One request that is ready to be decoded.
+
+    Attributes:
+        tokens: what `layers` hold.
+        next_token: drawn, or the last of the prompt; not in `layers` yet.
+        stops: mlx-lm's `StopSequences`.
+    """
+
+    uid: int
+    tokens: list[int]
+    layers: Layers
+    next_token: int
+    max_tokens: int
+    sampler: Sampler
+    processors: tuple[Processor, ...]
+    stops: Any
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The next token of a request; `kept` holds tokens and cache when `finish_reason` (`stop`, `length`) ends it.
+
+    The token is `NOT_A_NUMBER` where the network computed no numbers.
+    """
+
+    uid: int
+    token: int
+    finish_reason: str | None = None
+    kept: tuple[list[int], Layers] | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Everything of one running request but its KV cache."""
+
+    answer: Answer
+    plan: RequestPlan
+    sampler: Sampler
+    processors: tuple[Processor, ...]
+
+    def shared(self, tokens: list[int]) -> int:
+        """Count the tokens with which this prompt and `tokens` begin alike."""
+        return alike(self.answer.prompt.tokens, tokens)

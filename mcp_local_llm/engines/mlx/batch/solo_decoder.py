@@ -11,8 +11,8 @@ import mlx.core as mx
 from mlx_lm.generate import generation_stream
 from mlx_lm.models.cache import TokenBuffer
 
-from mcp_local_llm.engines.mlx.batch.sequence import Drawn, Sequence
-from mcp_local_llm.engines.mlx.prefix.cache import held_bytes
+from mcp_local_llm.engines.mlx.batch.request import Drawn, Sequence
+from mcp_local_llm.engines.mlx.load.kv_cache import held_bytes
 
 CLEAR_EVERY = 256
 """Tokens between two cleanings of MLX's buffer pool; a growing cache leaves buffers behind that nothing fits into."""

@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-from mcp_local_llm.engines.mlx.batch.admission import NetworkShape
-from mcp_local_llm.engines.mlx.prefix.cache import Layers, held_bytes
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes
+from mcp_local_llm.engines.mlx.load.shape import NetworkShape
 from mcp_local_llm.values.errors import ModelLoadError
 
 GROUP_SIZES = (64, 32)

@@ -11,17 +11,15 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load as load_folder
 
-from mcp_local_llm.engines.mlx.batch.admission import NetworkShape
 from mcp_local_llm.engines.mlx.limits import KVBits
 from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
-from mcp_local_llm.engines.mlx.load.shape import network_shape
-from mcp_local_llm.engines.mlx.messages import reason_of
+from mcp_local_llm.engines.mlx.load.shape import NetworkShape, network_shape
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, reasoning_tags, thinking_traits
 from mcp_local_llm.engines.mlx.prompt.render import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import cut_between_words, longest_token
-from mcp_local_llm.values.errors import ModelLoadError
+from mcp_local_llm.values.errors import ModelLoadError, reason_of
 from mcp_local_llm.values.model import ModelInfo
 
 STEP_BYTES = 128 * 2**20

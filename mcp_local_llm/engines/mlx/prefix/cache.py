@@ -4,33 +4,18 @@ mlx-lm's own `LRUPromptCache` keeps an order of insertion, not of use, and its s
 a fork (0.4 s at 32k); this one compares bytes and knows when an entry was used. Runs on the MLX thread only.
 """
 
-import copy
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-import mlx.core as mx
-from mlx.utils import tree_map
-from mlx_lm.models.cache import (
-    ChunkedKVCache,
-    ConcatenateKVCache,
-    KVCache,
-    QuantizedKVCache,
-    can_trim_prompt_cache,
-    trim_prompt_cache,
-)
-
-from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, cut_back, held_bytes, snapshot, trimmable_now
+from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 
 MAX_ENTRIES = 64
 """Each look-up compares the prompt with every entry: a few microseconds apiece."""
 
-Layers = list[Any]
-"""mlx-lm's cache objects, one a layer."""
-
-Kind = Literal["system", "files", "user", "answer"]
-"""What an entry ends with. `answer` also stands for a prompt that was given up half-way."""
 
 _ITEM = array("i").itemsize
 
@@ -132,7 +117,7 @@ class PrefixCache:
     def put(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
         """Keep `layers`, which hold exactly `tokens` and are not written to any more."""
         if tokens:
-            self._add(Entry(_key(tokens), len(tokens), layers, held_bytes(layers), _trimmable(layers), kind))
+            self._add(Entry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
 
     def make_room(self, live_bytes: int) -> None:
         """Drop entries until they and `live_bytes` of running requests fit the budget together."""
@@ -188,48 +173,6 @@ class PrefixCache:
         return left
 
 
-def held_bytes(layers: Layers) -> int:
-    """Return the bytes of all these caches."""
-    # mlx-lm's quantized cache can tell its size only once it holds something.
-    return sum(layer.nbytes for layer in layers if not _blank(layer))
-
-
-def _blank(layer: Any) -> bool:
-    """Whether this is a quantized cache that holds nothing."""
-    return type(layer) is QuantizedKVCache and layer.keys is None
-
-
-def snapshot(layers: Layers) -> Layers:
-    """Copy cache objects as they are now; the arrays are shared until one side writes into its own."""
-    return copy.deepcopy(layers)
-
-
-def trimmable_for_good(layers: Layers) -> bool:
-    """Whether these caches can be cut back at any length: plain attention in every layer, no window, no state."""
-    return all(type(layer) in (KVCache, QuantizedKVCache) for layer in layers)
-
-
-def cut_back(layers: Layers, tokens: int) -> None:
-    """Drop the last `tokens` tokens of caches that can be trimmed."""
-    trim_prompt_cache(layers, tokens)
-    for layer in layers:
-        if type(layer) in (KVCache, QuantizedKVCache) and layer.keys is not None:
-            # The first write copies what it writes into; the part behind the fork need not be copied with it.
-            layer.keys, layer.values = _first(layer.keys, layer.offset), _first(layer.values, layer.offset)
-
-
-def _trimmable(layers: Layers) -> bool:
-    """Whether these caches can be cut back; two classes of mlx-lm 0.32 say so of themselves and then cannot.
-
-    `ConcatenateKVCache` keeps what was cut off and counts it again with the next token; a `ChunkedKVCache` has lost its
-    front once its chunk was full.
-    """
-    return can_trim_prompt_cache(layers) and not any(
-        isinstance(layer, ConcatenateKVCache) or (isinstance(layer, ChunkedKVCache) and layer.start_position > 0)
-        for layer in layers
-    )
-
-
 def _used(entry: Entry) -> int:
     return entry.used
 
@@ -249,12 +192,3 @@ def _copy_of(entry: Entry, length: int) -> Layers:
     if length < entry.length:
         cut_back(layers, entry.length - length)
     return layers
-
-
-def _first(values: Any, places: int) -> Any:
-    """Cut keys or values to their first places; quantized ones are three arrays."""
-
-    def cut(part: mx.array) -> mx.array:
-        return part[..., :places, :]
-
-    return tree_map(cut, values)

@@ -28,8 +28,9 @@ from mlx_lm.models.cache import (
 )
 
 from mcp_local_llm.engines.mlx.limits import PrefixDiskLimits
+from mcp_local_llm.engines.mlx.load.kv_cache import Layers, cut_back, held_bytes
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prefix.cache import Entry, Kind, Layers, cut_back, held_bytes
+from mcp_local_llm.engines.mlx.prefix.cache import Entry
 from mcp_local_llm.engines.mlx.prefix.disk_files import (
     TOKEN_BYTES,
     PrefixFile,
@@ -37,6 +38,7 @@ from mcp_local_llm.engines.mlx.prefix.disk_files import (
     WriteCancelled,
     metadata_of,
 )
+from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind
 from mcp_local_llm.values.model import human_bytes
 
 FORMAT = 1

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 
 SUFFIX = ".safetensors"
 UNFINISHED = ".part"

@@ -5,12 +5,16 @@ the MLX thread.
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from mcp_local_llm.engines.mlx.prefix.cache import Kind
-from mcp_local_llm.engines.mlx.prefix.common_prefix import alike
+from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, template_text
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import InvalidRequestError
+
+Kind = Literal["system", "files", "user", "answer"]
+"""What an entry ends with. `answer` also stands for a prompt that was given up half-way."""
+
 
 LEAST_TOKENS = 32
 """A shorter part is computed again as fast as it is found."""

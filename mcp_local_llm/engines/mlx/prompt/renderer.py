@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
-from mcp_local_llm.engines.mlx.messages import reason_of
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint, checkpoints
 from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, render
 from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 
 PATIENCE_S = 0.25
 """Seconds after which a prompt that is still being prepared lets the next one begin."""

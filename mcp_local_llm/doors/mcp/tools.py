@@ -1,0 +1,198 @@
+"""The five tools: arguments in, one verb, its result out."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
+from mcp_types import CallToolResult, ToolAnnotations
+from pydantic import BaseModel, Field, create_model
+
+from mcp_local_llm.doors import results_text
+from mcp_local_llm.doors.mcp.descriptions import CHAT, LIST_MODELS, QUICK_TEST, SET_MODEL, STATUS
+from mcp_local_llm.doors.mcp.progress import reporting
+from mcp_local_llm.doors.mcp.strict_tool import StrictTool, chat_result, report_result, without_titles
+from mcp_local_llm.llm.llm import LLM, answered
+from mcp_local_llm.values.chat import (
+    ChatRequest,
+    MaxThinkingTokens,
+    MaxTokens,
+    Message,
+    SamplingParams,
+    Seed,
+    StopStrings,
+    Temperature,
+    ToolSpec,
+    TopP,
+)
+from mcp_local_llm.values.errors import InvalidRequestError
+from mcp_local_llm.values.results import ModelTable, QuickTest, QuickTestName, Status, Switch
+
+Ask = Callable[[str, Context[Any, Any]], Awaitable[Elicit["ModelChoice"] | None]]
+
+
+class ModelChoice(BaseModel):
+    """What the user answers."""
+
+    model: str
+
+
+def model_question(llm: LLM) -> Ask:
+    """Make the resolver that asks which model a name means; it gives None where there is nothing to ask."""
+
+    async def ask_which_model(name: str, ctx: Context[Any, Any]) -> Elicit[ModelChoice] | None:
+        if not _shows_questions(ctx):
+            return None
+        candidates = await llm.candidates(name)
+        if not candidates:
+            return None
+        field = Field(title="Model", json_schema_extra={"enum": [*candidates]})
+        schema = create_model("ModelChoice", __base__=ModelChoice, model=(str, field))
+        return Elicit(f"{name!r} means {len(candidates)} models. Which one?", schema)
+
+    return ask_which_model
+
+
+def _shows_questions(ctx: Context[Any, Any]) -> bool:
+    """Tell whether the client takes form questions; a bare `elicitation: {}` means that it does."""
+    capabilities = ctx.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+MAX_RESULT_CHARACTERS = 300_000
+"""Claude Code moves a longer result into a file; measured inline at this size."""
+
+
+CHOOSE = "set_model takes a number or a name"
+"""What a list says where nothing is chosen."""
+
+
+def chat_tool(llm: LLM) -> StrictTool:
+    """Make the tool that all others serve."""
+
+    async def chat(
+        message: Annotated[
+            str,
+            Field(
+                description="The whole task: the model sees nothing else. Empty where history ends with tool results."
+            ),
+        ],
+        ctx: Context[Any, Any],
+        system: Annotated[str | None, Field(description="System prompt.")] = None,
+        history: Annotated[
+            list[Message] | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
+        ] = None,
+        model: Annotated[
+            str | None,
+            Field(description="Role, id, fragment or number; switches the resident model, not the saved choice."),
+        ] = None,
+        tools: Annotated[
+            list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
+        ] = None,
+        response_schema: Annotated[
+            dict[str, Any] | None,
+            Field(description="JSON Schema: the answer is JSON that validates. Still say what to fill in."),
+        ] = None,
+        thinking: Annotated[
+            bool | None, Field(description="Let the model reason first, or not; default: the model's own.")
+        ] = None,
+        max_thinking_tokens: Annotated[
+            MaxThinkingTokens | None, Field(description="Reasoning ends after so many tokens, then comes the answer.")
+        ] = None,
+        max_tokens: Annotated[
+            MaxTokens | None, Field(description="Longest answer in tokens, reasoning included; default 8192.")
+        ] = None,
+        temperature: Annotated[Temperature | None, Field(description="0 is greedy; default: the model's own.")] = None,
+        top_p: Annotated[TopP | None, Field(description="Nucleus sampling; default: the model's own.")] = None,
+        seed: Annotated[Seed | None, Field(description="Makes sampling repeatable.")] = None,
+        stop: Annotated[StopStrings | None, Field(description="The answer ends before any of these.")] = None,
+    ) -> CallToolResult:
+        request = ChatRequest(
+            messages=conversation(message, system, history or []),
+            tools=tuple(tools or ()),
+            sampling=SamplingParams(max_tokens, temperature, top_p, seed, tuple(stop or ())),
+            thinking=thinking,
+            max_thinking_tokens=max_thinking_tokens,
+            response_schema=response_schema,
+        )
+        async with reporting(ctx) as report:
+            return chat_result(await answered(llm.chat(request, report, model=model)))
+
+    return StrictTool.of(
+        chat,
+        title="Chat with the local model",
+        description=CHAT,
+        annotations=ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
+        meta={"anthropic/alwaysLoad": True, "anthropic/maxResultSizeChars": MAX_RESULT_CHARACTERS},
+    )
+
+
+def conversation(message: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:
+    """Put the turns in order; a model that is given tool results answers them, with no message behind them.
+
+    Raises:
+        InvalidRequestError: there is nothing to answer.
+    """
+    turns = [Message(role="system", content=system)] if system else []
+    turns += history
+    if message:
+        turns.append(Message(role="user", content=message))
+    elif not history or history[-1].role != "tool":
+        raise InvalidRequestError(
+            "message is empty. Put the task into it; it may be empty only where history ends with a tool result."
+        )
+    return tuple(turns)
+
+
+def report_tools(llm: LLM) -> list[StrictTool]:
+    """Make the four tools that answer with a structured value."""
+
+    async def set_model(
+        name: Annotated[
+            str, Field(min_length=1, max_length=300, description="Role, id, fragment or number of the list.")
+        ],
+        ctx: Context[Any, Any],
+        choice: Annotated[ElicitationResult[ModelChoice], Resolve(model_question(llm))],
+        download: Annotated[
+            bool, Field(description="Fetch it from the Hugging Face Hub if it is not here; needs the full id.")
+        ] = False,
+    ) -> Annotated[CallToolResult, Switch]:
+        match choice:
+            case AcceptedElicitation(data=ModelChoice(model=chosen)):
+                wanted = chosen
+            case _:
+                wanted = name  # Nothing was asked, or not answered: then the error holds the candidates.
+        async with reporting(ctx) as report:
+            switch = await llm.set_model(wanted, report, download=download)
+        return report_result(switch, results_text.switch_text(switch))
+
+    async def quick_test(
+        ctx: Context[Any, Any],
+        test: Annotated[QuickTestName, Field(description="Which question to ask.")] = "hello",
+    ) -> Annotated[CallToolResult, QuickTest]:
+        async with reporting(ctx) as report:
+            outcome = await llm.quick_test(test, report)
+        return report_result(outcome, results_text.quick_test_text(outcome))
+
+    async def list_models() -> Annotated[CallToolResult, ModelTable]:
+        table = await llm.list_models()
+        return report_result(table, results_text.table_text(table, CHOOSE))
+
+    async def status() -> Annotated[CallToolResult, Status]:
+        now = await llm.status()
+        return report_result(now, results_text.status_text(now))
+
+    read_only = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
+    # Open world because of `download`; everything else stays on this machine.
+    changes = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+    tools = [
+        StrictTool.of(set_model, title="Choose the model", description=SET_MODEL, annotations=changes),
+        StrictTool.of(quick_test, title="Test the model", description=QUICK_TEST, annotations=read_only),
+        StrictTool.of(list_models, title="List the models", description=LIST_MODELS, annotations=read_only),
+        StrictTool.of(status, title="Status", description=STATUS, annotations=read_only),
+    ]
+    for tool in tools:
+        schema = tool.fn_metadata.output_schema
+        assert schema is not None, f"{tool.name} lost its output schema"
+        tool.fn_metadata.output_schema = without_titles(schema)
+    return tools

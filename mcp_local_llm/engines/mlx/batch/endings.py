@@ -1,0 +1,79 @@
+"""What ends an answer besides the model: a stop string, or perfect repetition. Pure: it knows ids and text."""
+
+DEFAULT_LIMIT = 1024
+"""Tokens of perfect repetition after which an answer is ended."""
+
+
+MAX_PERIOD = 64
+"""Tokens of the longest block that is looked for."""
+
+
+MIN_REPEATS = 8
+"""A block must fit so often into the limit."""
+
+
+CHECK_EVERY = 64
+"""Tokens between two looks, so that an answer pays nothing measurable for them."""
+
+
+class RepetitionGuard:
+    """Follows one answer; says once that it loops."""
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._limit = limit
+        self._tokens: list[int] = []
+        self._next_look: float = limit or float("inf")
+
+    def add(self, token: int) -> bool:
+        """Take the next token; return whether the last `limit` tokens (and at most 63 more) were one loop."""
+        self._tokens.append(token)
+        if len(self._tokens) < self._next_look:
+            return False
+        del self._tokens[: -self._limit]
+        self._next_look = self._limit + CHECK_EVERY
+        return self._loops()
+
+    def _loops(self) -> bool:
+        tokens = self._tokens
+        for period in range(1, min(MAX_PERIOD, self._limit // MIN_REPEATS) + 1):
+            # The last token alone rules most periods out.
+            if tokens[-1] == tokens[-1 - period] and tokens[period:] == tokens[:-period]:
+                return True
+        return False
+
+
+class StopStrings:
+    """Passes text on as long as no stop string is complete, and holds back what may become one."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self._stops = stops
+        self._held = ""
+
+    def feed(self, piece: str) -> tuple[str, bool]:
+        """Take a piece; return what is safe to show, and whether a stop string was completed.
+
+        The stop string itself and everything after it are dropped.
+        """
+        if not self._stops:
+            return piece, False
+        text = self._held + piece
+        hits = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        if hits:
+            self._held = ""
+            return text[: min(hits)], True
+        keep = max(_overlap(text, stop) for stop in self._stops)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep], False
+
+    def flush(self) -> str:
+        """Return what was held back: the answer ended, so it was no stop string after all."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for size in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0

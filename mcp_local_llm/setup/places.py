@@ -1,0 +1,102 @@
+"""Where this user's things lie: settings, state, caches, the lease, prompts. It reads nothing but prompts."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PACKAGED = Path(__file__).parents[1] / "prompts"
+
+
+CHECKOUT = Path(__file__).parents[2] / "prompts"
+
+
+def prompt_names() -> tuple[str, ...]:
+    """Return the names of all prompts of this installation."""
+    found = (path.stem for folder in (PACKAGED, CHECKOUT) if folder.is_dir() for path in folder.glob("*.md"))
+    return tuple(sorted(set(found)))
+
+
+def read_prompt(name: str) -> str:
+    """Return the text of `prompts/NAME.md`.
+
+    Raises:
+        FileNotFoundError: the installation lacks it.
+    """
+    for folder in (PACKAGED, CHECKOUT):
+        path = folder / f"{name}.md"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise FileNotFoundError(f"prompts/{name}.md is neither in {PACKAGED} nor in {CHECKOUT}")
+
+
+def prefix_folder(environ: Mapping[str, str], home: Path, system: str) -> Path:
+    """Return where prompts may be kept on the disk; `system` as `platform.system()`.
+
+    In the cache folder of this user, which backups leave out.
+    """
+    default = home / "Library" / "Caches" if system == "Darwin" else home / ".cache"
+    return xdg_folder(environ, "XDG_CACHE_HOME", default) / "mcp-local-llm" / "prefixes"
+
+
+def settings_file(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where the settings are read from."""
+    return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "mcp-local-llm" / "config.toml"
+
+
+def xdg_folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    """Return the folder that an XDG variable names, else `default`."""
+    named = environ.get(variable, "")
+    # The XDG specification: a path that is not absolute is invalid and ignored.
+    return Path(named) if Path(named).is_absolute() else default
+
+
+def registry_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Return where the registry lies: XDG_CONFIG_HOME, else ~/.config, then ai-stack/registry.json."""
+    named = environ.get("XDG_CONFIG_HOME")
+    # The XDG specification: a path that is not absolute is invalid and ignored.
+    folder = Path(named) if named and Path(named).is_absolute() else home / ".config"
+    return folder / "ai-stack" / "registry.json"
+
+
+LOCK = "holder.lock"
+
+
+SOCKET = "holder.sock"
+
+
+MAX_SOCKET_PATH = 103
+"""Longest path of a Unix socket in bytes: `sun_path` has 104 on macOS and 108 on Linux, one of them for the end."""
+
+
+def runtime_folder(environ: Mapping[str, str], home: Path, *, system: str, uid: int) -> Path:
+    """Return the per-user folder for the lock and the socket.
+
+    XDG_RUNTIME_DIR where it is set (it is private and emptied at logout), else the user's cache folder. A socket's
+    path is short by nature, so a very long home falls back to a folder in /tmp that only this user may enter.
+
+    Args:
+        environ: the process's environment.
+        home: the user's home folder.
+        system: as `platform.system()`.
+        uid: the user's number.
+    """
+    named = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    if named.is_absolute():
+        folder = named / "mcp-local-llm"
+    elif system == "Darwin":
+        folder = home / "Library" / "Caches" / "mcp-local-llm"
+    else:
+        folder = home / ".cache" / "mcp-local-llm" / "run"
+    if len(os.fsencode(folder / SOCKET)) > MAX_SOCKET_PATH:
+        return Path("/", "tmp", f"mcp-local-llm-{uid}")
+    return folder
+
+
+def state_folder(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the folder of what is kept between runs."""
+    return xdg_folder(environ, "XDG_STATE_HOME", home / ".local" / "state") / "mcp-local-llm"
+
+
+def choice_file(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the file of the saved choice, which other tools read as well."""
+    return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "mlx-mcp" / "active_model"

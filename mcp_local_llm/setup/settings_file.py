@@ -1,0 +1,126 @@
+"""Reads the settings of `config.toml` and of the `MCP_LOCAL_LLM_*` variables, which win over it.
+
+Unknown keys, unknown variables and wrong values are refused by name; nothing is guessed.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.settings import TABLES, Settings
+from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.errors import ConfigError
+
+PREFIX = "MCP_LOCAL_LLM_"
+
+
+RENAMED: Mapping[str, str] = {"launch": "cluster"}
+"""Old key of the file → its name now; the old one is accepted with a warning."""
+
+
+MAX_FILE_BYTES = 2**20
+"""A longer file is no settings file."""
+
+
+def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read `path` (it may be missing) and the variables.
+
+    Raises:
+        ConfigError: names the file or variable, the key and what is allowed.
+    """
+    values, warnings = _renamed(path, read_settings_file(path))
+    origin = dict.fromkeys(values, f"{path}")
+    for name in (name for name in Settings.model_fields if name not in TABLES):
+        variable = PREFIX + name.upper()
+        if environ.get(variable, "").strip():
+            raw = environ[variable].strip()
+            values[name] = raw.split(os.pathsep) if name == "folders" else raw
+            origin[name] = variable
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origin)) from error
+    _require_known_variables(environ, settings.endpoints)
+    paths: dict[str, object] = {"folders": tuple(folder.expanduser() for folder in settings.folders)}
+    if settings.llama_server is not None:
+        paths["llama_server"] = settings.llama_server.expanduser()
+    return settings.model_copy(update=paths).warned(warnings)
+
+
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return the keys of the file, unchecked; none where there is no file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
+    try:
+        # Editors on Windows begin a file with a byte order mark, which TOML does not know.
+        return tomllib.loads(read_regular(path, MAX_FILE_BYTES).decode("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. Mend the file or remove it.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Mend the file or remove it.") from error
+
+
+def _renamed(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Put what stands under an old name under the new one; returns a warning for each."""
+    warnings: list[str] = []
+    for old, new in RENAMED.items():
+        if old in values:
+            if new in values:
+                raise ConfigError(f"{path}: '{old}' is the old name of '{new}', and both are there. Keep '{new}' only.")
+            values[new] = values.pop(old)
+            warnings.append(f"{path}: [[{old}]] is called [[{new}]] now; the old name will go. Rename it.")
+    return values, tuple(warnings)
+
+
+def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoint, ...]) -> None:
+    """Refuse a variable that begins like ours and is none; one that holds an endpoint's key is the user's own."""
+    names = [name for name in Settings.model_fields if name not in TABLES]
+    known = {PREFIX + name.upper() for name in names}
+    keys = {endpoint.api_key_env for endpoint in endpoints}
+    for variable in sorted(environ):
+        # As with a setting's own variable, an empty one counts as unset.
+        if not variable.startswith(PREFIX) or variable in known | keys or not environ[variable].strip():
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in TABLES or name in RENAMED:
+            raise ConfigError(f"{variable}: '{RENAMED.get(name, name)}' can only be set in the file.")
+        near = _nearest(name, names)
+        remedy = f"Did you mean {PREFIX}{near.upper()}?" if near else f"Known variables: {', '.join(sorted(known))}."
+        raise ConfigError(f"{variable}: there is no such setting. {remedy}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that was probably meant: one that begins so, else one that is alike; empty for none."""
+    names = list(known)
+    begun = [one for one in names if len(name) > 2 and one.startswith(name)]
+    return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
+
+
+def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
+    sentences: list[str] = []
+    for problem in error.errors(include_url=False):
+        key = str(problem["loc"][0])
+        where = origin.get(key, "settings")
+        if problem["type"] == "extra_forbidden":
+            within = TABLES.get(key, Settings) if len(problem["loc"]) > 1 else Settings
+            *_, unknown = (key, *problem["loc"])
+            allowed = ", ".join(within.model_fields)
+            near = _nearest(str(unknown), within.model_fields)
+            meant = f" Did you mean '{near}'?" if near else ""
+            sentences.append(f"{where}: there is no setting '{unknown}'.{meant} Known settings: {allowed}.")
+        else:
+            place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+            # A key put where its variable's name belongs, or into a URL, must not end up in a message.
+            value = "wrong" if place.endswith((".api_key", ".api_key_env", ".url")) else repr(problem["input"])
+            sentences.append(f"{where}: '{place.removeprefix('.')}' is {value}. {problem['msg']}.")
+    return " ".join(sentences)
