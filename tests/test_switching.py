@@ -1,7 +1,6 @@
 """Switching end to end, with the real engine: what runs, what waits, and what stays when a load fails."""
 
 import json
-from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -12,7 +11,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.errors import InsufficientMemoryError, ModelLoadError
-from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Switch
 from tests.clients import WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny
@@ -28,6 +27,17 @@ LONG = ChatRequest(
 
 def ignore(progress: Progress) -> None:
     """Take progress that no test looks at."""
+
+
+def speaking() -> tuple[anyio.Event, ReportProgress]:
+    """An event that is set when an answer has begun, and the report that sets it."""
+    speaks = anyio.Event()
+
+    def report(progress: Progress) -> None:
+        if progress.phase in ("reasoning", "answer"):
+            speaks.set()
+
+    return speaks, report
 
 
 @pytest.fixture
@@ -140,13 +150,18 @@ async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_
     async def ask() -> None:
         later.append(await answered(app.llm.chat(HELLO, ignore, model="beta")))
 
-    async with anyio.create_task_group() as tasks, aclosing(app.llm.chat(LONG, ignore)) as chunks:
-        await anext(chunks)
+    speaks, report = speaking()
+
+    async def first() -> None:
+        results.append(await answered(app.llm.chat(LONG, report)))
+        assert (switched, later) == ([], [])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        await speaks.wait()
         tasks.start_soon(switch)
         await state_becomes(app, "draining")
         tasks.start_soon(ask)
-        results += [chunk.result async for chunk in chunks if chunk.result]
-        assert (switched, later) == ([], [])
     assert [result.model for result in results] == [ALPHA]
     assert [one.previous for one in switched] == [ALPHA]
     assert [result.model for result in later] == [BETA]
@@ -156,12 +171,17 @@ async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_
 async def test_a_switch_that_is_cancelled_while_it_waits_changes_nothing(app: App, home: Path) -> None:
     await app.llm.set_model("alpha", ignore)
     results: list[ChatResult] = []
-    async with aclosing(app.llm.chat(LONG, ignore)) as chunks:
-        await anext(chunks)
+    speaks, report = speaking()
+
+    async def first() -> None:
+        results.append(await answered(app.llm.chat(LONG, report)))
+
+    async with anyio.create_task_group() as running:
+        running.start_soon(first)
+        await speaks.wait()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(app.llm.set_model, "beta", ignore)
             await state_becomes(app, "draining")
             tasks.cancel_scope.cancel()
-        results += [chunk.result async for chunk in chunks if chunk.result]
     assert [result.model for result in results] == [ALPHA]
     assert ((await app.llm.status()).state, choice(home)) == ("ready", ALPHA)

@@ -31,8 +31,9 @@ from tests.process_engines.asking import ask
 
 async def main():
     app = compose(os.environ, Path(os.environ["HOME"]))
-    print((await ask(app, "toy")).text, flush=True)
-    await anyio.sleep_forever()
+    async with app.llm:
+        print((await ask(app, "toy")).text, flush=True)
+        await anyio.sleep_forever()
 
 anyio.run(main)
 """

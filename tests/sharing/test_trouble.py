@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from tests.clients import WAIT_S
-from tests.sharing.sessions import GREETING, ask, begin, control, failure, holder_of, report, runtime, sessions
+from tests.sharing.sessions import GREETING, ask, begin, control, failure, holder_of, remote, report, runtime, sessions
 from tests.wire import Wire, open_wire
 
 NO_ROOM = ("/bin/sh", "-c", f"ulimit -f 0; exec {sys.executable} -m mcp_local_llm")
@@ -139,8 +139,6 @@ async def kill_in_a_call(holder: Wire, keeper: Wire, moment: float) -> None:
 
 async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
     """Let the keeper give the lease up, as for a newer version."""
-    from tests.sharing.sessions import remote
-
     if holder_of(environ) == keeper.process.pid:
         await remote(environ).drain()
         with anyio.fail_after(WAIT_S):
@@ -149,5 +147,6 @@ async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
 
 
 @pytest.mark.slow
-async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[str, str]) -> None:
-    await survive_kills(environ, 20)
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.sweep)])
+async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[str, str], kills: int) -> None:
+    await survive_kills(environ, kills)

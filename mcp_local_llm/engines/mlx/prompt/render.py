@@ -253,7 +253,7 @@ def _cut(text: str) -> Iterator[str]:
 
 def _too_long(least: int, model: TextModel) -> ContextLengthError:
     return ContextLengthError(
-        f"The prompt has more than {least - 1} tokens, but {model.name} has a context window of "
+        f"The prompt has at least {least} tokens, but {model.name} has a context window of "
         f"{model.context_length} tokens. Shorten the prompt."
     )
 
