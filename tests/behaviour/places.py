@@ -163,10 +163,10 @@ async def answer(place: Place, request: ChatRequest, report: ReportProgress = ig
 
 
 def compared(result: ChatResult) -> ChatResult:
-    """What must be equal: all but measurements, made-up ids, the endpoint in the name, and what a cache knew."""
+    """What must be equal: all but measurements, made-up ids, the endpoint before the model, and what a cache knew."""
     calls = tuple(call.model_copy(update={"id": None}) for call in result.tool_calls)
     usage = replace(result.usage, cached_tokens=0)
-    return replace(result, tool_calls=calls, usage=usage, timings=Timings(), model="")
+    return replace(result, tool_calls=calls, usage=usage, timings=Timings(), model=result.model.removeprefix("box/"))
 
 
 async def _engine(url: str, model: str, flavor: FlavorName) -> Engine:

@@ -1,5 +1,6 @@
 """What one session tells of another's model: two composed applications in one private home, on real sockets."""
 
+import json
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -126,3 +127,20 @@ async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pai
     with anyio.fail_after(WAIT_S):
         while (now := await pair.other.llm.status()).calls_running or now.waiting:
             pass
+
+
+async def test_a_stream_names_the_model_that_answers_it_though_another_one_is_being_chosen(pair: Pair) -> None:
+    body = {**ONCE, "max_tokens": 600, "repetition_limit": 0, "stream": True}
+    for http in (pair.at_holder, pair.at_other):
+        await pair.holder.llm.set_model(SMALL, ignore)
+        async with http.stream("POST", "/v1/completions", json=body) as reply, anyio.create_task_group() as tasks:
+            stream = reply.aiter_lines()
+            lines = [await anext(stream)]
+            tasks.start_soon(pair.holder.llm.set_model, LARGE, ignore)
+            with anyio.fail_after(WAIT_S):
+                while (await pair.holder.llm.status()).state != "draining":
+                    await anyio.lowlevel.checkpoint()
+            lines += [line async for line in stream]
+        told = [json.loads(line[6:]) for line in lines if line.startswith("data: ") and line != "data: [DONE]"]
+        assert {event["model"] for event in told} == {SMALL}
+        assert (await pair.holder.llm.status()).model == LARGE
