@@ -108,6 +108,7 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
 
     async def serve() -> None:
         async with app.llm:
+            await app.llm.hold()
             await serve_standing(app.llm, address, announce, traffic=Traffic(), model=options.model)
 
     try:

@@ -158,6 +158,14 @@ class Session:
         owner = self._lease.owner()
         return own.model_copy(update={"holder_pid": owner and owner.pid, "notes": [*own.notes, note]})
 
+    async def hold(self) -> None:
+        """Take the lease if it is free, before anything is loaded: a standing server answers for every session.
+
+        Raises:
+            ConfigError: the folder for the lock and the socket cannot be used.
+        """
+        await self._executor("chat")
+
     async def preload(self, report: ReportProgress) -> None:
         """Load the chosen model where no process holds the lease. Raises as `chat`."""
         if not self._elsewhere():

@@ -168,6 +168,14 @@ async def test_serve_and_a_session_share_one_model_whichever_is_first(environ: d
                 assert attached.stop(signal.SIGTERM) == (0, "", "")
 
 
+async def test_a_standing_server_holds_the_lease_before_anything_is_loaded(environ: dict[str, str]) -> None:
+    with serve(environ) as served:
+        async with open_wire(environ) as session:
+            assert await ask(session) == GREETING
+            assert not imported_mlx(session.process.pid)
+            assert (await report(session, "status"))["holder_pid"] == served.process.pid
+
+
 async def test_the_process_of_another_user_is_refused(environ: dict[str, str]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
