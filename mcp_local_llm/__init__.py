@@ -1,3 +1,3 @@
 """mcp-local-llm: one resident local model behind the tools of a coding agent."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
