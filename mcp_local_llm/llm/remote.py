@@ -23,7 +23,7 @@ from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest
 SILENCE_S = 10.0
 """Seconds without a line after which the lease owner counts as stopped; one that lives writes every two."""
 STATUS_SILENCE_S = 2.0
-"""The same for verbs that are answered at once."""
+"""Seconds for verbs that are answered at once; no beat is waited for."""
 
 
 class Remote:
@@ -109,7 +109,7 @@ class Remote:
     async def _lines(self, verb: str, report: ReportProgress, arguments: Mapping[str, object]) -> AsyncGenerator[Line]:
         """Send one verb; yield its chunks as lines, then its result as a value. Progress goes to `report`."""
         kind = VERBS[verb]
-        silence = SILENCE_S if kind.reports else STATUS_SILENCE_S
+        silence = STATUS_SILENCE_S if kind.at_once else SILENCE_S
         first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
         first |= {"arguments": verb_lines.write_arguments(verb, arguments)}
         with self._connect() as socket:

@@ -41,12 +41,14 @@ class Verb:
         result: type of its result.
         reports: whether it takes time and reports progress.
         takes_lease: whether a session takes a free lease for it.
+        at_once: whether the lease owner answers it without waiting for anything, so that silence soon means trouble.
     """
 
     arguments: Mapping[str, Any]
     result: Any
     reports: bool = False
     takes_lease: bool = False
+    at_once: bool = False
 
 
 _MAYBE_NAME = str | None
@@ -61,11 +63,11 @@ VERBS: Mapping[str, Verb] = {
     "unload": Verb({"force": bool}, Status, reports=True),
     "download": Verb({"name": str}, Download, reports=True),
     "list_models": Verb({"caller": Caller}, ModelTable),
-    "status": Verb({}, Status),
-    "counters": Verb({}, Counts),
+    "status": Verb({}, Status, at_once=True),
+    "counters": Verb({}, Counts, at_once=True),
     "complete": Verb({"typed": str}, _NAMES),
     "candidates": Verb({"name": str}, _NAMES),
-    "drain": Verb({}, bool),
+    "drain": Verb({}, bool, at_once=True),
 }
 """Every verb; `drain` is for lease owners alone, and no door has it."""
 

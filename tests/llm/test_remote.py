@@ -126,7 +126,8 @@ async def test_status_of_a_stopped_owner_is_not_waited_for_long(tmp_path: Path) 
             await asked
 
 
-async def test_an_owner_that_beats_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["set_model", "complete"])
+async def test_an_owner_that_beats_is_waited_for(tmp_path: Path, verb: str) -> None:
     loop = cast(TimeLapseLoop, asyncio.get_running_loop())
     done = anyio.Event()
 
@@ -136,16 +137,17 @@ async def test_an_owner_that_beats_is_waited_for(tmp_path: Path) -> None:
             await lines({"beat": 1})(stream, first)
             with anyio.move_on_after(BEAT_S):
                 await done.wait()
-        await lines(RESULT)(stream, first)
+        await lines(RESULT if verb == "set_model" else {"result": ["a"]})(stream, first)
 
     async with saying(tmp_path, say) as remote:
-        asked = asyncio.create_task(remote.set_model("x", ignore))
+        ask = remote.set_model("x", ignore) if verb == "set_model" else remote.complete("x")
+        asked = asyncio.ensure_future(ask)
         await anyio.wait_all_tasks_blocked()
         await loop.lapse(10 * SILENCE_S)
         assert not asked.done()
         done.set()
         with anyio.fail_after(WAIT_S):
-            assert await asked == SWITCH
+            assert await asked == (SWITCH if verb == "set_model" else ("a",))
 
 
 @pytest.mark.parametrize(
