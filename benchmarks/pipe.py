@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -27,8 +27,9 @@ HANDSHAKES: dict[str, dict[str, Any]] = {
 class Pipe:
     """One process; `started` is when it was asked for, in seconds of `time.perf_counter`."""
 
-    def __init__(self, command: Sequence[str], home: Path) -> None:
-        environ = {"HOME": str(home), "PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1"}
+    def __init__(self, command: Sequence[str], home: Path, settings: Mapping[str, str] | None = None) -> None:
+        """Start `command` with `home` as the user's home folder and `settings` in its environment."""
+        environ = environment(home, settings)
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -83,6 +84,11 @@ class Pipe:
         result = self.answer("tools/call", tool_call(tool, **arguments))
         assert not result.get("isError"), result
         return result
+
+
+def environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a process that must see nothing of this user."""
+    return {"HOME": str(home), "PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", **(settings or {})}
 
 
 def tool_call(tool: str, *, progress: int | None = None, **arguments: Any) -> dict[str, Any]:

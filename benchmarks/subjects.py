@@ -1,7 +1,5 @@
 """What is measured: a model, and the ways to run it that are compared. One process, one machine, taking turns."""
 
-import json
-import shutil
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -14,6 +12,7 @@ from mcp import Client, StdioServerParameters
 
 from benchmarks.bare import Bare
 from benchmarks.discovered import model_in
+from benchmarks.model_folders import make_endless_tiny
 from benchmarks.peers import Installed
 from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
 from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
@@ -25,8 +24,6 @@ SHAPES: dict[str, Shape] = {"small": SMALL, "half": HALF, "realistic": QWEN_05B,
 """Models of random weights, by name."""
 MODELS = ("tiny", *SHAPES)
 """What can be measured: the built-in model and those."""
-NO_TOKEN = 10_000_000
-"""An id that no vocabulary has."""
 SLOW = 50.0
 """Tokens of a prompt a second below which a comparison of long prompts would take hours."""
 
@@ -90,7 +87,7 @@ def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Install
     """
     folder = scratch / f"bench-{name}"
     if name == "tiny":
-        _endless_tiny(folder)
+        make_endless_tiny(folder)
         sizes = sizes.for_tiny()
     elif not folder.exists():
         make_model(folder, SHAPES[name])
@@ -99,21 +96,6 @@ def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Install
     prompt = user(words(32, bare, "speed"))
     subject = Subject(name, model_in(folder), sizes, tuple(peers), len(bare.prompt(prompt)) / bare.first_token(prompt))
     return replace(subject, sizes=sizes.for_slow(), peers=subject.peers[:1]) if subject.slow else subject
-
-
-def _endless_tiny(folder: Path) -> None:
-    """Copy the built-in model, with another end of turn and a longer window: lengths must not depend on words."""
-    source = Path(sys.modules["mcp_local_llm"].__file__ or "").parent / "tiny"
-    shutil.copytree(source, folder, dirs_exist_ok=True)
-    for name in ("config.json", "generation_config.json"):
-        values = json.loads((folder / name).read_text())
-        values["eos_token_id"] = NO_TOKEN
-        if "max_position_embeddings" in values:
-            values["max_position_embeddings"] = 32_768
-        (folder / name).write_text(json.dumps(values))
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings |= {"eos_token": None, "model_max_length": 32_768}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.values.errors import ConfigError, HolderGoneError, LocalLLMError
 from mcp_local_llm.values.progress import Progress
@@ -17,6 +16,7 @@ from mcp_local_llm.values.results import Status
 
 if TYPE_CHECKING:
     from mcp_local_llm.llm.local import Local
+    from mcp_local_llm.llm.verb_server import VerbServer
 
 HANDOVER_S = 2.0
 """Seconds in which this process, asked to leave by a newer one, does not take the lease again."""
@@ -53,21 +53,26 @@ class Ownership:
             return True
         if self._leaving:
             raise HolderGoneError(LEAVING, leaving=True)
+        # Made first: from the moment in which this process holds the lease, other sessions look for its socket.
+        server = self._server or self._make_server(local)
         if not self._lease.take(self._version):
             return False
         assert self.tasks is not None, "enter the session first"
         self._local = local
-        if self._server is None:
-            self._server = VerbServer(
-                self._lease.socket, local, status=self._status, entered=self._entered, drain=self._drain
-            )
+        self._server = server
         try:
-            self._server.open(self.tasks)
+            server.open(self.tasks)
         except ConfigError:
             # An owner that nobody can reach would shut the other sessions out.
             self._lease.release()
             raise
         return True
+
+    def _make_server(self, local: "Local") -> "VerbServer":
+        # Imported here: a session that stays attached answers nobody, and psutil takes time and memory.
+        from mcp_local_llm.llm.verb_server import VerbServer
+
+        return VerbServer(self._lease.socket, local, status=self._status, entered=self._entered, drain=self._drain)
 
     def seen(self, status: Status) -> Status:
         """Return `status` with who holds the lease and how many other sessions are attached."""

@@ -1,0 +1,43 @@
+"""Models to measure with that are copies of the built-in one; it makes folders and knows no engine."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+NO_TOKEN = 10_000_000
+"""An id that no vocabulary has."""
+REVISION = "0" * 40
+
+
+def make_endless_tiny(folder: Path) -> None:
+    """Copy the built-in model, with another end of turn and a longer window: lengths must not depend on words."""
+    shutil.copytree(_tiny(), folder, dirs_exist_ok=True)
+    for name in ("config.json", "generation_config.json"):
+        values = json.loads((folder / name).read_text())
+        values["eos_token_id"] = NO_TOKEN
+        if "max_position_embeddings" in values:
+            values["max_position_embeddings"] = 32_768
+        (folder / name).write_text(json.dumps(values))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"eos_token": None, "model_max_length": 32_768}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def fill_hub_cache(home: Path, count: int) -> None:
+    """Place `count` copies of the built-in model in the hub cache of `home`, laid out as the hub's library does."""
+    for number in range(count):
+        repository = home / ".cache" / "huggingface" / "hub" / f"models--bench--Tiny-{number:02}-4bit"
+        snapshot = repository / "snapshots" / REVISION
+        blobs = repository / "blobs"
+        for folder in (snapshot, blobs, repository / "refs"):
+            folder.mkdir(parents=True)
+        (repository / "refs" / "main").write_text(REVISION)
+        for position, file in enumerate(sorted(path for path in _tiny().iterdir() if path.is_file())):
+            blob = blobs / f"{position:040x}"
+            shutil.copyfile(file, blob)
+            (snapshot / file.name).symlink_to(blob)
+
+
+def _tiny() -> Path:
+    return Path(sys.modules["mcp_local_llm"].__file__ or "").parent / "tiny"
