@@ -85,6 +85,13 @@ def test_a_wrong_setting_is_refused_with_its_place_and_what_is_allowed(
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
 
 
+def test_a_long_wrong_value_is_shortened(file: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(file, {"MCP_LOCAL_LLM_QUEUE_SIZE": "9" * 5000})
+    assert "'queue_size' is '999" in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
 def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -18,6 +18,7 @@ from mcp_local_llm.values.model import ModelInfo, human_bytes
 
 _MAX_CANDIDATES = 10
 _MAX_NEAREST = 3
+_MAX_NAME = 300
 _MIN_LIKENESS = 0.5
 _SEPARATORS = re.compile(r"[\s/_:\-]+|(?<!\d)\.|\.(?!\d)")
 _SPACED_BITS = re.compile(r"(?<![a-z0-9.])(\d+)[\s_\-]?bits?(?![a-z0-9])")
@@ -81,6 +82,12 @@ def resolve(
     text = query.strip().strip("\"'`").strip().casefold()
     if not text:
         raise UnknownModelError("No model was named. Call list_models and give a number, a role or part of a name.")
+    if len(text) > _MAX_NAME:
+        # Comparing a text of megabytes with each name would hold up every call of this process.
+        raise UnknownModelError(
+            f"No model is called {text[:40] + '...'!r}: that has {len(text):,} characters, and a model's name at most "
+            f"{_MAX_NAME}. Call list_models and give a number, a role or part of a name."
+        )
     if number := _NUMBER.fullmatch(text):
         return Resolution(_sound(_numbered(int(number[1]), listed)))
     wanted = {role.casefold(): model for role, model in roles.items()}.get(text)

@@ -85,7 +85,8 @@ class Settings(BaseModel):
         reserve_context: tokens of KV cache to keep room for when a model is checked against memory.
         force: load a model although it does not fit; the machine may swap or kill the server.
         batch_size: calls that are decoded together; more share the bandwidth, and each takes longer.
-        queue_size: calls that may wait beside those; one more is refused.
+        queue_size: calls that may wait beside those; one more is refused, unless it is its client's only one. All
+            clients together may have four times as many waiting.
         prefix_cache_mb: MiB of KV cache to keep for reuse, running calls included; unset, a quarter of what is free
             after the load, 256 MiB to 8 GiB.
         prefix_disk_mb: MiB of KV cache to keep on the disk, of all MLX models together: long prompts then outlive an

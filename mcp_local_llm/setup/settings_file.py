@@ -24,6 +24,8 @@ RENAMED: Mapping[str, str] = {"launch": "cluster"}
 """Old key of the file → its name now; the old one is accepted with a warning."""
 
 
+MAX_SHOWN = 80
+"""Characters of a wrong value in a message."""
 MAX_FILE_BYTES = 2**20
 """A longer file is no settings file."""
 
@@ -106,6 +108,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
     sentences: list[str] = []
     for problem in error.errors(include_url=False):
@@ -121,6 +127,8 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
         else:
             place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
             # A key put where its variable's name belongs, or into a URL, must not end up in a message.
-            value = "wrong" if place.endswith((".api_key", ".api_key_env", ".url")) else repr(problem["input"])
+            value = (
+                "wrong" if place.endswith((".api_key", ".api_key_env", ".url")) else _shortened(repr(problem["input"]))
+            )
             sentences.append(f"{where}: '{place.removeprefix('.')}' is {value}. {problem['msg']}.")
     return " ".join(sentences)

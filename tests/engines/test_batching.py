@@ -98,6 +98,31 @@ async def test_a_queue_that_one_client_has_filled_still_takes_a_request_of_anoth
         assert (await ask(engine, "Hello", client="other")).text
 
 
+@pytest.mark.parametrize(("queue", "total"), [(0, 4), (1, 4), (2, 8)])
+async def test_clients_with_ever_new_names_meet_a_bound_of_all_together(
+    tiny: ModelInfo, queue: int, total: int
+) -> None:
+    answered: list[ChatResult] = []
+    refused: list[str] = []
+
+    async def call(engine: MlxEngine, client: str) -> None:
+        try:
+            answered.append(await ask(engine, "Hello", client=client))
+        except BusyError as error:
+            refused.append(str(error))
+
+    async with engine_of(tiny, EngineLimits(batch_size=1, queue_size=queue)) as engine:
+        async with anyio.create_task_group() as group:
+            for number in range(1 + total + 3):
+                group.start_soon(call, engine, f"client {number}")
+        assert len(answered) == 1 + total
+        assert refused == 3 * [
+            f"1 calls are running and {total} are waiting; the queue holds {total} of all clients together, and "
+            f"{queue} of one. Try again when one has finished."
+        ]
+        assert (await ask(engine, "Hello", client="one more")).text
+
+
 async def test_a_client_that_sends_many_requests_delays_another_by_one(tiny: ModelInfo) -> None:
     order: list[str] = []
 

@@ -109,6 +109,17 @@ async def test_a_broken_schema_that_reaches_the_engine_fails_its_own_request(
         await others_go_on(engine, failing)
 
 
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#"}, {"anyOf": [{"$ref": "#"}]}, {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}]
+)
+async def test_a_schema_that_nothing_can_satisfy_is_refused_before_anything_is_generated(
+    tiny: ModelInfo, schema: Json
+) -> None:
+    async with engine_of(tiny) as engine:
+        with pytest.raises(InvalidRequestError, match="nothing can satisfy it"):
+            await answer(engine, ChatRequest(prompt("Hello"), response_schema=schema))
+
+
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 ENDLESS = {
     "nested loops": LOOPS,

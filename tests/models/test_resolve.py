@@ -241,6 +241,14 @@ def test_a_miss_says_what_is_nearest(query: str, sentence: str, models: tuple[Mo
     assert str(caught.value).startswith(sentence)
 
 
+@pytest.mark.parametrize("query", ["x" * 301, "a b " * 500_000, "7" * 2_000_000])
+def test_a_text_too_long_for_a_name_is_refused_before_it_is_compared(query: str, models: tuple[ModelInfo, ...]) -> None:
+    with pytest.raises(UnknownModelError) as raised:
+        resolve(query, models, roles=ROLES, fits=lambda model: True)
+    assert "at most 300" in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
 def test_a_broken_model_says_what_is_missing(models: tuple[ModelInfo, ...]) -> None:
     with pytest.raises(IncompleteModelError) as caught:
         resolve(PARTIAL, models, roles={}, fits=fits)

@@ -28,6 +28,19 @@ async def test_a_broken_mlx_is_told_with_its_cause_at_each_call(environ: dict[st
         assert await wire.ended() == 0
 
 
+async def test_an_mlx_that_is_repaired_while_the_server_runs_is_used_by_the_next_call(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    broken = shutil.copytree(BROKEN, tmp_path / "packages")
+    environ |= {"PYTHONPATH": str(broken)}
+    async with open_wire(environ) as first, open_wire(environ) as second:
+        for wire in (first, second):
+            assert "libcuda.so.1" in await refused(wire)
+        shutil.rmtree(broken / "mlx")
+        for wire in (first, second):
+            assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+
+
 async def test_a_low_limit_of_open_files_keeps_nothing_from_loading(environ: dict[str, str]) -> None:
     command = ["sh", "-c", f"ulimit -n 64; exec {sys.executable} -m mcp_local_llm"]
     async with open_wire(environ, command=command) as wire:

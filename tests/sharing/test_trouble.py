@@ -150,3 +150,12 @@ async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.sweep)])
 async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[str, str], kills: int) -> None:
     await survive_kills(environ, kills)
+
+
+@pytest.mark.parametrize("name", ["x" * 2_000_000, "a b " * 100_000])
+async def test_a_name_of_megabytes_holds_nobody_up(environ: dict[str, str], name: str) -> None:
+    async with sessions(environ, 2) as (holder, other):
+        assert await ask(holder) == GREETING
+        request = await other.call("chat", message="Hello", model=name)
+        assert await ask(holder) == GREETING
+        assert "at most 300" in await failure(other, request)

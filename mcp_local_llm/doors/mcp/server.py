@@ -12,6 +12,7 @@ from mcp_local_llm import __version__
 from mcp_local_llm.doors.mcp import descriptions
 from mcp_local_llm.doors.mcp.prompts import name_completion, switch_model_prompt
 from mcp_local_llm.doors.mcp.tools import chat_tool, report_tools
+from mcp_local_llm.doors.mcp.unreadable_lines import StdioServer
 from mcp_local_llm.llm.llm import LLM
 
 
@@ -39,7 +40,7 @@ def build_server(llm: LLM, switch_model: str, greeted: Callable[[], None] | None
             if greeted is not None:
                 greeted()
 
-    server: MCPServer[Any] = MCPServer(
+    server = StdioServer(
         "local-llm",
         title="Local LLM",
         version=__version__,

@@ -169,14 +169,7 @@ class MlxEngine:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Answer `request`; see `Engine.stream`."""
         self._thread.watch.check()
-        running, queue = self._limits.places, self._limits.queue_size
-        pending = self._pending.total()
-        # A client that has no call here is let in all the same: another's batch must not shut it out.
-        if pending >= running + queue and self._pending[request.client]:
-            raise BusyError(
-                f"{running} calls are running and {pending - running} are waiting; the queue holds {queue}. Try "
-                "again when one has finished."
-            )
+        self._refuse_when_full(request.client)
         inbox, submitted = _Inbox(), self._clock()
         answer = Reply(request, self._model, self._markup)
         job: Job | None = None
@@ -201,6 +194,22 @@ class MlxEngine:
             if job is not None and not answer.finished:
                 job.cancelled.set()
                 self._thread.post(Wake())
+
+    def _refuse_when_full(self, client: str) -> None:
+        """Raise BusyError where too many requests wait, of this client's or of all."""
+        running, queue = self._limits.places, self._limits.queue_size
+        waiting = self._pending.total() - running
+        if waiting >= (total := self._limits.queue_total):
+            raise BusyError(
+                f"{running} calls are running and {waiting} are waiting; the queue holds {total} of all clients "
+                f"together, and {queue} of one. Try again when one has finished."
+            )
+        # A client that has no call here is let in all the same: another's batch must not shut it out.
+        if waiting >= queue and self._pending[client]:
+            raise BusyError(
+                f"{running} calls are running and {waiting} are waiting; the queue holds {queue}. Try "
+                "again when one has finished."
+            )
 
     async def unload(self) -> None:
         """Drop the model; requests still running fail.

@@ -8,6 +8,9 @@ from typing import Literal
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.machine import Memory
 
+QUEUES = 4
+"""Queues of `queue_size` that all clients together may fill."""
+
 WiredPolicy = Literal["auto", "off"]
 KVBits = Literal[4, 8]
 
@@ -63,6 +66,11 @@ class EngineLimits:
     def places(self) -> int:
         """How many requests run at a time: quantized keys and values cannot be decoded together."""
         return self.batch_size if self.kv_bits is None else 1
+
+    @property
+    def queue_total(self) -> int:
+        """How many requests may wait, whatever clients they are from: each new client is let in beyond `queue_size`."""
+        return QUEUES * max(self.queue_size, 1)
 
 
 MIB = 2**20

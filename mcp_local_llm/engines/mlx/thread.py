@@ -7,12 +7,15 @@ Whatever ends the thread, every command is answered: those that were left get th
 command starts a new thread.
 """
 
+import importlib
 import logging
 import os
 import queue
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mcp_local_llm.engines.mlx.file_limit import file_limit_kept
@@ -90,10 +93,24 @@ class MlxThread:
         _leave_removed_folder()
         # Imported here, on this thread: the first import of mlx and mlx-lm takes one to two seconds, and arrays
         # that an import creates belong to the thread that made them.
-        with file_limit_kept():
+        with file_limit_kept(), _forgotten_if_broken():
             from mcp_local_llm.engines.mlx.worker import Worker
 
         return Worker(self._commands, self._limits, self.watch, self._clock)
+
+
+@contextmanager
+def _forgotten_if_broken() -> Generator[None]:
+    """Forget the package `mlx` where its native part fails to load, so that the next call finds a repaired one."""
+    try:
+        yield
+    except BaseException:
+        # A native part that has loaded stays: it must not be loaded twice into one process.
+        if "mlx.core" not in sys.modules:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "mlx"]:
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        raise
 
 
 def _leave_removed_folder() -> None:

@@ -138,6 +138,10 @@ class Grammars:
         matcher = LLMatcher(vocabulary.tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
             raise GrammarError(_told(matcher.get_error()))
+        # Whether anything can follow is known with the first mask alone, as for a reference that leads to itself.
+        fill_next_token_bitmask(matcher, allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size))
+        if matcher.is_error():
+            raise GrammarError("nothing can satisfy it")
         return Grammar(matcher, vocabulary)
 
     @cached_property
