@@ -9,7 +9,7 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.models.profiles import applied, profile_named, with_profile
+from mcp_local_llm.models.profiles import apply_profile, profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
@@ -102,7 +102,7 @@ def test_a_model_set_up_otherwise_is_loaded_again_but_not_for_a_call_that_asks_f
 
 def test_a_profile_fills_in_what_a_call_leaves_open() -> None:
     profile = Profile(model="m", temperature=0.2, top_p=0.9, system="Be brief.", thinking=True, max_thinking_tokens=64)
-    filled = applied(ASKED, profile)
+    filled = apply_profile(ASKED, profile)
     assert filled.sampling == SamplingParams(temperature=0.2, top_p=0.9)
     assert [message.content for message in filled.messages] == ["Be brief.", "Hello"]
     assert (filled.thinking, filled.max_thinking_tokens) == (True, 64)
@@ -113,12 +113,12 @@ def test_what_a_call_says_itself_wins() -> None:
     sampling = SamplingParams(temperature=1.0)
     asked = ChatRequest((system, *ASKED.messages), sampling=sampling, thinking=False)
     profile = Profile(model="m", temperature=0.2, system="Be brief.", thinking=True, max_thinking_tokens=64)
-    assert applied(asked, profile) == asked
+    assert apply_profile(asked, profile) == asked
 
 
 def test_a_text_to_be_continued_gets_no_system_prompt() -> None:
     asked = ChatRequest((), prompt="Once upon")
-    assert applied(asked, Profile(model="m", system="Be brief.")).messages == ()
+    assert apply_profile(asked, Profile(model="m", system="Be brief.")).messages == ()
 
 
 @pytest.fixture

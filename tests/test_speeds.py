@@ -23,7 +23,7 @@ def speeds(path: Path, versions: str = "mlx 1, mlx-lm 1") -> SpeedFile:
 
 def record(file: SpeedFile, model: ModelInfo, tokens: int, rate: float) -> None:
     """Keep the speed of an answer where it is news, as the core does."""
-    if file.note(model, tokens, rate):
+    if file.add(model, tokens, rate):
         file.save()
 
 
@@ -50,10 +50,10 @@ def test_the_median_of_the_last_five_is_shown(tmp_path: Path) -> None:
 
 def test_the_file_is_written_only_for_news(tmp_path: Path) -> None:
     file = speeds(tmp_path)
-    assert file.note(model(), 100, 40.0)
+    assert file.add(model(), 100, 40.0)
     file.save()
-    assert [file.note(model(), 100, rate) for rate in (41.0, 60.0)] == [False, False]
-    assert file.note(model(), 100, 60.0), "now the median has moved"
+    assert [file.add(model(), 100, rate) for rate in (41.0, 60.0)] == [False, False]
+    assert file.add(model(), 100, 60.0), "now the median has moved"
     assert speeds(tmp_path).measured()(model()) == Speed(40.0, measured=True)
     assert file.measured()(model()) == Speed(50.5, measured=True), "what was not written yet counts as well"
     file.save()

@@ -1,7 +1,4 @@
-"""What the verbs other than `chat` answer: plain values with a schema, the same for every door.
-
-Sizes are bytes, times are seconds, speeds are tokens per second; names say so.
-"""
+"""The results of the verbs other than `chat`: values with a JSON Schema, the same for every door."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,13 +10,13 @@ from mcp_local_llm.values.chat import ChatResult
 QuickTestName = Literal["hello", "math", "creative", "code_review", "tools", "thinking", "json"]
 
 
-class Report(BaseModel):
-    """A finished answer."""
+class VerbResult(BaseModel):
+    """The result of a verb."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelRow(Report):
+class ModelRow(VerbResult):
     """One model of the list."""
 
     number: int
@@ -45,7 +42,7 @@ class ModelRow(Report):
     """URL of the server that answers for it; null for a model on this machine."""
 
 
-class ProfileRow(Report):
+class ProfileRow(VerbResult):
     """One profile of the settings; its name goes where a model's does."""
 
     name: str
@@ -56,7 +53,7 @@ class ProfileRow(Report):
     chosen: bool = False
 
 
-class ModelTable(Report):
+class ModelTable(VerbResult):
     """Every model on this machine, in the order of their numbers."""
 
     models: list[ModelRow]
@@ -66,7 +63,7 @@ class ModelTable(Report):
     warnings: list[str] = Field(default_factory=list[str])
 
 
-class Switch(Report):
+class Switch(VerbResult):
     """A finished change of model."""
 
     model: str
@@ -84,7 +81,7 @@ class Switch(Report):
     notes: list[str] = Field(default_factory=list[str])
 
 
-class Download(Report):
+class Download(VerbResult):
     """A model that is on this machine now."""
 
     model: str
@@ -97,7 +94,7 @@ class Download(Report):
     notes: list[str] = Field(default_factory=list[str])
 
 
-class QuickTest(Report):
+class QuickTest(VerbResult):
     """One scripted question to the resident model, and whether the answer is what it should be."""
 
     test: QuickTestName
@@ -113,8 +110,8 @@ class QuickTest(Report):
     tokens_per_second: float | None
 
 
-class Status(Report):
-    """How things stand, told at once even while a model loads or answers."""
+class Status(VerbResult):
+    """The state of the model and of the calls; returned at once even while a model loads or answers."""
 
     state: Literal["unloaded", "loading", "ready", "draining"]
     model: str | None
