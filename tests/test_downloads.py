@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.models.catalog import Catalog
 from mcp_local_llm.models.choice import ChoiceFile
 from mcp_local_llm.models.downloads import Downloads
@@ -85,7 +85,7 @@ async def test_a_downloaded_model_is_loaded_chosen_and_answers(online: App) -> N
     phases = list(dict.fromkeys(step.phase for step in seen))
     assert phases[:2] == ["downloading", "loading"]
     assert any(str(step).startswith("downloading ") and "/s, " in str(step) for step in seen)
-    result = await answered(online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
+    result = await collect_result(online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
     assert (result.model, result.text) == (NAME, "Hello! How can I help you today?")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, Speed, SpeedFile, engine_versions
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -125,7 +125,7 @@ async def test_a_long_answer_turns_the_estimate_of_the_list_into_a_measurement(a
     assert (before.tokens_per_second, before.speed) == (None, "not known")
     sampling = SamplingParams(max_tokens=MIN_TOKENS + 8, temperature=2.0, seed=1)
     question = Message(role="user", content="Write a haiku about a river.")
-    result = await answered(app.llm.chat(ChatRequest((question,), sampling=sampling), lambda progress: None))
+    result = await collect_result(app.llm.chat(ChatRequest((question,), sampling=sampling), lambda progress: None))
     (after,) = (await app.llm.list_models()).models
     measured = result.usage.completion_tokens >= MIN_TOKENS
     assert ((home / ".local" / "state" / "mcp-local-llm" / "speeds.json").is_file(), measured) == (True, True)

@@ -154,7 +154,9 @@ def lease(facts: Facts) -> Iterator[Finding]:
     yield Finding("sharing", "ok", f"process {status.pid} (version {owned.version}) holds {model}; {counts}")
     if owned.version and owned.version != __version__:
         text = f"that process runs version {owned.version}, this is {__version__}"
-        yield Finding("sharing", "note", text, "A newer session asks an older one to leave; restart what is older.")
+        yield Finding(
+            "sharing", "note", text, "A newer session makes an older lease owner shut down; restart the older one."
+        )
 
 
 def llama_server(facts: Facts) -> Iterator[Finding]:

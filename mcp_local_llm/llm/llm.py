@@ -104,7 +104,7 @@ class LLM(Protocol):
         ...
 
 
-async def answered(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
+async def collect_result(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
     """Return the result of a stream of chunks from `LLM.chat`.
 
     Raises:

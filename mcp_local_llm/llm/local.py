@@ -15,7 +15,7 @@ import anyio.to_thread
 from mcp_local_llm import __version__
 from mcp_local_llm.llm.counters import CallCounters
 from mcp_local_llm.llm.listing import model_row, profile_rows
-from mcp_local_llm.llm.llm import Caller, answered
+from mcp_local_llm.llm.llm import Caller, collect_result
 from mcp_local_llm.llm.quick_test import question
 from mcp_local_llm.llm.request_log import request_line
 from mcp_local_llm.llm.request_schemas import SchemaCheck
@@ -95,7 +95,7 @@ class Local:
         self, request: ChatRequest, wanted: Resolution, report: ReportProgress
     ) -> AsyncGenerator[ChatChunk]:
         """Answer with the resident engine, and record counts and speed."""
-        asked, result, alone = self._clock(), None, False
+        requested, result, alone = self._clock(), None, False
         async with self._resident.use(wanted.model, report) as engine:
             entered = self._clock()
             alone = self._resident.state().calls == 1
@@ -114,7 +114,7 @@ class Local:
         rate = rate_of(result) if alone and wanted.model.endpoint is None else None
         if rate and self._speeds.add(engine.model, result.usage.completion_tokens, rate):
             await anyio.to_thread.run_sync(self._speeds.save)
-        timings = dataclasses.replace(result.timings, load_s=entered - asked)
+        timings = dataclasses.replace(result.timings, load_s=entered - requested)
         warnings = (*((wanted.note,) if wanted.note else ()), *result.warnings)
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
 
@@ -161,10 +161,10 @@ class Local:
         self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
     ) -> QuickTest:
         """Send one scripted question; see `LLM.quick_test`."""
-        asked = question(test)
+        scripted = question(test)
         started = self._clock()
-        result = await answered(self.chat(asked.request(), report, caller=caller))
-        return asked.judged(test, result, round(self._clock() - started, 3))
+        result = await collect_result(self.chat(scripted.request(), report, caller=caller))
+        return scripted.judged(test, result, round(self._clock() - started, 3))
 
     async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
         """List every model on the machine; loads nothing."""

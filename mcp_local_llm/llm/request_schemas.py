@@ -36,7 +36,7 @@ class SchemaCheck:
 
     def _check(self, schema: Mapping[str, Any], name: str) -> None:
         if _too_deep(schema):
-            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists lie inside each other.")
+            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists are nested.")
         key = json.dumps(schema)
         if key in self._sound:
             return

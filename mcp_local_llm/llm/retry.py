@@ -1,4 +1,4 @@
-"""Decides how long a verb that no lease owner has begun is sent again."""
+"""Decides how long a verb is retried that no lease owner has begun."""
 
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +21,7 @@ class RetryPolicy:
         self._lease = lease
         self._sleep = sleep
         self._clock = clock
-        self._begun = self._heard = clock()
+        self._started = self._last_answer = clock()
 
     async def wait(self, error: HolderGoneError, report: ReportProgress) -> None:
         """Wait until the next try.
@@ -31,8 +31,8 @@ class RetryPolicy:
         """
         now = self._clock()
         if error.leaving:
-            self._heard = now
-        if now - self._heard >= OWNER_TIMEOUT_S or now - self._begun >= LEAVING_S:
+            self._last_answer = now
+        if now - self._last_answer >= OWNER_TIMEOUT_S or now - self._started >= LEAVING_S:
             owner = self._lease.owner()
             who = f"process {owner.pid} (version {owner.version})" if owner else "another process"
             raise BackendUnavailableError(

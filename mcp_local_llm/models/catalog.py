@@ -181,7 +181,7 @@ class Catalog:
         memory, settings = self._memory(), self._settings
         if ever:
             memory = replace(memory, available=memory.total)
-        held_bytes = resident.weight_bytes if resident else 0
+        resident_bytes = resident.weight_bytes if resident else 0
 
         def plan(model: ModelInfo) -> LoadPlan:
             context = settings.reserve_context
@@ -194,7 +194,7 @@ class Catalog:
                 context=context,
                 slots=slots,
                 kv_bits=kv_bits,
-                held_bytes=held_bytes,
+                resident_bytes=resident_bytes,
                 force=settings.force,
             )
 

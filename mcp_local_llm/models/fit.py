@@ -37,7 +37,6 @@ class LoadPlan:
         context: tokens of context that memory is reserved for, at most the model's context window.
         ceiling: the most memory that the model may use; `limit` names the reason.
         largest_context: the longest context that would fit; 0 where not even the weights fit.
-        evicts: it fits only after the unload of the resident model.
         forced: the user demands the load even where it does not fit.
     """
 
@@ -49,7 +48,6 @@ class LoadPlan:
     ceiling: int
     limit: str
     largest_context: int
-    evicts: bool = False
     forced: bool = False
 
     @property
@@ -83,7 +81,7 @@ def plan_load(
     context: int,
     slots: int = 1,
     kv_bits: int | None = None,
-    held_bytes: int = 0,
+    resident_bytes: int = 0,
     force: bool = False,
 ) -> LoadPlan:
     """Compare the memory that a model needs with the least of three ceilings.
@@ -97,7 +95,7 @@ def plan_load(
         context: tokens to reserve KV cache for; `model.serving.context` wins over it.
         slots: number of such KV caches, for an engine that has one for each concurrent request.
         kv_bits: bits of the cached keys and values; None means 16.
-        held_bytes: bytes of the resident model, which would be unloaded first.
+        resident_bytes: bytes of the resident model, which would be unloaded first.
         force: the user demands the load in any case.
     """
     if model.endpoint is not None:
@@ -116,14 +114,13 @@ def plan_load(
     reserve = _reserve(memory)
     ceilings = [
         (memory.total - reserve, f"{human_bytes(memory.total)} of memory less {human_bytes(reserve)} for the system"),
-        (memory.available + held_bytes, "the memory that is free now"),
+        (memory.available + resident_bytes, "the memory that is free now"),
     ]
     if memory.gpu_limit is not None:
         ceilings.append((memory.gpu_limit, "the most that the GPU may hold"))
     ceiling, limit = min(ceilings)
     left = ceiling - weights - prefill
     largest = 0 if left < 0 else min(left // per_token, window) if per_token else window
-    needed = weights + prefill + reserved * per_token
     return LoadPlan(
         model=model,
         context=reserved,
@@ -133,7 +130,6 @@ def plan_load(
         ceiling=ceiling,
         limit=limit,
         largest_context=largest,
-        evicts=memory.available < needed <= ceiling,
         forced=force,
     )
 

@@ -122,11 +122,11 @@ def _exact(text: str, listed: Sequence[ModelInfo]) -> list[ModelInfo]:
 
 def _by_words(text: str, candidates: Sequence[ModelInfo]) -> list[ModelInfo]:
     """Return the matches of the first of the three word levels that has any."""
-    asked = _words(text)
-    if not asked:
+    words = _words(text)
+    if not words:
         return []
     for level in (_equals, _begins, _occurs):
-        hits = [model for model in candidates if all(level(word, model.id) for word in asked)]
+        hits = [model for model in candidates if all(level(word, model.id) for word in words)]
         if hits:
             return hits
     return []
@@ -233,12 +233,12 @@ def _unknown(query: str, text: str, listed: Sequence[ModelInfo], *, unset_role: 
 
 def _nearest(text: str, listed: Sequence[ModelInfo]) -> str:
     """Return a sentence with the ids that are most similar to the text; empty for none."""
-    asked = _words(text)
+    words = _words(text)
 
     def likeness(model: ModelInfo) -> float:
         parts = _words(model.id)
-        best = (max(SequenceMatcher(None, word, part).ratio() for part in parts) for word in asked)
-        return sum(best) / len(asked) if asked and parts else 0.0
+        best = (max(SequenceMatcher(None, word, part).ratio() for part in parts) for word in words)
+        return sum(best) / len(words) if words and parts else 0.0
 
     like = sorted(((likeness(model), model.id) for model in listed if model.usable), key=lambda pair: -pair[0])
     near = [name for ratio, name in like[:_MAX_NEAREST] if ratio >= _MIN_LIKENESS]

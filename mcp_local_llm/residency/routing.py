@@ -22,9 +22,3 @@ class RoutedBackend:
     def fault(self) -> str | None:
         """Return why the models of this process cannot be used now; see `Backend.fault`."""
         return self._here.fault()
-
-    def close(self) -> None:
-        """Stop the backends of this machine; does not block."""
-        self._here.close()
-        self._started.close()
-        self._elsewhere.close()

@@ -1,4 +1,4 @@
-"""Every setting, its default and its range, and the process whose value applies. It must not know their users."""
+"""Every setting, its default and its range, and the process whose value applies. It must not know what uses them."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -148,7 +148,7 @@ def unconfigured_endpoints(registered: Mapping[str, str], endpoints: Iterable[En
     """Return a sentence for each endpoint of the registry (name → URL) that the settings do not name."""
     configured = {endpoint.url for endpoint in endpoints}
     return tuple(
-        f"The registry knows the endpoint {name} ({shown_url(url)}), which nobody asks before it is in the settings: "
+        f"The registry knows the endpoint {name} ({shown_url(url)}), which is not used until the settings name it: "
         f'[[endpoints]] name = "{name}" url = "{shown_url(url)}"'
         for name, url in registered.items()
         if url.strip().rstrip("/") not in configured

@@ -81,7 +81,3 @@ class Backend(Protocol):
         waits.
         """
         ...
-
-    def close(self) -> None:
-        """Stop threads and processes of the backend; does not block."""
-        ...

@@ -9,7 +9,7 @@ from typing import cast
 import anyio
 import pytest
 
-from mcp_local_llm.llm.llm import Caller, answered
+from mcp_local_llm.llm.llm import Caller, collect_result
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.ownership import HANDOVER_S
 from mcp_local_llm.llm.retry import LEAVING_S, OWNER_TIMEOUT_S, RETRY_S
@@ -74,8 +74,8 @@ async def session(
 async def test_the_first_session_executes_and_the_second_forwards(tmp_path: Path) -> None:
     here, there = Executor(), Executor()
     async with session(tmp_path, here) as first, session(tmp_path, there) as second:
-        assert await answered(first.chat(HELLO, ignore)) == RESULT
-        assert await answered(second.chat(HELLO, ignore, model="m")) == RESULT
+        assert await collect_result(first.chat(HELLO, ignore)) == RESULT
+        assert await collect_result(second.chat(HELLO, ignore, model="m")) == RESULT
         assert await second.complete("a") == ("a", "b")
         assert Lease(tmp_path).owner() is not None
     assert there.asked == []

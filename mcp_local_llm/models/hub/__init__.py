@@ -8,6 +8,6 @@ memory.
 
 from mcp_local_llm.models.hub.access import HubAccess, hub_access
 from mcp_local_llm.models.hub.hub import Hub
-from mcp_local_llm.models.hub.repository import Repository, RepositoryFile, is_repository_id
+from mcp_local_llm.models.hub.repository import Repository, is_repository_id
 
-__all__ = ["Hub", "HubAccess", "Repository", "RepositoryFile", "hub_access", "is_repository_id"]
+__all__ = ["Hub", "HubAccess", "Repository", "hub_access", "is_repository_id"]

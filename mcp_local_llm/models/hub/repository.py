@@ -144,7 +144,7 @@ def _read_file(repository: str, entry: Mapping[str, Any]) -> RepositoryFile:
     etag = large.get("sha256") or large.get("oid") if large else entry.get("blobId")
     known = isinstance(etag, str) and (_SHA256 if large else _COMMIT).fullmatch(etag)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not known:
-        raise DownloadError(f"{repository} is not downloaded: the hub tells no size or no hash of {name}.")
+        raise DownloadError(f"{repository} is not downloaded: the hub gives no size or no hash of {name}.")
     if size > MAX_FILE_BYTES:
         raise DownloadError(
             f"{repository} is not downloaded: {name} has {human_bytes(size)}, and files above "
