@@ -9,13 +9,13 @@ from benchmarks.charts import charts
 from benchmarks.figures import Row, table
 from benchmarks.peers import Installed
 from benchmarks.subjects import SLOW, Subject
-from mcp_local_llm.setup.machine import local_probe, read_machine
+from mcp_local_llm.setup.machine import local_machine_reader, read_machine
 from mcp_local_llm.values.model import human_bytes
 
 
 def report(rows: Sequence[Row], subjects: Sequence[Subject], peers: Sequence[Installed]) -> str:
     """Write the page; `peers` are those that were there, of which it names the ones that have a row."""
-    machine = read_machine(local_probe())
+    machine = read_machine(local_machine_reader())
     versions = ", ".join(f"{name} {version(name)}" for name in ("mcp-local-llm", "mlx", "mlx-lm", "mcp"))
     return f"""# Benchmarks
 

@@ -1,4 +1,4 @@
-"""`mcp-local-llm` without a command is the stdio server, as agents start it; with a command, the command line."""
+"""The program `mcp-local-llm`: without a command the stdio server, as MCP clients start it; else the command line."""
 
 import os
 import sys
@@ -7,12 +7,12 @@ VERBOSE = ("--verbose", "-v")
 
 
 def main() -> None:
-    """Run the one or the other."""
-    # Imported here, so that this module itself costs nothing.
+    """Run the stdio server or a command."""
+    # Imported here, so that importing this module takes no time.
     from mcp_local_llm.start import run_cli, run_stdio
 
     if sys.argv[1:2] and sys.argv[1] in VERBOSE:
-        # A variable, because it wins over the file and every part that logs reads the settings.
+        # As a variable, which wins over the settings file.
         os.environ["MCP_LOCAL_LLM_LOG_LEVEL"] = "INFO"
         del sys.argv[1]
     if len(sys.argv) > 1:

@@ -1,4 +1,4 @@
-"""The composition root: which classes a session of this process is made of, and where this user's things lie."""
+"""The composition root: makes the session of this process from settings and paths."""
 
 import logging
 import os
@@ -23,25 +23,24 @@ if TYPE_CHECKING:
     from mcp_local_llm.llm.local import Local
 
 JOIN_S = 0.05
-"""How long the end of the process waits for the MLX thread: a step of a large model takes longer, and then the kernel
-takes everything back."""
+"""Seconds that the end of the process waits for the MLX thread; then the kernel frees the thread's memory."""
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass
 class Engines:
-    """The engines of this process; None until the first verb that runs here made them."""
+    """The engines of this process; None until the first verb is executed here."""
 
     mlx: "MlxBackend | None" = None
     servers: "ProcessBackend | None" = None
 
     def keep(self, mlx: "MlxBackend", servers: "ProcessBackend") -> None:
-        """Note what was made."""
+        """Store the engines, to close them at the end."""
         self.mlx, self.servers = mlx, servers
 
     def close(self, join_s: float = JOIN_S) -> bool:
-        """Stop them; returns whether the MLX thread ended within `join_s` seconds."""
+        """Stop the engines; return whether the MLX thread ended within `join_s` seconds."""
         if self.servers is not None:
             self.servers.close()
         if self.mlx is None:
@@ -52,7 +51,7 @@ class Engines:
 
 @dataclass(frozen=True)
 class App:
-    """The parts that the outside touches."""
+    """The session of this process, with its settings and engines."""
 
     llm: Session
     settings: Settings
@@ -60,7 +59,7 @@ class App:
 
 
 def compose(environ: Mapping[str, str], home: Path) -> App:
-    """Put the application together from what this machine and this user have; loads nothing.
+    """Make the application from the settings of this user; loads nothing.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -87,15 +86,15 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
     return App(session, settings, engines)
 
 
-def refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
-    """Make an application that answers every verb with what is wrong with the settings.
+def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
+    """Make an application that refuses every verb with the error in the settings.
 
-    A client shows a server that ends before the handshake as failed, without a reason, so the server serves.
+    A client shows a server that ends before the handshake as failed, without a reason; so the server must run.
     """
-    told = ConfigError(f"{error} Then start this server anew: reconnect it in the client.")
+    refusal = ConfigError(f"{error} Then start this server anew: reconnect it in the client.")
 
     def refuse() -> "Local":
-        raise told
+        raise refusal
 
     lease = lease_of_user(environ, home)
     return App(Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False), Settings())

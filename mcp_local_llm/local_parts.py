@@ -1,6 +1,6 @@
-"""The composition of what executes verbs in this process, and of the check-up; both read the same places.
+"""Composes the executor of verbs in this process and the check-up, which read the same files.
 
-Apart from `app.py`, because a session that forwards its verbs imports none of this.
+A session that forwards its verbs does not import this module.
 """
 
 import sys
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mcp_local_llm import __version__
-from mcp_local_llm.doctor import Finding, Setup, Sources, Surveyed, gather, report
+from mcp_local_llm.doctor import FactSources, Finding, InstallationFacts, Setup, check_facts, read_facts
 from mcp_local_llm.doctor.read import GPU_FILES, claude_settings, import_fault, versions
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, list_endpoint, look_at_ports
 from mcp_local_llm.engines.mlx import MlxBackend
@@ -20,7 +20,7 @@ from mcp_local_llm.engines.servers.engine import server_settings
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.models.catalog import Catalog
-from mcp_local_llm.models.choice import StateFile
+from mcp_local_llm.models.choice import ChoiceFile
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.find import (
     FolderCache,
@@ -35,28 +35,28 @@ from mcp_local_llm.models.roles import read_registry
 from mcp_local_llm.models.speed import SpeedFile
 from mcp_local_llm.residency import Lease, Resident, RoutedBackend
 from mcp_local_llm.residency.lease import lease_of_user
-from mcp_local_llm.setup.machine import Probe, local_probe, memory_reader, read_machine
+from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
 from mcp_local_llm.setup.places import choice_file, prefix_folder, registry_path, state_folder
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.engine import Engine
 from mcp_local_llm.values.machine import Machine
-from mcp_local_llm.values.model import Found, ModelInfo
+from mcp_local_llm.values.model import FoundModels, ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
 
 
 @dataclass(frozen=True)
 class ModelParts:
-    """What finds models, whether or not one is ever loaded: the places of this user, and what reads them.
+    """The objects that find models, for the executor of verbs and for the check-up.
 
     Attributes:
-        state: the folder of what we keep between runs; `registry`: the file of the roles.
+        state: the folder of files that are kept between runs; `registry`: the file of the roles.
         find: lists the models on this machine, given the programs that could run them.
     """
 
     home: Path
     state: Path
     registry: Path
-    probe: Probe
+    machine_reader: MachineReader
     roots: ModelRoots
     programs: Callable[[], Programs]
     find: Callable[[Programs], tuple[ModelInfo, ...]]
@@ -66,17 +66,17 @@ class ModelParts:
 
     def machine(self) -> Machine:
         """Read the facts of the machine anew."""
-        return read_machine(self.probe)
+        return read_machine(self.machine_reader)
 
 
 def find_parts(
-    environ: Mapping[str, str], home: Path, settings: Settings, served: Callable[[], Awaitable[Found]]
+    environ: Mapping[str, str], home: Path, settings: Settings, served: Callable[[], Awaitable[FoundModels]]
 ) -> ModelParts:
-    """Find the places of this user; reads nothing yet. `served` lists the models of the endpoints."""
+    """Make the parts from this user's folders; reads nothing yet. `served` lists the models of the endpoints."""
     state = state_folder(environ, home)
     registry = registry_path(environ, home)
     roots = default_roots(environ, home, settings.folders)
-    probe = local_probe()
+    machine_reader = local_machine_reader()
     cache = FolderCache()
 
     def programs() -> Programs:
@@ -88,8 +88,8 @@ def find_parts(
     catalog = Catalog(
         find=lambda: find(programs()),
         registry=lambda: read_registry(registry),
-        memory=lambda: read_machine(probe).memory,
-        state=StateFile(choice_file(environ, home)),
+        memory=lambda: read_machine(machine_reader).memory,
+        state=ChoiceFile(choice_file(environ, home)),
         settings=settings,
         served=served,
     )
@@ -97,7 +97,7 @@ def find_parts(
         home=home,
         state=state,
         registry=registry,
-        probe=probe,
+        machine_reader=machine_reader,
         roots=roots,
         programs=programs,
         find=find,
@@ -110,11 +110,11 @@ def find_parts(
 def make_local(
     environ: Mapping[str, str], home: Path, settings: Settings, keep: Callable[[MlxBackend, ProcessBackend], None]
 ) -> Local:
-    """Make what executes verbs in this process; `keep` takes its engines, which are to be closed at the end."""
+    """Make the executor of verbs in this process; `keep` takes its engines, which are closed at the end."""
     parts = find_parts(environ, home, settings, EndpointModels(settings.endpoints, environ))
     hub = Hub(hub_access(environ, home, parts.roots.hub_caches[0]))
-    prefixes = prefix_folder(environ, home, parts.probe.system)
-    mlx = MlxBackend(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(parts.probe)))
+    prefixes = prefix_folder(environ, home, parts.machine_reader.system)
+    mlx = MlxBackend(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(parts.machine_reader)))
     to_start = server_settings(settings, environ=environ, folder=parts.state / "clusters", python=sys.executable)
     servers = ProcessBackend(to_start, _connect, parts.programs)
     keep(mlx, servers)
@@ -122,44 +122,44 @@ def make_local(
     return Local(
         catalog=parts.catalog,
         resident=Resident(routed, idle_s=settings.idle_minutes * 60),
-        downloads=Downloads(hub=hub, catalog=parts.catalog, describe=_announced),
+        downloads=Downloads(hub=hub, catalog=parts.catalog, describe=_planned_model),
         speeds=parts.speeds,
         machine=parts.machine,
     )
 
 
 async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> tuple[Finding, ...]:
-    """Read everything and judge it.
+    """Read all facts and check them.
 
     Args:
-        parts: those of the application, with the settings of `setup`.
-        setup: what the user set.
-        ports: of 127.0.0.1, to look for servers on.
+        parts: made with the settings of `setup`.
+        setup: the settings of the user.
+        ports: of 127.0.0.1, on which servers are detected.
     """
     environ = setup.environ
     remote = Remote(parts.lease.socket, __version__, parts.lease.owner)
-    sources = Sources(
+    sources = FactSources(
         setup=setup,
-        survey=partial(_survey, parts, environ),
+        installation=partial(_installation, parts, environ),
         saved=parts.catalog.saved,
         chosen=partial(parts.catalog.chosen, setup.settings.model),
         plan=partial(parts.catalog.planner, None, ever=True),
         measured=parts.speeds.measured,
         lease=parts.lease,
-        holder=remote.status,
+        owner_status=remote.status,
         listed=lambda endpoint: list_endpoint(endpoint, environ),
-        sightings=partial(look_at_ports, tuple(ports)),
+        servers=partial(look_at_ports, tuple(ports)),
         import_engine=partial(import_fault, environ),
     )
-    return report(await gather(sources))
+    return check_facts(await read_facts(sources))
 
 
-def _survey(parts: ModelParts, environ: Mapping[str, str]) -> Surveyed:
+def _installation(parts: ModelParts, environ: Mapping[str, str]) -> InstallationFacts:
     programs = parts.programs()
-    # A GGUF model lacks nothing itself: that its program is missing is told once, not with each of them.
+    # The check-up reports a missing llama-server once, not with each GGUF model.
     assumed = replace(programs, llama_server=programs.llama_server or Path("llama-server"))
     machine = parts.machine()
-    return Surveyed(
+    return InstallationFacts(
         versions=versions(),
         machine=machine,
         gpu=machine.system == "Darwin" or any(path.exists() for path in GPU_FILES),
@@ -174,7 +174,7 @@ async def _connect(model: ModelInfo, key: Mapping[str, str], report: ReportProgr
     return await HttpBackend(key).load(model, report)
 
 
-def _announced(repository: Repository) -> ModelInfo:
+def _planned_model(repository: Repository) -> ModelInfo:
     names = [file.name for file in repository.files]
     architectures = native_architectures()
     return announced_model(repository.id, dict(repository.config), names, repository.weight_bytes, architectures)

@@ -1,4 +1,4 @@
-"""How a process begins and ends: the stdio server, the command line, `serve`, signals and exit codes."""
+"""Starts and ends the process: the stdio server, the command line and `serve`, with their exit codes."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
-from mcp_local_llm.app import compose, refusing
+from mcp_local_llm.app import compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.places import read_prompt, settings_file
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
@@ -25,23 +25,23 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_stdio() -> NoReturn:
-    """Serve MCP on stdin and stdout until the client goes; ends the process."""
+    """Serve MCP on stdin and stdout until the client closes them; ends the process."""
     # Imported here: the command line needs no MCP, and the SDK takes half a second.
     from mcp_local_llm.doors.mcp import build_server, serve_stdio
 
-    # Before the SDK configures logging by itself; stdout belongs to the protocol, stderr to people.
+    # Before the SDK configures logging by itself; stdout is for the protocol, so messages go to stderr.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    # The client's working folder may be removed while this process runs; libraries look there for files.
+    # The client's working folder may be removed while this process runs, and libraries read the working folder.
     os.chdir("/")
     try:
         app = compose(os.environ, Path.home())
     except ConfigError as error:
         _LOG.error(str(error))
-        app = refusing(error, os.environ, Path.home())
+        app = compose_refusing(error, os.environ, Path.home())
 
     def leave(code: int = 0) -> NoReturn:
-        # At once, from inside the loop: an orderly end of the loop, the socket and the threads takes a third of a
-        # second in which the client waits. Attached sessions see their connection end, as after a crash.
+        # At once, from inside the event loop: closing the loop, the socket and the threads takes a third of a second,
+        # in which the client waits. The connections of attached sessions end, as after a crash.
         if app.engines.servers is not None:
             app.engines.servers.close()
         _leave(code)
@@ -58,13 +58,13 @@ def run_stdio() -> NoReturn:
     try:
         anyio.run(serve)
     except BaseException as error:
-        # Caught at the edge of the process: the thread that holds the model would keep the process alive, for nobody.
+        # Caught at the edge of the process: otherwise the MLX thread keeps the process alive after its client has gone.
         logging.critical("The server failed.", exc_info=error)
     leave(1)
 
 
 async def _preload(llm: Session, greeted: anyio.Event) -> None:
-    """Load the chosen model once the client was greeted: the imports would make the handshake wait."""
+    """Load the chosen model after the handshake, which the imports would delay."""
     await greeted.wait()
     try:
         await llm.preload(lambda progress: None)
@@ -73,8 +73,8 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
 
 
 def run_cli() -> NoReturn:
-    """Do what the command line asks for; ends the process with its exit code."""
-    # Imported here: the stdio server, which every agent waits for, needs neither typer nor tables.
+    """Run a command; ends the process with the command's exit code."""
+    # Imported here: the stdio server, whose start every client waits for, needs neither typer nor rich.
     from mcp_local_llm.doors.cli import Holder, background, run_command
 
     def service(arguments: Sequence[str]) -> "Background":
@@ -119,14 +119,14 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
 
 @asynccontextmanager
 async def _opened(note: Callable[[str], None]) -> AsyncGenerator[Session]:
-    """Open the core for one command; `note` takes a sentence for the user."""
+    """Open a session for one command; `note` receives a sentence for the user."""
     app = compose(os.environ, Path.home())
     try:
         async with app.llm:
             yield app.llm
             if app.llm.holds_model:
                 note(
-                    "this command loaded the model, and gives its memory back now. `mcp-local-llm serve` keeps a model "
+                    "this command loaded the model and unloads it now. `mcp-local-llm serve` keeps a model "
                     "loaded for every session; `mcp-local-llm serve --install` does so after each login."
                 )
                 await app.llm.finish_others()
@@ -135,8 +135,8 @@ async def _opened(note: Callable[[str], None]) -> AsyncGenerator[Session]:
 
 
 def _leave(code: int = 0) -> NoReturn:
-    """End the process now: no thread may hold the exit up while it computes."""
-    # The reader of our output may be gone already (`mcp-local-llm models | head -1`).
+    """End the process now, without waiting for threads that compute."""
+    # The reader of stdout may have ended already (`mcp-local-llm models | head -1`).
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

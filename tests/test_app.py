@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.local_parts import find_parts
 from mcp_local_llm.models.catalog import no_endpoints
 from mcp_local_llm.values.chat import ChatRequest, Message
@@ -14,7 +14,7 @@ from tests.apps import opened
 
 async def test_a_chat_loads_the_only_model_and_answers(app: App) -> None:
     seen: list[Progress] = []
-    result = await answered(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), seen.append))
+    result = await collect_result(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), seen.append))
     assert result.text == "Hello! How can I help you today?"
     assert result.model == "tiny"
     assert result.reasoning
@@ -27,7 +27,9 @@ async def test_the_bits_of_keys_and_values_count_in_the_plan_of_a_load_and_in_th
     async with opened({**environ, "MCP_LOCAL_LLM_KV_BITS": "8"}, home) as composed:
         ground = find_parts(environ, home, composed.settings, no_endpoints)
         assert ground.catalog.planner(None)(tiny).kv_cache == 4096 * 576
-        await answered(composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None))
+        await collect_result(
+            composed.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), lambda progress: None)
+        )
         # A cache grows by 256 tokens.
         assert (await composed.llm.status()).prefix_cache_bytes == 256 * 576
 

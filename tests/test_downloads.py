@@ -9,9 +9,9 @@ import anyio.to_thread
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.models.catalog import Catalog
-from mcp_local_llm.models.choice import StateFile
+from mcp_local_llm.models.choice import ChoiceFile
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.find import ModelRoots, announced_model, find_models
 from mcp_local_llm.models.hub import Hub, HubAccess, Repository
@@ -67,7 +67,7 @@ def downloads(server: LoopbackHub, home: Path, *, memory: Memory, roles: dict[st
         find=lambda: find_models(ModelRoots(hub_caches=(cache,))),
         registry=lambda: Registry(roles=roles),
         memory=lambda: memory,
-        state=StateFile(home / "active_model"),
+        state=ChoiceFile(home / "active_model"),
         settings=Settings(),
     )
     return Downloads(hub=Hub(HubAccess(cache, server.endpoint), pauses=()), catalog=catalog, describe=describe)
@@ -85,7 +85,7 @@ async def test_a_downloaded_model_is_loaded_chosen_and_answers(online: App) -> N
     phases = list(dict.fromkeys(step.phase for step in seen))
     assert phases[:2] == ["downloading", "loading"]
     assert any(str(step).startswith("downloading ") and "/s, " in str(step) for step in seen)
-    result = await answered(online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
+    result = await collect_result(online.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
     assert (result.model, result.text) == (NAME, "Hello! How can I help you today?")
 
 
@@ -114,7 +114,7 @@ async def test_a_fragment_is_never_completed_and_known_repositories_are_named(on
 
 async def test_a_role_stands_for_its_repository(server: LoopbackHub, home: Path) -> None:
     fetch = downloads(server, home, memory=Memory(32 * GB, 20 * GB), roles={"coding": NAME})
-    obtained = await fetch.obtain("coding", ignore, held=None)
+    obtained = await fetch.download("coding", ignore, resident=None)
     assert obtained.found.model.id == NAME
     assert obtained.fetched_bytes > 0
 
@@ -140,7 +140,7 @@ async def test_a_model_that_would_not_run_is_refused_by_name_before_its_weights(
     server.repositories[NAME]["config.json"] = config(**changes)
     fetch = downloads(server, home, memory=Memory(32 * GB, 20 * GB), roles={})
     with pytest.raises(IncompleteModelError) as raised:
-        await fetch.obtain(NAME, ignore, held=None)
+        await fetch.download(NAME, ignore, resident=None)
     assert str(raised.value).startswith(f"{NAME} is not downloaded: it ") or "mlx-lm" in str(raised.value)
     assert says in str(raised.value)
     assert server.asked_for("model.safetensors") == []
@@ -150,15 +150,15 @@ async def test_a_model_that_would_not_run_is_refused_by_name_before_its_weights(
 async def test_a_model_that_does_not_fit_is_refused_before_the_first_byte(server: LoopbackHub, home: Path) -> None:
     fetch = downloads(server, home, memory=Memory(1_000_000, 1_000_000), roles={})
     with pytest.raises(InsufficientMemoryError, match=f"{NAME} needs"):
-        await fetch.obtain(NAME, ignore, held=None)
+        await fetch.download(NAME, ignore, resident=None)
     assert not (home / "hub").exists()
 
 
 async def test_a_pull_counts_on_the_whole_machine_and_a_switch_on_what_is_free(server: LoopbackHub, home: Path) -> None:
     fetch = downloads(server, home, memory=Memory(32 * GB, available=1_000_000), roles={})
     with pytest.raises(InsufficientMemoryError):
-        await fetch.obtain(NAME, ignore, held=None, to_load=True)
-    obtained = await fetch.obtain(NAME, ignore, held=None)
+        await fetch.download(NAME, ignore, resident=None, to_load=True)
+    obtained = await fetch.download(NAME, ignore, resident=None)
     assert obtained.found.model.id == NAME
 
 

@@ -48,7 +48,7 @@ INSIDE: Mapping[str, Rooms] = {
     ),
     "llm": (
         {"llm", "line_socket", "attached", "listing", "quick_test", "request_log", "request_schemas", "counters"},
-        {"verb_lines", "patience"},
+        {"verb_lines", "retry"},
         {"local", "remote", "verb_server"},
         {"ownership"},
         {"session"},

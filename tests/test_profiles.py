@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
-from mcp_local_llm.models.profiles import applied, profile_named, with_profile
+from mcp_local_llm.llm.llm import collect_result
+from mcp_local_llm.models.profiles import apply_profile, profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
@@ -102,7 +102,7 @@ def test_a_model_set_up_otherwise_is_loaded_again_but_not_for_a_call_that_asks_f
 
 def test_a_profile_fills_in_what_a_call_leaves_open() -> None:
     profile = Profile(model="m", temperature=0.2, top_p=0.9, system="Be brief.", thinking=True, max_thinking_tokens=64)
-    filled = applied(ASKED, profile)
+    filled = apply_profile(ASKED, profile)
     assert filled.sampling == SamplingParams(temperature=0.2, top_p=0.9)
     assert [message.content for message in filled.messages] == ["Be brief.", "Hello"]
     assert (filled.thinking, filled.max_thinking_tokens) == (True, 64)
@@ -113,12 +113,12 @@ def test_what_a_call_says_itself_wins() -> None:
     sampling = SamplingParams(temperature=1.0)
     asked = ChatRequest((system, *ASKED.messages), sampling=sampling, thinking=False)
     profile = Profile(model="m", temperature=0.2, system="Be brief.", thinking=True, max_thinking_tokens=64)
-    assert applied(asked, profile) == asked
+    assert apply_profile(asked, profile) == asked
 
 
 def test_a_text_to_be_continued_gets_no_system_prompt() -> None:
     asked = ChatRequest((), prompt="Once upon")
-    assert applied(asked, Profile(model="m", system="Be brief.")).messages == ()
+    assert apply_profile(asked, Profile(model="m", system="Be brief.")).messages == ()
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ async def app(environ: dict[str, str], home: Path) -> AsyncIterator[App]:
 
 async def test_a_chat_with_a_profile_is_asked_as_it_says(app: App) -> None:
     asked = ChatRequest(ASKED.messages, sampling=SamplingParams(temperature=0.0))
-    plain = await answered(app.llm.chat(asked, lambda _: None, model="tiny"))
-    result = await answered(app.llm.chat(asked, lambda _: None, model="code"))
+    plain = await collect_result(app.llm.chat(asked, lambda _: None, model="tiny"))
+    result = await collect_result(app.llm.chat(asked, lambda _: None, model="code"))
     assert plain.reasoning
     assert not result.reasoning
     assert result.usage.prompt_tokens > plain.usage.prompt_tokens, "the system prompt"
@@ -146,7 +146,7 @@ async def test_the_saved_choice_may_be_a_profile(app: App, environ: dict[str, st
     assert switch.notes[0] == "The profile 'code' stands for tiny."
     assert (home / ".config" / "mlx-mcp" / "active_model").read_text(encoding="utf-8").strip() == "code"
     asked = ChatRequest(ASKED.messages, sampling=SamplingParams(temperature=0.0))
-    assert not (await answered(app.llm.chat(asked, lambda _: None))).reasoning
+    assert not (await collect_result(app.llm.chat(asked, lambda _: None))).reasoning
     table = await app.llm.list_models()
     assert table.chosen == "tiny"
     assert [(row.name, row.chosen) for row in table.profiles] == [("code", True), ("raw", False)]
@@ -154,7 +154,7 @@ async def test_the_saved_choice_may_be_a_profile(app: App, environ: dict[str, st
 
 
 async def test_a_profile_comes_before_a_role_and_after_a_number(app: App) -> None:
-    result = await answered(app.llm.chat(ASKED, lambda _: None, model="raw"))
+    result = await collect_result(app.llm.chat(ASKED, lambda _: None, model="raw"))
     assert result.model == "tiny"
     assert any("It hides the role of that name, which stands for org/other." in one for one in result.warnings)
     with pytest.raises(UnknownModelError, match="no number 9"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from mcp_local_llm.setup.settings import RULED_BY, Settings, ruler
+from mcp_local_llm.setup.settings import SETTING_SCOPES, Settings
 from tests.clients import WAIT_S
 
 ROOT = Path(__file__).parent.parent
@@ -89,5 +89,5 @@ def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> No
     for row in table[1].splitlines()[1:]:
         keys, _, ruled = [cell.strip() for cell in row.strip("|").split(" | ")][:3]
         whose |= dict.fromkeys(re.findall(r"`(\w+)`", keys), ruled)
-    assert whose == {name: ruler(name) for name in Settings.model_fields}
-    assert set(RULED_BY.values()) == {"session", "listener"}
+    assert whose == {name: SETTING_SCOPES.get(name, "owner") for name in Settings.model_fields}
+    assert set(SETTING_SCOPES.values()) == {"session", "listener"}

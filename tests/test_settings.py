@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.setup.settings import RULED_BY, TABLES, Settings, ruler
+from mcp_local_llm.setup.settings import SETTING_SCOPES, TABLES, Settings
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import SamplingParams
 from mcp_local_llm.values.errors import ConfigError
@@ -154,8 +154,8 @@ def test_what_is_no_settings_file_is_refused_at_once(file: Path, kind: str) -> N
 
 
 def test_each_setting_has_one_process_whose_value_rules() -> None:
-    fields = {name: ruler(name) for name in Settings.model_fields}
-    assert set(RULED_BY) <= set(fields)
+    fields = {name: SETTING_SCOPES.get(name, "owner") for name in Settings.model_fields}
+    assert set(SETTING_SCOPES) <= set(fields)
     assert {name for name, whose in fields.items() if whose == "listener"} == {"api_key"}
     sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
     session = {name for name, whose in fields.items() if whose == "session"}

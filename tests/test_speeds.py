@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, Speed, SpeedFile, engine_versions
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -23,7 +23,7 @@ def speeds(path: Path, versions: str = "mlx 1, mlx-lm 1") -> SpeedFile:
 
 def record(file: SpeedFile, model: ModelInfo, tokens: int, rate: float) -> None:
     """Keep the speed of an answer where it is news, as the core does."""
-    if file.note(model, tokens, rate):
+    if file.add(model, tokens, rate):
         file.save()
 
 
@@ -50,10 +50,10 @@ def test_the_median_of_the_last_five_is_shown(tmp_path: Path) -> None:
 
 def test_the_file_is_written_only_for_news(tmp_path: Path) -> None:
     file = speeds(tmp_path)
-    assert file.note(model(), 100, 40.0)
+    assert file.add(model(), 100, 40.0)
     file.save()
-    assert [file.note(model(), 100, rate) for rate in (41.0, 60.0)] == [False, False]
-    assert file.note(model(), 100, 60.0), "now the median has moved"
+    assert [file.add(model(), 100, rate) for rate in (41.0, 60.0)] == [False, False]
+    assert file.add(model(), 100, 60.0), "now the median has moved"
     assert speeds(tmp_path).measured()(model()) == Speed(40.0, measured=True)
     assert file.measured()(model()) == Speed(50.5, measured=True), "what was not written yet counts as well"
     file.save()
@@ -125,7 +125,7 @@ async def test_a_long_answer_turns_the_estimate_of_the_list_into_a_measurement(a
     assert (before.tokens_per_second, before.speed) == (None, "not known")
     sampling = SamplingParams(max_tokens=MIN_TOKENS + 8, temperature=2.0, seed=1)
     question = Message(role="user", content="Write a haiku about a river.")
-    result = await answered(app.llm.chat(ChatRequest((question,), sampling=sampling), lambda progress: None))
+    result = await collect_result(app.llm.chat(ChatRequest((question,), sampling=sampling), lambda progress: None))
     (after,) = (await app.llm.list_models()).models
     measured = result.usage.completion_tokens >= MIN_TOKENS
     assert ((home / ".local" / "state" / "mcp-local-llm" / "speeds.json").is_file(), measured) == (True, True)

@@ -8,7 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.errors import InsufficientMemoryError, ModelLoadError
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -80,7 +80,7 @@ async def test_there_and_back_again_holds_one_model_at_a_time(app: App, home: Pa
         (ALPHA, None, False),
     ]
     assert choice(home) == ALPHA
-    assert (await answered(app.llm.chat(HELLO, ignore))).model == ALPHA
+    assert (await collect_result(app.llm.chat(HELLO, ignore))).model == ALPHA
 
 
 async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: App, home: Path, cache: Path) -> None:
@@ -94,12 +94,12 @@ async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: A
     assert (now.state, now.chosen, choice(home)) == ("unloaded", ALPHA, ALPHA)
     assert now.last_error
     assert broken in now.last_error
-    assert (await answered(app.llm.chat(HELLO, ignore))).model == ALPHA
+    assert (await collect_result(app.llm.chat(HELLO, ignore))).model == ALPHA
 
 
 async def test_without_a_saved_choice_the_model_that_was_resident_is_named(app: App, cache: Path) -> None:
     broken = place_unloadable(cache)
-    await answered(app.llm.chat(HELLO, ignore, model="alpha"))
+    await collect_result(app.llm.chat(HELLO, ignore, model="alpha"))
     with pytest.raises(ModelLoadError, match=r'set_model\("acme/alpha-tiny"\) loads the model that was resident'):
         await app.llm.set_model(broken, ignore)
 
@@ -148,12 +148,12 @@ async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_
         switched.append(await app.llm.set_model("beta", ignore))
 
     async def ask() -> None:
-        later.append(await answered(app.llm.chat(HELLO, ignore, model="beta")))
+        later.append(await collect_result(app.llm.chat(HELLO, ignore, model="beta")))
 
     speaks, report = speaking()
 
     async def first() -> None:
-        results.append(await answered(app.llm.chat(LONG, report)))
+        results.append(await collect_result(app.llm.chat(LONG, report)))
         assert (switched, later) == ([], [])
 
     async with anyio.create_task_group() as tasks:
@@ -174,7 +174,7 @@ async def test_a_switch_that_is_cancelled_while_it_waits_changes_nothing(app: Ap
     speaks, report = speaking()
 
     async def first() -> None:
-        results.append(await answered(app.llm.chat(LONG, report)))
+        results.append(await collect_result(app.llm.chat(LONG, report)))
 
     async with anyio.create_task_group() as running:
         running.start_soon(first)

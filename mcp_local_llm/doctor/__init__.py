@@ -1,10 +1,19 @@
-"""The check-up: what is here, what is wrong, and what to do about it. Read-only.
+"""The check-up: reads the state of this installation and says what is wrong and what to do; it changes nothing.
 
-`gather` reads everything once, through callables that are handed in; the rest are pure functions from `Facts` to
-findings. It knows no engine, no protocol and no terminal.
+`read_facts` reads everything once, through callables that are handed in; the checks are pure functions from `Facts` to
+findings. It must not know engines, protocols or terminals.
 """
 
-from mcp_local_llm.doctor.check import gather, report
-from mcp_local_llm.doctor.facts import Claude, Finding, Setup, Sources, Surveyed, Verdict, wrong
+from mcp_local_llm.doctor.check import check_facts, read_facts
+from mcp_local_llm.doctor.facts import ClaudeCode, FactSources, Finding, InstallationFacts, Setup, has_problems
 
-__all__ = ["Claude", "Finding", "Setup", "Sources", "Surveyed", "Verdict", "gather", "report", "wrong"]
+__all__ = [
+    "ClaudeCode",
+    "FactSources",
+    "Finding",
+    "InstallationFacts",
+    "Setup",
+    "check_facts",
+    "has_problems",
+    "read_facts",
+]

@@ -1,115 +1,109 @@
-"""Reads every fact once, files on a thread and servers side by side, and judges them in the order a reader asks."""
-
-from collections.abc import Callable
+"""Reads every fact once, files on a thread and servers concurrently, and runs the checks in the order of the report."""
 
 import anyio
 import anyio.to_thread
 
 from mcp_local_llm.doctor import model_checks, server_checks, setup_checks
-from mcp_local_llm.doctor.facts import Choice, Facts, Finding, Reached, Sources, Tenancy
-from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.doctor.facts import ChoiceFacts, EndpointFacts, Facts, FactSources, Finding, LeaseFacts
+from mcp_local_llm.values.endpoint import DetectedServer, Endpoint
 from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, LocalLLMError
 
-
-def report(facts: Facts) -> tuple[Finding, ...]:
-    """Judge everything that was read."""
-    parts = (
-        setup_checks.versions,
-        setup_checks.engine,
-        setup_checks.machine,
-        setup_checks.settings,
-        setup_checks.variables,
-        model_checks.models,
-        model_checks.choice,
-        model_checks.registry,
-        setup_checks.resident,
-        setup_checks.llama_server,
-        model_checks.linux_cpu,
-        model_checks.recommendation,
-        server_checks.endpoints,
-        server_checks.sightings,
-        setup_checks.claude,
-    )
-    return tuple(finding for part in parts for finding in part(facts))
+CHECKS = (
+    setup_checks.versions,
+    setup_checks.engine,
+    setup_checks.machine,
+    setup_checks.settings,
+    setup_checks.variables,
+    model_checks.models,
+    model_checks.choice,
+    model_checks.registry,
+    setup_checks.lease,
+    setup_checks.llama_server,
+    model_checks.linux_cpu,
+    model_checks.recommendations,
+    server_checks.endpoints,
+    server_checks.servers,
+    setup_checks.claude_code,
+)
 
 
-async def gather(sources: Sources) -> Facts:
-    """Read everything; what cannot be read is a fact as well, so nothing is raised for it."""
-    surveyed = await anyio.to_thread.run_sync(sources.survey)
+def check_facts(facts: Facts) -> tuple[Finding, ...]:
+    """Return the findings of all checks."""
+    return tuple(finding for check in CHECKS for finding in check(facts))
+
+
+async def read_facts(sources: FactSources) -> Facts:
+    """Read everything. Nothing is raised for a source that cannot be read: its error is a fact as well."""
+    installation = await anyio.to_thread.run_sync(sources.installation)
     measured = await anyio.to_thread.run_sync(sources.measured)
-    choices, tenancies, sightings = list[Choice](), list[Tenancy](), list[Sighting]()
+    choices, leases, servers = list[ChoiceFacts](), list[LeaseFacts](), list[DetectedServer]()
     import_faults: list[str] = []
-    reached: dict[str, Reached] = {}
+    endpoints: dict[str, EndpointFacts] = {}
 
-    async def choose() -> None:
+    async def read_choice() -> None:
         choices.append(await _choice(sources))
 
-    async def hold() -> None:
-        tenancies.append(await _tenancy(sources))
+    async def read_lease() -> None:
+        leases.append(await _lease(sources))
 
-    async def sight() -> None:
-        sightings.extend(await sources.sightings())
+    async def detect_servers() -> None:
+        servers.extend(await sources.servers())
 
     async def import_engine() -> None:
         import_faults.append(await sources.import_engine())
 
-    async def reach(endpoint: Endpoint) -> None:
-        reached[endpoint.name] = await _reached(sources, endpoint)
+    async def list_endpoint(endpoint: Endpoint) -> None:
+        endpoints[endpoint.name] = await _endpoint(sources, endpoint)
 
-    endpoints = sources.setup.settings.endpoints
+    configured = sources.setup.settings.endpoints
     async with anyio.create_task_group() as group:
-        for ask in (choose, hold, sight, import_engine):
-            group.start_soon(ask)
-        for endpoint in endpoints:
-            group.start_soon(reach, endpoint)
+        for read in (read_choice, read_lease, detect_servers, import_engine):
+            group.start_soon(read)
+        for endpoint in configured:
+            group.start_soon(list_endpoint, endpoint)
     return Facts(
         setup=sources.setup,
-        surveyed=surveyed,
+        installation=installation,
         choice=choices[0],
-        tenancy=tenancies[0],
+        lease=leases[0],
         plan=sources.plan(),
         measured=measured,
-        reached=tuple(reached[endpoint.name] for endpoint in endpoints),
-        sightings=tuple(sightings),
+        endpoints=tuple(endpoints[endpoint.name] for endpoint in configured),
+        servers=tuple(servers),
         import_fault=import_faults[0],
     )
 
 
-async def _choice(sources: Sources) -> Choice:
+async def _choice(sources: FactSources) -> ChoiceFacts:
     saved = None
     try:
         saved = sources.saved()
         found = await sources.chosen()
     except LocalLLMError as error:
-        return Choice(saved, error=str(error))
-    return Choice(saved, found.model, found.note)
+        return ChoiceFacts(saved, error=str(error))
+    return ChoiceFacts(saved, found.model, found.note)
 
 
-async def _tenancy(sources: Sources) -> Tenancy:
+async def _lease(sources: FactSources) -> LeaseFacts:
     lease = sources.lease
-    fault = _said(lease.inspect)
-    if fault or not lease.elsewhere():
-        return Tenancy(lease.folder, fault)
-    holder = lease.owner()
-    pid, version = (holder.pid, holder.version) if holder else (None, "")
     try:
-        return Tenancy(lease.folder, pid=pid, version=version, report=await sources.holder())
+        lease.inspect()
+    except ConfigError as error:
+        return LeaseFacts(lease.folder, str(error))
+    if not lease.elsewhere():
+        return LeaseFacts(lease.folder)
+    owner = lease.owner()
+    pid, version = (owner.pid, owner.version) if owner else (None, "")
+    try:
+        return LeaseFacts(lease.folder, pid=pid, version=version, status=await sources.owner_status())
     except LocalLLMError as error:
         if not lease.elsewhere():
-            return Tenancy(lease.folder)  # It left between the two questions.
-        return Tenancy(lease.folder, pid=pid, version=version, silent=str(error))
+            return LeaseFacts(lease.folder)  # The owner ended before it answered.
+        return LeaseFacts(lease.folder, pid=pid, version=version, silent=str(error))
 
 
-def _said(check: Callable[[], None]) -> str:
+async def _endpoint(sources: FactSources, endpoint: Endpoint) -> EndpointFacts:
     try:
-        check()
-    except ConfigError as error:
-        return str(error)
-    return ""
-
-
-async def _reached(sources: Sources, endpoint: Endpoint) -> Reached:
-    try:
-        return Reached(endpoint, await sources.listed(endpoint))
+        return EndpointFacts(endpoint, await sources.listed(endpoint))
     except LocalLLMError as error:
-        return Reached(endpoint, error=str(error), absent=isinstance(error, BackendUnavailableError))
+        return EndpointFacts(endpoint, error=str(error), absent=isinstance(error, BackendUnavailableError))

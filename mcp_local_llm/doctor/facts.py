@@ -1,4 +1,4 @@
-"""What the check-up looks at: where each fact comes from, and all of them once they are read."""
+"""The facts of the check-up, and the callables that read them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,22 +11,22 @@ from mcp_local_llm.models.roles import Registry
 from mcp_local_llm.models.speed import Speed
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.setup.settings import Settings
-from mcp_local_llm.values.endpoint import Endpoint, Sighting
+from mcp_local_llm.values.endpoint import DetectedServer, Endpoint
 from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.results import Status
 
 Planner = Callable[[ModelInfo], LoadPlan]
-Measured = Callable[[ModelInfo], Speed | None]
+SpeedLookup = Callable[[ModelInfo], Speed | None]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What the user set.
+    """The settings of the user.
 
     Attributes:
-        file: where the settings are read from.
-        settings: in force; the defaults where `error` says why they cannot be read.
+        file: the settings file.
+        settings: the values in force; the defaults where `error` says why the file cannot be read.
         in_file: the keys that the file holds.
         file_mode: its permissions; None where there is no file.
         environ: the environment of this process.
@@ -41,20 +41,20 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Claude:
-    """Claude Code on this machine: its program, and whether a file of its settings names this server."""
+class ClaudeCode:
+    """Claude Code on this machine: its program, and the file of its settings that names this server."""
 
     program: Path | None = None
-    knows: Path | None = None
+    configured_in: Path | None = None
 
 
 @dataclass(frozen=True)
-class Surveyed:
-    """What is read from the machine itself.
+class InstallationFacts:
+    """The facts that are read from this machine, without a request to any server.
 
     Attributes:
-        versions: of Python and the packages that matter; None for one that is not installed.
-        gpu: whether MLX can have a GPU here.
+        versions: of Python and of the packages that engines need; None for one that is not installed.
+        gpu: whether this machine has a GPU that MLX supports.
         llama_server: the program that runs GGUF models.
     """
 
@@ -64,42 +64,42 @@ class Surveyed:
     registry: Registry
     models: tuple[ModelInfo, ...]
     llama_server: Path | None
-    claude: Claude
+    claude: ClaudeCode
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where the facts come from.
+class FactSources:
+    """The callables that read the facts.
 
     Attributes:
-        survey: reads files and programs; takes its time, so it runs on a thread.
-        saved: the saved choice as it stands in its file.
-        chosen: the model that a chat would use now.
-        plan: memory read once → whether a model will ever fit.
-        measured: the speeds of this machine, read once.
-        lease: only looked at, never taken.
-        holder: lets the process that holds the model tell how it stands.
-        listed: asks an endpoint of the settings for its models.
-        sightings: the servers on the ports of this machine.
-        import_engine: imports mlx and mlx-lm elsewhere; returns why that fails, empty where it works.
+        installation: reads files and programs; it blocks, so it runs on a thread.
+        saved: reads the saved choice.
+        chosen: resolves the model that a chat would use now.
+        plan: reads memory once; returns the function that plans the load of a model.
+        measured: reads the measured speeds once; returns the function that looks one up.
+        lease: is inspected and never taken.
+        owner_status: requests the status of the lease owner.
+        listed: requests the models of an endpoint of the settings.
+        servers: detects the servers on the ports of this machine.
+        import_engine: imports mlx and mlx-lm in another process; returns why that fails, empty where it works.
     """
 
     setup: Setup
-    survey: Callable[[], Surveyed]
+    installation: Callable[[], InstallationFacts]
     saved: Callable[[], str | None]
     chosen: Callable[[], Awaitable[Resolution]]
     plan: Callable[[], Planner]
-    measured: Callable[[], Measured]
+    measured: Callable[[], SpeedLookup]
     lease: Lease
-    holder: Callable[[], Awaitable[Status]]
+    owner_status: Callable[[], Awaitable[Status]]
     listed: Callable[[Endpoint], Awaitable[tuple[str, ...]]]
-    sightings: Callable[[], Awaitable[tuple[Sighting, ...]]]
+    servers: Callable[[], Awaitable[tuple[DetectedServer, ...]]]
     import_engine: Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The choice: what is saved, which model that means, and a note on it; or why it means none."""
+class ChoiceFacts:
+    """The saved choice, the model that it means and a note on it; or the error that says why it means none."""
 
     saved: str | None = None
     model: ModelInfo | None = None
@@ -108,20 +108,20 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Tenancy:
-    """The runtime folder, what is wrong with it, and the process that holds the model; `silent` if it says nothing."""
+class LeaseFacts:
+    """The runtime folder, its fault, and the lease owner; `silent` is the error of an owner that does not answer."""
 
     folder: Path
     fault: str = ""
     pid: int | None = None
     version: str = ""
-    report: Status | None = None
+    status: Status | None = None
     silent: str = ""
 
 
 @dataclass(frozen=True)
-class Reached:
-    """An endpoint of the settings and what it listed; or why it did not, and whether only the user can help."""
+class EndpointFacts:
+    """An endpoint of the settings and the models that it lists, or its error; `absent` where it cannot be reached."""
 
     endpoint: Endpoint
     models: tuple[str, ...] = ()
@@ -131,31 +131,31 @@ class Reached:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was read; `import_fault` says why mlx or mlx-lm cannot be imported."""
+    """All facts; `import_fault` says why mlx or mlx-lm cannot be imported."""
 
     setup: Setup
-    surveyed: Surveyed
-    choice: Choice
-    tenancy: Tenancy
+    installation: InstallationFacts
+    choice: ChoiceFacts
+    lease: LeaseFacts
     plan: Planner
-    measured: Measured
-    reached: tuple[Reached, ...] = ()
-    sightings: tuple[Sighting, ...] = ()
+    measured: SpeedLookup
+    endpoints: tuple[EndpointFacts, ...] = ()
+    servers: tuple[DetectedServer, ...] = ()
     import_fault: str = ""
 
 
 Verdict = Literal["ok", "note", "problem"]
-"""`note`: worth knowing, works without you; `problem`: needs you."""
+"""`note`: worth knowing, and nothing needs to be done; `problem`: the user must act."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing.
+    """The result of one check.
 
     Attributes:
-        name: what it is about, one or two words.
+        name: of the subject, one or two words.
         text: what was found, one line.
-        advice: what to do; it may be several lines, e.g. of a file. Empty where there is nothing to do.
+        advice: what to do, possibly several lines of a file; empty where there is nothing to do.
     """
 
     name: str
@@ -164,6 +164,6 @@ class Finding:
     advice: str = ""
 
 
-def wrong(findings: Iterable[Finding]) -> bool:
-    """Say whether anything needs the user."""
+def has_problems(findings: Iterable[Finding]) -> bool:
+    """Return whether a finding needs the user."""
     return any(finding.verdict == "problem" for finding in findings)

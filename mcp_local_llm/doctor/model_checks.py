@@ -1,30 +1,30 @@
-"""The models that are here, the choice among them, and the registry. Pure."""
+"""Checks of the models on this machine, the choice among them, and the registry. Pure functions."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from mcp_local_llm.doctor.facts import Facts, Finding
 from mcp_local_llm.models.fit import lasting_ceiling, published_rule
-from mcp_local_llm.models.known import DECISIONS, GuideEntry, guide_entry
+from mcp_local_llm.models.known import RECOMMENDATIONS, KnownModel, known_model
 from mcp_local_llm.models.roles import absent_models
 from mcp_local_llm.models.speed import estimate_speed
-from mcp_local_llm.values.endpoint import Sighting, loopback_port, offered
+from mcp_local_llm.values.endpoint import DetectedServer, loopback_port, unconfigured_endpoints
 from mcp_local_llm.values.model import ModelInfo, human_bytes
 
 MAX_NAMED = 8
-"""Models that a line names; `mcp-local-llm models` lists all."""
+"""The most models that a line names; `mcp-local-llm models` lists all."""
 
 
 def models(facts: Facts) -> Iterator[Finding]:
-    """Tell the sound models, then each broken one and why."""
-    found = facts.surveyed.models
+    """Report the sound models, then each broken one with its problems."""
+    found = facts.installation.models
     real = runnable(facts)
-    served = sum(len(reached.models) for reached in facts.reached)
+    served = sum(len(endpoint.models) for endpoint in facts.endpoints)
     if real:
         names = [f"{model.id} ({human_bytes(model.weight_bytes)})" for model in real[:MAX_NAMED]]
         more = f" and {len(real) - MAX_NAMED} more" if len(real) > MAX_NAMED else ""
         yield Finding("models", "ok", f"{', '.join(names)}{more}")
-    elif served or any(reached.endpoint.models for reached in facts.reached):
+    elif served or any(entry.endpoint.models for entry in facts.endpoints):
         yield Finding("models", "ok", "none on this machine; endpoints serve some")
     elif not any(model.format == "gguf" and model.usable for model in found):
         text = "there is no model here but the built-in test model, which knows a few scripted answers"
@@ -36,13 +36,13 @@ def models(facts: Facts) -> Iterator[Finding]:
 
 
 def runnable(facts: Facts) -> list[ModelInfo]:
-    """Return the sound models that something here can run."""
-    usable = [model for model in facts.surveyed.models if model.usable and not model.diagnostic]
-    return [model for model in usable if model.format != "gguf" or facts.surveyed.llama_server is not None]
+    """Return the sound models that an installed engine can run."""
+    usable = [model for model in facts.installation.models if model.usable and not model.diagnostic]
+    return [model for model in usable if model.format != "gguf" or facts.installation.llama_server is not None]
 
 
 def choice(facts: Facts) -> Iterator[Finding]:
-    """Tell what a chat would use now, and whether it can."""
+    """Report the model that a chat would use now, and whether it fits."""
     chosen = facts.choice
     saved = f"saved: {chosen.saved}; " if chosen.saved else "none saved; "
     if chosen.error:
@@ -52,10 +52,10 @@ def choice(facts: Facts) -> Iterator[Finding]:
         return
     if chosen.model is None:
         return
-    # That there is nothing but the built-in model is told above.
+    # That only the built-in model is here is a finding of `models`.
     note = f" {chosen.note}" if chosen.note and not chosen.model.diagnostic else ""
     plan = facts.plan(chosen.model)
-    if plan.fits or facts.tenancy.pid is not None:
+    if plan.fits or facts.lease.pid is not None:
         yield Finding("choice", "ok", f"{saved}a chat uses {chosen.model.id}.{note}")
     elif plan.forced:
         yield Finding("choice", "note", f"{saved}{plan.words()} It is loaded all the same, because force is set.")
@@ -65,25 +65,25 @@ def choice(facts: Facts) -> Iterator[Finding]:
 
 
 def registry(facts: Facts) -> Iterator[Finding]:
-    """Tell the roles, those without a model here, endpoints that others know, and what is wrong with the file."""
-    read = facts.surveyed.registry
+    """Report the roles, missing models of roles, endpoints that the settings do not name, and faults of the file."""
+    read = facts.installation.registry
     for warning in read.warnings:
         yield Finding("registry", "problem", warning, "Mend the file; the tools that share it read it, too.")
     roles = {role: model for role, model in read.roles.items() if model}
     if not read.warnings:
         text = ", ".join(f"{role} = {model}" for role, model in roles.items()) or "no roles are set, which is fine"
         yield Finding("registry", "ok", text)
-    served = [reached.endpoint.model_id(name) for reached in facts.reached for name in reached.models]
-    for sentence in absent_models(roles, [*(model.id for model in facts.surveyed.models), *served]):
+    served = [entry.endpoint.model_id(name) for entry in facts.endpoints for name in entry.models]
+    for sentence in absent_models(roles, [*(model.id for model in facts.installation.models), *served]):
         yield Finding("registry", "note", sentence, "Download it with `mcp-local-llm pull`, or leave the role.")
-    others = {name: url for name, url in read.endpoints.items() if not _seen(url, facts.sightings)}
-    for sentence in offered(others, facts.setup.settings.endpoints):
+    others = {name: url for name, url in read.endpoints.items() if not _detected(url, facts.servers)}
+    for sentence in unconfigured_endpoints(others, facts.setup.settings.endpoints):
         yield Finding("registry", "note", sentence)
 
 
-def _seen(url: str, sightings: tuple[Sighting, ...]) -> bool:
-    """Whether it is one of the servers of which another finding tells."""
-    return loopback_port(url) in {sighting.port for sighting in sightings}
+def _detected(url: str, servers: tuple[DetectedServer, ...]) -> bool:
+    """Return whether another finding reports the server at this URL."""
+    return loopback_port(url) in {server.port for server in servers}
 
 
 def _mend(model: ModelInfo) -> str:
@@ -93,16 +93,16 @@ def _mend(model: ModelInfo) -> str:
 
 
 MAX_FIGURES = 3
-"""Measured speeds that are named."""
+"""The most measured speeds that a line names."""
 
 
-def recommendation(facts: Facts) -> Iterator[Finding]:
-    """Name for each kind of work the first model of the guide that fits, whatever runs at the moment."""
-    ceiling = lasting_ceiling(facts.surveyed.machine.memory)
-    here = {model.id.casefold() for model in facts.surveyed.models if model.usable}
-    for advice in DECISIONS:
-        name = f"for {advice.work}"
-        fitting = next((model for model in advice.models if _needed(model) <= ceiling), None)
+def recommendations(facts: Facts) -> Iterator[Finding]:
+    """Recommend for each kind of work the first well-known model that fits while no other program needs memory."""
+    ceiling = lasting_ceiling(facts.installation.machine.memory)
+    here = {model.id.casefold() for model in facts.installation.models if model.usable}
+    for recommendation in RECOMMENDATIONS:
+        name = f"for {recommendation.work}"
+        fitting = next((model for model in recommendation.models if _needed(model) <= ceiling), None)
         if fitting is None:
             text = f"no model of the guide fits into {human_bytes(ceiling)}, by the published rule"
             yield Finding(name, "note", text, "An endpoint on another machine can do that work.")
@@ -115,15 +115,12 @@ def recommendation(facts: Facts) -> Iterator[Finding]:
 
 
 def linux_cpu(facts: Facts) -> Iterator[Finding]:
-    """Say on Linux without a GPU what serves better, with this machine's own figures where there are some.
-
-    The factor was measured with one call at a time, two small models at 32 bits, on an x86 processor.
-    """
-    if facts.surveyed.machine.system != "Linux" or facts.surveyed.gpu:
+    """Recommend llama.cpp or an endpoint on Linux without a GPU, with the speeds that were measured on this machine."""
+    if facts.installation.machine.system != "Linux" or facts.installation.gpu:
         return
     rates = [
         f"{model.id} {speed}"
-        for model in facts.surveyed.models
+        for model in facts.installation.models
         if not model.diagnostic and (speed := facts.measured(model)) is not None
     ]
     figures = f" Measured here: {', '.join(rates[:MAX_FIGURES])}." if rates else ""
@@ -132,10 +129,10 @@ def linux_cpu(facts: Facts) -> Iterator[Finding]:
     yield Finding("engine", "note", text, advice)
 
 
-def _entry(name: str) -> tuple[GuideEntry, int]:
-    """Return the guide's entry and the bits of a name such as Qwen3-4B-4bit."""
-    entry = guide_entry(name)
-    assert entry is not None, f"the guide recommends {name} and does not know it"
+def _entry(name: str) -> tuple[KnownModel, int]:
+    """Return the well-known model and the bits of a name such as Qwen3-4B-4bit."""
+    entry = known_model(name)
+    assert entry is not None, f"{name} is recommended and is not a known model"
     return entry, next(bits for bits in entry.bits if entry.repository(bits).endswith(f"/{name}"))
 
 
@@ -155,5 +152,5 @@ def _speed(name: str, facts: Facts) -> str:
         active_parameters=entry.active_parameters,
         active_bytes=entry.active_parameters * bits // 8,
     )
-    speed = estimate_speed(published, facts.surveyed.machine.bandwidth)
+    speed = estimate_speed(published, facts.installation.machine.bandwidth)
     return f", {speed}" if speed else ""

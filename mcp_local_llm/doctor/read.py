@@ -1,4 +1,4 @@
-"""Reads what only the check-up looks at: settings as they are written, installed packages, Claude Code."""
+"""Reads the facts that only the check-up needs: settings as they are written, installed packages, Claude Code."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any, cast
 import anyio
 
 from mcp_local_llm import __version__
-from mcp_local_llm.doctor import Claude, Setup
+from mcp_local_llm.doctor import ClaudeCode, Setup
 from mcp_local_llm.doctor.setup_checks import CUDA
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.settings import Settings
@@ -38,11 +38,11 @@ IMPORT_TIMEOUT_S = 60.0
 
 
 GPU_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""One of them is there where Linux has an NVIDIA GPU; the last one on WSL."""
+"""One of them exists where Linux has an NVIDIA GPU; the last one on WSL."""
 
 
 def read_setup(file: Path, environ: Mapping[str, str]) -> Setup:
-    """Read the settings; where they are wrong, say so and go on with the defaults."""
+    """Read the settings; where they are wrong, return the error with the defaults."""
     try:
         mode = file.stat().st_mode & 0o777
     except OSError:
@@ -56,11 +56,11 @@ def read_setup(file: Path, environ: Mapping[str, str]) -> Setup:
 
 
 async def import_fault(environ: Mapping[str, str], timeout_s: float = IMPORT_TIMEOUT_S) -> str:
-    """Import mlx and mlx-lm in a process of their own, which they may end; return why that failed, empty if it worked.
+    """Import mlx and mlx-lm in a child process, which a failed import may end; return the fault, empty for none.
 
     Args:
-        environ: of that process.
-        timeout_s: seconds after which it is ended.
+        environ: of the child process.
+        timeout_s: seconds after which the child process is ended.
     """
     # -P and the root folder: a file in the working folder must not be taken for a package.
     command = [sys.executable, "-P", "-c", IMPORT_ENGINE]
@@ -95,15 +95,15 @@ def _version(name: str) -> str | None:
         return None
 
 
-def claude_settings(environ: Mapping[str, str], home: Path) -> Claude:
+def claude_settings(environ: Mapping[str, str], home: Path) -> ClaudeCode:
     """Find Claude Code, and a file of its settings that names this server; its command is never run."""
     here = Path(os.getcwd())
     folder = environ.get("CLAUDE_CONFIG_DIR", "")
     files = ((Path(folder) if folder else home) / ".claude.json", here / ".mcp.json")
     program = shutil.which("claude", path=environ.get("PATH", ""))
-    return Claude(
+    return ClaudeCode(
         program=Path(program) if program else None,
-        knows=next((file for file in files if names_this_server(_json(file), str(here))), None),
+        configured_in=next((file for file in files if names_this_server(_json(file), str(here))), None),
     )
 
 
@@ -111,7 +111,7 @@ def _json(file: Path) -> object:
     try:
         return json.loads(read_regular(file, MAX_CLAUDE_BYTES))
     except (OSError, ValueError, RecursionError):
-        return None  # Not there, or not ours to judge.
+        return None  # A file that is missing or broken names no server.
 
 
 PROGRAM = "mcp-local-llm"
@@ -121,7 +121,7 @@ MODULE = "mcp_local_llm"
 
 
 def names_this_server(value: object, project: str) -> bool:
-    """Look into `.claude.json` or `.mcp.json`: servers for everything, and those of the folder `project`."""
+    """Return whether `.claude.json` or `.mcp.json` names this server, for all folders or for the folder `project`."""
     settings = _object(value)
     own = _object(_object(settings.get("projects")).get(project))
     tables = (_object(settings.get("mcpServers")), _object(own.get("mcpServers")))

@@ -1,96 +1,96 @@
-"""The endpoints of the settings, and servers on this machine that could become some. Pure; nothing is written."""
+"""Checks of the endpoints of the settings, and of the servers that were detected on this machine. Pure functions."""
 
 from collections.abc import Iterator
 
-from mcp_local_llm.doctor.facts import Facts, Finding, Reached
-from mcp_local_llm.values.endpoint import Endpoint, Sighting, endpoint_of, loopback_port
+from mcp_local_llm.doctor.facts import Facts, Finding
+from mcp_local_llm.values.endpoint import DetectedServer, Endpoint, endpoint_of, loopback_port
 from mcp_local_llm.wire.flavors import FLAVORS
 
 MAX_NAMED = 3
-"""Models of a server that a line names."""
+"""The most models of a server that a line names."""
 
 
 def endpoints(facts: Facts) -> Iterator[Finding]:
-    """Tell of each endpoint of the settings whether it answers.
+    """Report for each endpoint of the settings whether it answers.
 
-    One that is switched off is a note, since a machine in the network may sleep, unless the choice is behind it.
+    An unreachable endpoint is a note, since a machine in the network may sleep, unless it serves the chosen model.
     """
-    for reached in facts.reached:
-        where = f"{reached.endpoint.name} ({reached.endpoint.url})"
-        if not reached.error:
-            yield Finding("endpoint", "ok", f"{where} answers; {_models(reached.models)}")
+    for entry in facts.endpoints:
+        where = f"{entry.endpoint.name} ({entry.endpoint.url})"
+        if not entry.error:
+            yield Finding("endpoint", "ok", f"{where} answers; {_models(entry.models)}")
         else:
-            harmless = reached.absent and not _chosen(facts, reached)
+            harmless = entry.absent and not _chosen(facts, entry.endpoint)
             advice = "" if harmless else "Until then its models cannot answer."
-            yield Finding("endpoint", "note" if harmless else "problem", reached.error, advice)
+            yield Finding("endpoint", "note" if harmless else "problem", entry.error, advice)
 
 
-def sightings(facts: Facts) -> Iterator[Finding]:
-    """Tell of the servers on this machine, and propose lines for those that the settings do not know."""
+def servers(facts: Facts) -> Iterator[Finding]:
+    """Report the servers on this machine, with the lines that add each one to the settings."""
     configured = {port: one for one in facts.setup.settings.endpoints if (port := loopback_port(one.url)) is not None}
     taken = {endpoint.name for endpoint in facts.setup.settings.endpoints}
-    for sighting in facts.sightings:
-        endpoint = configured.get(sighting.port)
+    for server in facts.servers:
+        endpoint = configured.get(server.port)
         if endpoint is not None:
-            yield from _configured(sighting, endpoint)
+            yield from _configured(server, endpoint)
             continue
-        name = _free_name(sighting, taken)
+        name = _free_name(server, taken)
         taken.add(name)
-        if sighting.flavor == "mcp-local-llm":
-            yield _ours(sighting, name, facts)
+        if server.flavor == "mcp-local-llm":
+            yield _ours(server, name, facts)
         else:
-            yield Finding("server", "note", _told(sighting), _proposal(sighting, name, facts))
+            yield Finding("server", "note", _unconfigured(server), _proposal(server, name, facts))
 
 
-def _ours(sighting: Sighting, name: str, facts: Facts) -> Finding:
-    """Tell of `mcp-local-llm serve`: sessions of its user find it by the lease, and need neither settings nor key."""
-    answers = f"`mcp-local-llm serve` answers on port {sighting.port}{' and wants a key' if sighting.locked else ''}"
+def _ours(server: DetectedServer, name: str, facts: Facts) -> Finding:
+    """Report `mcp-local-llm serve`: sessions of its user find it by the lease, and need neither settings nor key."""
+    answers = f"`mcp-local-llm serve` answers on port {server.port}{' and wants a key' if server.locked else ''}"
     if not facts.setup.settings.share:
         text = f"{answers}; share is false, so sessions here do not use its model by themselves"
-        return Finding("server", "ok", text, _proposal(sighting, name, facts))
-    if not sighting.locked:
+        return Finding("server", "ok", text, _proposal(server, name, facts))
+    if not server.locked:
         return Finding("server", "ok", f"{answers}; sessions here use its model by themselves")
     text = f"{answers}; sessions of the user who started it use its model by themselves, without the key"
-    return Finding("server", "ok", text, _proposal(sighting, name, facts, "If that is another user: to"))
+    return Finding("server", "ok", text, _proposal(server, name, facts, "If that is another user: to"))
 
 
-def _configured(sighting: Sighting, endpoint: Endpoint) -> Iterator[Finding]:
-    text = f"{_title(sighting)} answers on port {sighting.port}; the settings know it as {endpoint.name}"
-    if sighting.flavor is None or endpoint.flavor == sighting.flavor:
+def _configured(server: DetectedServer, endpoint: Endpoint) -> Iterator[Finding]:
+    text = f"{_title(server)} answers on port {server.port}; the settings know it as {endpoint.name}"
+    if server.flavor is None or endpoint.flavor == server.flavor:
         yield Finding("server", "ok", text)
     else:
-        advice = f'Put `flavor = "{sighting.flavor}"` into its [[endpoints]] entry; it says {endpoint.flavor!r} now.'
+        advice = f'Put `flavor = "{server.flavor}"` into its [[endpoints]] entry; it says {endpoint.flavor!r} now.'
         yield Finding("server", "note", text, advice)
 
 
-def _told(sighting: Sighting) -> str:
-    known = f"{_title(sighting)} answers on port {sighting.port}"
-    if sighting.locked:
+def _unconfigured(server: DetectedServer) -> str:
+    known = f"{_title(server)} answers on port {server.port}"
+    if server.locked:
         return f"{known} and wants a key; the settings do not know it"
-    return f"{known}; {_models(sighting.models)}; the settings do not know it"
+    return f"{known}; {_models(server.models)}; the settings do not know it"
 
 
-def _proposal(sighting: Sighting, name: str, facts: Facts, first: str = "To") -> str:
+def _proposal(server: DetectedServer, name: str, facts: Facts, first: str = "To") -> str:
     lines = [
         "[[endpoints]]",
         f'name = "{name}"',
-        f'url = "{sighting.url}"',
-        f'flavor = "{sighting.flavor or "openai"}"',
+        f'url = "{server.url}"',
+        f'flavor = "{server.flavor or "openai"}"',
     ]
-    if sighting.locked:
+    if server.locked:
         variable = "".join(letter if letter.isalnum() else "_" for letter in name).upper()
-        # A name that began like our own settings would be taken for a misspelt one.
+        # A variable that begins with our own prefix is refused as an unknown setting.
         lines.append(f'api_key_env = "{variable.removeprefix("MCP_")}_KEY"')
     return "\n".join([f"{first} choose its models here, add these lines to {facts.setup.file}:", *lines])
 
 
-def _free_name(sighting: Sighting, taken: set[str]) -> str:
-    name = sighting.flavor or "local"
-    return f"{name}-{sighting.port}" if name in taken else name
+def _free_name(server: DetectedServer, taken: set[str]) -> str:
+    name = server.flavor or "local"
+    return f"{name}-{server.port}" if name in taken else name
 
 
-def _title(sighting: Sighting) -> str:
-    return FLAVORS[sighting.flavor].title if sighting.flavor else "a server that does not say who it is"
+def _title(server: DetectedServer) -> str:
+    return FLAVORS[server.flavor].title if server.flavor else "a server that does not say who it is"
 
 
 def _models(names: tuple[str, ...]) -> str:
@@ -100,8 +100,8 @@ def _models(names: tuple[str, ...]) -> str:
     return f"it has {', '.join(names[:MAX_NAMED])}{more}"
 
 
-def _chosen(facts: Facts, reached: Reached) -> bool:
+def _chosen(facts: Facts, endpoint: Endpoint) -> bool:
     chosen = facts.choice
     if chosen.model is not None:
-        return chosen.model.endpoint == reached.endpoint
-    return bool(chosen.saved) and endpoint_of(chosen.saved or "", [reached.endpoint]) is not None
+        return chosen.model.endpoint == endpoint
+    return bool(chosen.saved) and endpoint_of(chosen.saved or "", [endpoint]) is not None

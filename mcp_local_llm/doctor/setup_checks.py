@@ -1,11 +1,11 @@
-"""Versions, the machine, and the settings in force. Pure."""
+"""Checks of versions, the machine, the settings in force, the lease and other programs. Pure functions."""
 
 from collections.abc import Iterator
 
 from pydantic import SecretStr
 
 from mcp_local_llm import __version__
-from mcp_local_llm.doctor.facts import Facts, Finding, Setup, Surveyed
+from mcp_local_llm.doctor.facts import Facts, Finding, InstallationFacts, Setup
 from mcp_local_llm.doctor.model_checks import runnable
 from mcp_local_llm.setup.settings import TABLES, Settings
 from mcp_local_llm.setup.settings_file import PREFIX
@@ -13,19 +13,19 @@ from mcp_local_llm.values.endpoint import shown_url
 from mcp_local_llm.values.model import human_bytes
 
 PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "HF_HOME", "HF_HUB_CACHE")
-"""Variables that say where things lie; shown as they are."""
+"""Variables that name folders; their values are shown."""
 SWITCHES = ("HF_HUB_OFFLINE",)
 ADDRESSES = ("HF_ENDPOINT",)
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 NEEDED = ("mlx", "mlx-lm")
 """Packages without which no MLX model runs."""
 CUDA = "mlx-cuda"
-"""Key of the versions that tells whether MLX's CUDA build is here."""
+"""The package of MLX's CUDA build among the versions."""
 
 
 def versions(facts: Facts) -> Iterator[Finding]:
-    """Tell the versions; an engine that is not there is a problem."""
-    known = facts.surveyed.versions
+    """Report the versions; a missing engine is a problem."""
+    known = facts.installation.versions
     text = ", ".join(f"{name} {version}" for name, version in known.items() if version)
     missing = [name for name in NEEDED if not known.get(name)]
     if missing:
@@ -36,15 +36,15 @@ def versions(facts: Facts) -> Iterator[Finding]:
 
 
 def engine(facts: Facts) -> Iterator[Finding]:
-    """Tell whether mlx and mlx-lm can be imported; a package that is not there was told with the versions."""
+    """Report whether mlx and mlx-lm can be imported; `versions` reports packages that are not installed."""
     fault = facts.import_fault
-    if not all(facts.surveyed.versions.get(name) for name in NEEDED):
+    if not all(facts.installation.versions.get(name) for name in NEEDED):
         return
     if not fault:
         yield Finding("engine", "ok", "mlx and mlx-lm can be imported")
         return
     advice = "Until then no MLX model can be loaded. Install again, for example with `pipx reinstall mcp-local-llm`."
-    if facts.surveyed.versions.get(CUDA) and "cuda" in fault.lower():
+    if facts.installation.versions.get(CUDA) and "cuda" in fault.lower():
         advice = (
             "Until then no MLX model can be loaded. Install NVIDIA's driver, or install without CUDA: in a clone of "
             "the repository `pipx install --force .`."
@@ -53,22 +53,22 @@ def engine(facts: Facts) -> Iterator[Finding]:
 
 
 def machine(facts: Facts) -> Iterator[Finding]:
-    """Tell chip and memory; a GPU that MLX cannot use is a note."""
-    surveyed = facts.surveyed
-    found, memory = surveyed.machine, surveyed.machine.memory
+    """Report chip and memory; a GPU that MLX cannot use is a note."""
+    installation = facts.installation
+    found, memory = installation.machine, installation.machine.memory
     parts = [
         f"{found.chip}, {found.cores} cores, {found.system}",
         f"{human_bytes(memory.total)} of memory, {human_bytes(memory.available)} available",
         f"the GPU may hold {human_bytes(memory.gpu_limit)}" if memory.gpu_limit is not None else "",
     ]
     yield Finding("machine", "ok", "; ".join(part for part in parts if part))
-    if _idle_gpu(surveyed):
+    if _idle_gpu(installation):
         advice = "In a clone of the repository: `pipx install --force '.[cuda]'`."
         yield Finding("GPU", "note", "there is an NVIDIA GPU, and MLX's CUDA build is not installed", advice)
 
 
 def settings(facts: Facts) -> Iterator[Finding]:
-    """Tell the file and every value that is not the default, where it comes from; secrets only that they are set."""
+    """Report the file and each value that is not the default, with its origin; secrets are not shown."""
     setup = facts.setup
     if setup.error:
         advice = (
@@ -87,7 +87,7 @@ def settings(facts: Facts) -> Iterator[Finding]:
 
 
 def variables(facts: Facts) -> Iterator[Finding]:
-    """Tell the variables of others that change where and how we look."""
+    """Report the variables of other programs that change where models, settings and the hub are found."""
     environ = facts.setup.environ
     parts = [f"{name}={environ[name]}" for name in (*PLACES, *SWITCHES) if environ.get(name)]
     parts += [f"{name}={shown_url(environ[name])}" for name in ADDRESSES if environ.get(name)]
@@ -96,8 +96,8 @@ def variables(facts: Facts) -> Iterator[Finding]:
         yield Finding("variables", "ok", "; ".join(parts))
 
 
-def _idle_gpu(surveyed: Surveyed) -> bool:
-    return surveyed.machine.system == "Linux" and surveyed.gpu and not surveyed.versions.get(CUDA)
+def _idle_gpu(installation: InstallationFacts) -> bool:
+    return installation.machine.system == "Linux" and installation.gpu and not installation.versions.get(CUDA)
 
 
 def _changed(setup: Setup) -> list[str]:
@@ -111,7 +111,7 @@ def _origin(setup: Setup, key: str) -> str:
 
 
 def _shown(setup: Setup, key: str) -> str:
-    """Write a value; of tables only the names, since they hold prompts and addresses of their own."""
+    """Format a value; only the names of tables, which hold prompts and addresses."""
     value: object = getattr(setup.settings, key)
     if isinstance(value, SecretStr):
         return "set, not shown"
@@ -133,33 +133,35 @@ GET_LLAMA_SERVER = (
 )
 
 
-def resident(facts: Facts) -> Iterator[Finding]:
-    """Tell whether sessions can share a model, and which process holds it now."""
-    tenancy = facts.tenancy
-    if tenancy.fault:
-        yield Finding("sharing", "problem", tenancy.fault, "Until then no model can be loaded, unless share is false.")
+def lease(facts: Facts) -> Iterator[Finding]:
+    """Report whether sessions can share a model, and which process owns the lease."""
+    owned = facts.lease
+    if owned.fault:
+        yield Finding("sharing", "problem", owned.fault, "Until then no model can be loaded, unless share is false.")
         return
-    if tenancy.silent:
-        who = "another process" if tenancy.pid is None else f"process {tenancy.pid} (version {tenancy.version})"
-        text = f"the model is held by {who}, which does not answer: {tenancy.silent}"
+    if owned.silent:
+        who = "another process" if owned.pid is None else f"process {owned.pid} (version {owned.version})"
+        text = f"the model is held by {who}, which does not answer: {owned.silent}"
         yield Finding("sharing", "problem", text, "End that process; the next call loads the model anew.")
         return
-    if tenancy.report is None:
+    if owned.status is None:
         off = "" if facts.setup.settings.share else "; share is false, so each session loads its own"
-        yield Finding("sharing", "ok", f"no process holds a model; {tenancy.folder} is sound{off}")
+        yield Finding("sharing", "ok", f"no process holds a model; {owned.folder} is sound{off}")
         return
-    report = tenancy.report
-    model = report.model or "no model at the moment"
-    counts = f"sessions attached: {report.clients}, calls running: {report.calls_running}, in line: {report.waiting}"
-    yield Finding("sharing", "ok", f"process {report.pid} (version {tenancy.version}) holds {model}; {counts}")
-    if tenancy.version and tenancy.version != __version__:
-        text = f"that process runs version {tenancy.version}, this is {__version__}"
-        yield Finding("sharing", "note", text, "A newer session asks an older one to leave; restart what is older.")
+    status = owned.status
+    model = status.model or "no model at the moment"
+    counts = f"sessions attached: {status.clients}, calls running: {status.calls_running}, in line: {status.waiting}"
+    yield Finding("sharing", "ok", f"process {status.pid} (version {owned.version}) holds {model}; {counts}")
+    if owned.version and owned.version != __version__:
+        text = f"that process runs version {owned.version}, this is {__version__}"
+        yield Finding(
+            "sharing", "note", text, "A newer session makes an older lease owner shut down; restart the older one."
+        )
 
 
 def llama_server(facts: Facts) -> Iterator[Finding]:
-    """Tell whether GGUF models can run."""
-    program, named = facts.surveyed.llama_server, facts.setup.settings.llama_server
+    """Report whether GGUF models can run."""
+    program, named = facts.installation.llama_server, facts.setup.settings.llama_server
     if program is not None:
         yield Finding("llama-server", "ok", str(program))
         return
@@ -167,20 +169,20 @@ def llama_server(facts: Facts) -> Iterator[Finding]:
         text = f"the setting llama_server names {named}, which is no program"
         yield Finding("llama-server", "problem", text, "Correct the setting, or leave it out to search the PATH.")
         return
-    count = sum(model.format == "gguf" and model.usable for model in facts.surveyed.models)
+    count = sum(model.format == "gguf" and model.usable for model in facts.installation.models)
     if count:
         text = f"{count} GGUF model{'s' if count > 1 else ''} cannot run, because llama-server is not installed"
-        # With other models it is a choice; without any, nothing answers but the built-in one.
+        # A note where other models can run; a problem where only the built-in one can.
         yield Finding("llama-server", "note" if runnable(facts) else "problem", text, GET_LLAMA_SERVER)
     else:
         yield Finding("llama-server", "ok", "not installed, and no GGUF model needs it")
 
 
-def claude(facts: Facts) -> Iterator[Finding]:
-    """Tell whether Claude Code knows this server; its command is only told, never run."""
-    found = facts.surveyed.claude
-    if found.knows is not None:
-        yield Finding("Claude Code", "ok", f"{found.knows} names this server")
+def claude_code(facts: Facts) -> Iterator[Finding]:
+    """Report whether Claude Code's settings name this server; the command that adds it is never run here."""
+    found = facts.installation.claude
+    if found.configured_in is not None:
+        yield Finding("Claude Code", "ok", f"{found.configured_in} names this server")
     elif found.program is not None:
         text = f"{found.program} is here, and its settings do not name this server"
         yield Finding("Claude Code", "note", text, f"Run `{CLAUDE_COMMAND}`.")

@@ -1,1 +1,1 @@
-"""The verbs, and who executes them: this process, or the one that holds the model. It knows no door and no engine."""
+"""The verbs, executed in this process or forwarded to the lease owner. It must not know doors or engines."""

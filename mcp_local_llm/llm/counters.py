@@ -1,4 +1,4 @@
-"""What was asked and answered since the start, as numbers that only grow (and two that tell how things are now)."""
+"""Counts the calls and tokens of this process since its start."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,19 +9,19 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.results import Counts, rate_of
 
 
-class Tally:
-    """Counts."""
+class CallCounters:
+    """The counters of this process's calls."""
 
     def __init__(self) -> None:
         self._counts = Counts()
 
     def counts(self) -> Counts:
-        """Return the numbers as they are now."""
+        """Return the present counts."""
         return self._counts
 
     @contextmanager
     def call(self) -> Generator[None]:
-        """Count a call that lasts as long as the block; an error that leaves it is a failure."""
+        """Count a call for the length of the block; a call whose block raises an error has failed."""
         now = self._counts
         self._counts = replace(now, asked=now.asked + 1, open=now.open + 1)
         try:
@@ -33,7 +33,7 @@ class Tally:
             self._counts = replace(self._counts, open=self._counts.open - 1)
 
     def answered(self, result: ChatResult) -> None:
-        """Count an answer."""
+        """Count an answer and its tokens."""
         now, usage = self._counts, result.usage
         self._counts = replace(
             now,

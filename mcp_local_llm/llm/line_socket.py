@@ -1,9 +1,9 @@
-"""Lines over a Unix socket, and the process at its other end as the kernel names it. It knows no verbs.
+"""Sends and reads lines over a Unix socket, and identifies the process at the other end. It must not know verbs.
 
-anyio's own Unix sockets are not used: cancelling a read in the moment in which data arrive leaves an InvalidStateError
+anyio's own Unix sockets are not used: cancelling a read at the moment when data arrive leaves an InvalidStateError
 in the event loop's log (anyio 4.16, `UNIXSocketStream._wait_until_readable`), and closing is how a verb is cancelled.
 
-Sources of the kernel's part: unix(7) on Linux (`SO_PEERCRED`), unix(4) and <sys/ucred.h> on macOS (`LOCAL_PEERCRED`,
+Sources for the identification: unix(7) on Linux (`SO_PEERCRED`), unix(4) and <sys/ucred.h> on macOS (`LOCAL_PEERCRED`,
 `LOCAL_PEERPID`).
 """
 
@@ -36,7 +36,7 @@ class LineTooLongError(Exception):
 
 
 class LineSocket:
-    """One connection. A read and a write may run at the same time, but no two of a kind."""
+    """One connection. One read and one write may run concurrently, but not two reads or two writes."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -45,10 +45,10 @@ class LineSocket:
 
     @classmethod
     def connect(cls, path: Path) -> Self:
-        """Connect to the listener at `path`; a Unix socket answers at once or not at all.
+        """Connect to the listener at `path`, without waiting.
 
         Raises:
-            OSError: nobody listens, or its backlog is full.
+            OSError: no process listens, or the backlog is full.
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -80,16 +80,16 @@ class LineSocket:
                 await anyio.wait_writable(self._connection)
 
     async def line(self, limit: int) -> bytes:
-        """Read one line of at most `limit` bytes; its end is left out.
+        """Read one line of at most `limit` bytes; return it without its newline.
 
         Raises:
             EOFError: the other end has closed before the end of a line.
-            LineTooLongError: it is longer.
+            LineTooLongError: the line is longer.
             OSError: the connection is broken.
         """
-        looked = 0
-        while (end := self._buffer.find(b"\n", looked)) < 0 and len(self._buffer) <= limit:
-            looked = len(self._buffer)
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= limit:
+            searched = len(self._buffer)
             self._buffer += await self._received()
         if not 0 <= end <= limit:
             raise LineTooLongError
@@ -98,7 +98,7 @@ class LineSocket:
         return line
 
     async def closed(self) -> None:
-        """Wait until the other end closes, or sends what nobody expects."""
+        """Wait until the other end closes, or sends data after its line."""
         try:
             await self._received()
         except (EOFError, OSError):
@@ -118,17 +118,17 @@ class LineSocket:
 
 @dataclass(frozen=True)
 class Peer:
-    """A process at the other end: its number, and its user's."""
+    """The process at the other end: process id and user id."""
 
     pid: int
     uid: int
 
 
 class Listener:
-    """The socket at `path` (0600); the folder keeps others out until its mode is set."""
+    """The listening socket at `path` (mode 0600); until its mode is set, the folder keeps other users out."""
 
     def __init__(self, path: Path) -> None:
-        """Listen.
+        """Make the socket and listen.
 
         Raises:
             OSError: the socket cannot be made.
@@ -164,10 +164,10 @@ class Listener:
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Ask the kernel who connected.
+    """Return the process at the other end, as the kernel reports it.
 
     Raises:
-        OSError: it does not tell; nobody may be let in then.
+        OSError: the kernel does not report it; the connection must then be refused.
     """
     if sys.platform == "darwin":
         version, uid, *_ = _XUCRED.unpack(connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED.size))

@@ -1,4 +1,4 @@
-"""Models and profiles as lines of the list: their numbers, and the words for them. Pure."""
+"""Makes the rows of the list of models and profiles. Pure functions."""
 
 from collections.abc import Mapping
 
@@ -10,8 +10,8 @@ from mcp_local_llm.values.profile import Profile
 from mcp_local_llm.values.results import ModelRow, ProfileRow
 
 
-def listed_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: bool) -> ModelRow:
-    """Tell of one model what it is, whether it fits, how fast it is and what it is good for."""
+def model_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: bool) -> ModelRow:
+    """Return the row of one model: its facts, whether it fits, its speed and its strengths."""
     model = plan.model
     return ModelRow(
         number=number,
@@ -31,7 +31,7 @@ def listed_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: bo
 
 
 def profile_rows(profiles: Mapping[str, Profile], *, chosen: str) -> list[ProfileRow]:
-    """Tell of each profile what it stands for; `chosen` is the name of the one that is the choice."""
+    """Return the rows of the profiles; `chosen` is the name of the chosen profile, or empty."""
     return [
         ProfileRow(name=name, model=profile.query, sets=profile.summary(), chosen=name == chosen)
         for name, profile in profiles.items()

@@ -1,4 +1,4 @@
-"""The verbs: all that a door can ask for. Protocol and values only; it knows nobody who implements them.
+"""The protocol of the verbs, which doors call. It must not know the implementations.
 
 `Local` executes them with the model in this process, `Remote` sends them to the process that holds the lease, and
 `Session` chooses between the two for each call.
@@ -17,12 +17,12 @@ from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest
 
 @dataclass(frozen=True)
 class Caller:
-    """What a session adds to a verb: who asks, and what its own settings say of its requests.
+    """The identity of a session, and the settings of the session that apply to its requests.
 
     Attributes:
-        client: the session's name for fairness between waiting calls; a request that names a client keeps that name.
-        model, sampling: the session's settings. They come under profile and saved choice, so they travel beside the
-            request and are never merged into it.
+        client: name of the session, for fairness between waiting requests; a request with its own `client` keeps it.
+        model, sampling: the session's settings. Profile and saved choice win over them, so they are sent beside the
+            request and not merged into it.
     """
 
     client: str = ""
@@ -31,29 +31,29 @@ class Caller:
 
 
 class LLM(Protocol):
-    """One local model for every door. `caller` is filled in by `Session`; doors leave it out."""
+    """The verbs. `Session` sets `caller`; doors leave it out."""
 
     def chat(
         self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
     ) -> AsyncGenerator[ChatChunk]:
         """Answer `request` with the chosen model, or with the one that `model` names; the saved choice stays.
 
-        Chunks hold text only where the request asks to stream; the first one names the model, and the last one holds
-        the result. Closing the iterator stops the generation.
+        Chunks hold text only with `request.stream`; the first one holds the model's id, the last one the result.
+        Closing the iterator stops the generation.
 
         Raises:
-            ModelError: the model is not there, is not one, does not fit or does not load.
+            ModelError: the model is not found, is incomplete, does not fit or cannot be loaded.
             InvalidRequestError, ContextLengthError, BusyError, GenerationError: from the engine.
             BackendError: the process or server that answers failed.
         """
         ...
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
-        """Make the model that `name` means resident and save it as the choice.
+        """Load the model that `name` means and save it as the choice.
 
         Memory is checked before anything is unloaded. Running calls finish first; later calls wait for the new model.
-        With `download`, a whole repository name is fetched from the hub if it is not here. Where the load fails,
-        nothing is resident, the saved choice stays, and the error names the way back.
+        With `download`, a whole repository name is fetched from the hub if it is not here. After a failed load
+        nothing is resident, the saved choice stays, and the error says how to load the earlier model.
 
         Raises:
             ModelError, BackendError: it cannot be found, fetched or loaded.
@@ -62,7 +62,7 @@ class LLM(Protocol):
         ...
 
     async def download(self, name: str, report: ReportProgress) -> Download:
-        """Fetch the model that `name` means to this machine; loads nothing, and the choice stays.
+        """Download the model that `name` means; loads nothing, and the choice stays.
 
         Raises:
             DownloadError, BackendError: it cannot be fetched.
@@ -72,7 +72,7 @@ class LLM(Protocol):
     async def quick_test(
         self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
     ) -> QuickTest:
-        """Ask the chosen model one scripted question; a wrong answer is a verdict, not an error. Raises as `chat`."""
+        """Send the chosen model one scripted question; a wrong answer is a verdict, not an error. Raises as `chat`."""
         ...
 
     async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
@@ -80,7 +80,7 @@ class LLM(Protocol):
         ...
 
     async def status(self) -> Status:
-        """Return the state of the model and of the calls, at once; nothing here waits for a model or a lock."""
+        """Return the state of the model and of the calls, without waiting for a model or a lock."""
         ...
 
     async def counters(self) -> Counts:
@@ -88,27 +88,27 @@ class LLM(Protocol):
         ...
 
     async def complete(self, typed: str) -> tuple[str, ...]:
-        """Return the names and roles that `typed` may become; cheap enough for every key that is pressed."""
+        """Return the completions of `typed`: names and roles; fast enough for every key press."""
         ...
 
     async def candidates(self, name: str) -> tuple[str, ...]:
-        """Return the models between which `name` leaves the choice; empty where it leaves none."""
+        """Return the ids of the models that an ambiguous `name` may mean; empty for a clear or unknown name."""
         ...
 
     async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
-        """Give the model's memory back; the choice stays, and the next call loads it again.
+        """Unload the model; the choice stays, and the next call loads it again.
 
         Raises:
-            BusyError: calls use the model, and `force` is not set; the message names who uses it.
+            BusyError: calls use the model, and `force` is not set; the message names their clients.
         """
         ...
 
 
-async def answered(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
-    """Fold the chunks of `LLM.chat` into their result.
+async def collect_result(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
+    """Return the result of a stream of chunks from `LLM.chat`.
 
     Raises:
-        GenerationError: the stream ended without one.
+        GenerationError: the stream ended without a result.
     """
     result: ChatResult | None = None
     async with aclosing(chunks):

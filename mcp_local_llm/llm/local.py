@@ -1,6 +1,6 @@
-"""Executes the verbs with the model in this process. It runs once per machine: in the process that holds the lease.
+"""Executes the verbs with the model in this process, which owns the lease or does not share.
 
-It knows the catalogue, the resident model and memory; it knows no protocol, no lease and no engine by name.
+It knows the catalogue, the resident model and memory; it must not know protocols, the lease or a certain engine.
 """
 
 import dataclasses
@@ -13,15 +13,15 @@ from contextlib import aclosing, contextmanager
 import anyio.to_thread
 
 from mcp_local_llm import __version__
-from mcp_local_llm.llm.counters import Tally
-from mcp_local_llm.llm.listing import listed_row, profile_rows
-from mcp_local_llm.llm.llm import Caller, answered
+from mcp_local_llm.llm.counters import CallCounters
+from mcp_local_llm.llm.listing import model_row, profile_rows
+from mcp_local_llm.llm.llm import Caller, collect_result
 from mcp_local_llm.llm.quick_test import question
 from mcp_local_llm.llm.request_log import request_line
 from mcp_local_llm.llm.request_schemas import SchemaCheck
-from mcp_local_llm.models.catalog import Catalog, Suggestions
+from mcp_local_llm.models.catalog import Catalog, NameCompletion
 from mcp_local_llm.models.downloads import Downloads
-from mcp_local_llm.models.profiles import filled
+from mcp_local_llm.models.profiles import complete_request
 from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
@@ -60,11 +60,11 @@ class Local:
         self._resident = resident
         self._downloads = downloads
         self._speeds = speeds
-        self._suggestions = Suggestions(catalog)
+        self._completion = NameCompletion(catalog)
         self._machine = machine
         self._clock = clock
         self._started = clock()
-        self._tally = Tally()
+        self._counters = CallCounters()
         self._users = Counter[str]()
         self._schemas = SchemaCheck()
 
@@ -74,19 +74,19 @@ class Local:
         """Answer `request`, chunk by chunk; see `LLM.chat`."""
         caller = caller or Caller()
         client = request.client or caller.client
-        with self._tally.call(), self._used_by(client), request_line(self._clock) as line:
-            # Before a model is loaded for it: no engine can answer a request with a broken schema.
+        with self._counters.call(), self._used_by(client), request_line(self._clock) as line:
+            # Checked before a model is loaded, since no engine can answer a request with a broken schema.
             if request.tools or request.response_schema is not None:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
-            held = self._resident.state().model
+            resident = self._resident.state().model
             if model:
-                wanted = await self._catalog.named(model, held, caller.model)
+                wanted = await self._catalog.named(model, resident, caller.model)
             else:
-                wanted = await self._catalog.chosen(caller.model, held)
+                wanted = await self._catalog.chosen(caller.model, resident)
             line.model = wanted.model.id
             await self._require_room(wanted.model)
-            asked = filled(request, wanted, self._catalog.profiles, caller.sampling)
-            async with aclosing(self._answer(dataclasses.replace(asked, client=client), wanted, report)) as chunks:
+            completed = complete_request(request, wanted, self._catalog.profiles, caller.sampling)
+            async with aclosing(self._answer(dataclasses.replace(completed, client=client), wanted, report)) as chunks:
                 async for chunk in chunks:
                     line.result = chunk.result
                     yield dataclasses.replace(chunk, model=wanted.model.id)
@@ -94,8 +94,8 @@ class Local:
     async def _answer(
         self, request: ChatRequest, wanted: Resolution, report: ReportProgress
     ) -> AsyncGenerator[ChatChunk]:
-        """Let the resident engine answer, and note what that tells of it."""
-        asked, result, alone = self._clock(), None, False
+        """Answer with the resident engine, and record counts and speed."""
+        requested, result, alone = self._clock(), None, False
         async with self._resident.use(wanted.model, report) as engine:
             entered = self._clock()
             alone = self._resident.state().calls == 1
@@ -109,66 +109,66 @@ class Local:
             alone = alone and self._resident.state().calls == 1
         if result is None:
             raise GenerationError("The engine ended without an answer. Send the request again.")
-        self._tally.answered(result)
-        # Calls that run side by side share the machine; their speed is not the model's.
+        self._counters.answered(result)
+        # Concurrent calls share the machine, so their speed is not the model's.
         rate = rate_of(result) if alone and wanted.model.endpoint is None else None
-        if rate and self._speeds.note(engine.model, result.usage.completion_tokens, rate):
+        if rate and self._speeds.add(engine.model, result.usage.completion_tokens, rate):
             await anyio.to_thread.run_sync(self._speeds.save)
-        timings = dataclasses.replace(result.timings, load_s=entered - asked)
+        timings = dataclasses.replace(result.timings, load_s=entered - requested)
         warnings = (*((wanted.note,) if wanted.note else ()), *result.warnings)
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
-        """Make the model resident and the choice; see `LLM.set_model`."""
-        held = self._resident.state().model
+        """Load the model and save the choice; see `LLM.set_model`."""
+        resident = self._resident.state().model
         if not download:
-            found, notes = await self._catalog.named(name, held), list[str]()
+            found, notes = await self._catalog.named(name, resident), list[str]()
         else:
-            obtained = await self._downloads.obtain(name, report, held=held, to_load=True)
-            found, notes = obtained.found, [obtained.note]
+            outcome = await self._downloads.download(name, report, resident=resident, to_load=True)
+            found, notes = outcome.found, [outcome.note]
         switch = await self._switch(found, report)
         self._catalog.save(found.choice)
         return switch.model_copy(update={"notes": [*switch.notes, *notes]})
 
     async def preload(self, report: ReportProgress, caller: Caller) -> None:
-        """Make the model resident that a chat without a name would use; the saved choice stays. Raises as `chat`."""
+        """Load the model that a chat without a name would use; the saved choice stays. Raises as `chat`."""
         wanted = await self._catalog.chosen(caller.model)
         if wanted.model.endpoint is None:
             await self._switch(wanted, report)
 
     async def download(self, name: str, report: ReportProgress) -> Download:
-        """Fetch the model that `name` means; see `LLM.download`."""
-        obtained = await self._downloads.obtain(name, report, held=self._resident.state().model)
-        model, note = obtained.found.model, obtained.found.note
+        """Download the model that `name` means; see `LLM.download`."""
+        outcome = await self._downloads.download(name, report, resident=self._resident.state().model)
+        model, note = outcome.found.model, outcome.found.note
         return Download(
             model=model.id,
             size_bytes=model.weight_bytes,
-            fetched_bytes=obtained.fetched_bytes,
-            seconds=round(obtained.seconds, 3),
+            fetched_bytes=outcome.fetched_bytes,
+            seconds=round(outcome.seconds, 3),
             path=str(model.path),
-            notes=[*([note] if note else []), obtained.note],
+            notes=[*([note] if note else []), outcome.note],
         )
 
     async def complete(self, typed: str) -> tuple[str, ...]:
-        """Return the names and roles that `typed` may become; cheap enough for every key that is pressed."""
-        return await self._suggestions.names(typed)
+        """Return the completions of `typed`; see `LLM.complete`."""
+        return await self._completion.names(typed)
 
     async def candidates(self, name: str) -> tuple[str, ...]:
-        """Return the models between which `name` leaves the choice; empty where it leaves none."""
-        return await self._suggestions.candidates(name, self._resident.state().model)
+        """Return the models that an ambiguous `name` may mean; see `LLM.candidates`."""
+        return await self._completion.candidates(name, self._resident.state().model)
 
     async def quick_test(
         self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
     ) -> QuickTest:
-        """Ask one scripted question; see `LLM.quick_test`."""
-        asked = question(test)
+        """Send one scripted question; see `LLM.quick_test`."""
+        scripted = question(test)
         started = self._clock()
-        result = await answered(self.chat(asked.request(), report, caller=caller))
-        return asked.judged(test, result, round(self._clock() - started, 3))
+        result = await collect_result(self.chat(scripted.request(), report, caller=caller))
+        return scripted.judged(test, result, round(self._clock() - started, 3))
 
     async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
         """List every model on the machine; loads nothing."""
-        listing = await self._catalog.look()
+        listing = await self._catalog.listing()
         warnings = list(listing.warnings)
         try:
             choice = await self._catalog.chosen(caller.model if caller else None)
@@ -178,13 +178,13 @@ class Local:
         else:
             chosen, name = choice.model.id, choice.profile
             warnings += [choice.note] if choice.note else []
-        held = self._resident.state().model
-        plan, bandwidth = self._catalog.planner(held), self._machine().bandwidth
+        resident = self._resident.state().model
+        plan, bandwidth = self._catalog.planner(resident), self._machine().bandwidth
         measured = await anyio.to_thread.run_sync(self._speeds.measured, abandon_on_cancel=True)
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)
-            row = listed_row(number, plan(model), speed, resident=_same(model, held))
+            row = model_row(number, plan(model), speed, resident=_same(model, resident))
             roles = [role for role, name in listing.roles.items() if name == model.id]
             rows.append(row.model_copy(update={"roles": roles, "chosen": model.id == chosen}))
         profiles = profile_rows(self._catalog.profiles, chosen=name)
@@ -199,7 +199,7 @@ class Local:
             saved, notes = None, [*notes, str(error)]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
-        now, counts, memory = self._resident.state(), self._tally.counts(), self._machine().memory
+        now, counts, memory = self._resident.state(), self._counters.counts(), self._machine().memory
         notes += [now.fault] if now.fault else []
         running = now.calls - now.waiting
         return Status(
@@ -208,7 +208,7 @@ class Local:
             progress=str(now.progress) if now.progress else None,
             chosen=saved,
             calls_running=running,
-            # A change of model runs no call, yet holds the model for a moment.
+            # A change of model uses the model for a moment without a call.
             waiting=max(counts.open - running, 0),
             calls_answered=counts.answered,
             completion_tokens=counts.completion_tokens,
@@ -227,18 +227,18 @@ class Local:
     async def counters(self) -> Counts:
         """Return the counts of calls and tokens since the start, at once."""
         loads = self._resident.loads
-        return dataclasses.replace(self._tally.counts(), loads=loads.count, load_s=loads.seconds)
+        return dataclasses.replace(self._counters.counts(), loads=loads.count, load_s=loads.seconds)
 
     async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
-        """Give the model's memory back; see `LLM.unload`."""
+        """Unload the model; see `LLM.unload`."""
         if self._users and not force:
             users = ", ".join(f"{name or 'unknown'} ({count})" for name, count in sorted(self._users.items()))
             raise BusyError(f"Calls use the model: {users}. Wait for them, or force it: then they end with an error.")
         await self._resident.unload(force=force)
         return await self.status()
 
-    def empty(self) -> bool:
-        """Return whether no model is resident, on its way, or stuck in an engine that hangs; never waits."""
+    def is_unloaded(self) -> bool:
+        """Return whether no model is resident, being loaded, or kept by an engine that hangs; never waits."""
         now = self._resident.state()
         return now.state == "unloaded" and now.fault is None
 
@@ -253,10 +253,10 @@ class Local:
                 del self._users[client]
 
     async def _require_room(self, model: ModelInfo) -> None:
-        """Refuse a model that does not fit, before anything is unloaded for it."""
-        held = self._resident.state().model
-        if not _same(model, held):
-            await self._catalog.require_room(model, held)
+        """Refuse a model that does not fit, before another model is unloaded."""
+        resident = self._resident.state().model
+        if not _same(model, resident):
+            await self._catalog.require_room(model, resident)
 
     async def _switch(self, wanted: Resolution, report: ReportProgress) -> Switch:
         before, model = self._resident.state().model, wanted.model
@@ -281,15 +281,15 @@ class Local:
         )
 
     def _way_back(self, before: ModelInfo | None) -> str:
-        """Say after a failed load how to get a working model again."""
+        """Return the sentence that says how to load a working model after a failed load."""
         try:
             choice = self._catalog.saved()
         except ConfigError:
-            choice = None  # The failed load is what the caller must hear of.
+            choice = None  # The message must be about the failed load.
         if choice:
             return f' The choice is still {choice}; set_model("{choice}") loads it.'
         return f' set_model("{before.id}") loads the model that was resident before.' if before else ""
 
 
-def _same(model: ModelInfo, held: ModelInfo | None) -> bool:
-    return held is not None and held.serves(model)
+def _same(model: ModelInfo, resident: ModelInfo | None) -> bool:
+    return resident is not None and resident.serves(model)

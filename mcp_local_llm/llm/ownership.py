@@ -1,4 +1,4 @@
-"""The lease owner's part of a session: it listens, counts the verbs that run here, and gives the lease up in order."""
+"""The lease owner's part of a session: takes the lease, listens, counts verbs, and releases the lease."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp_local_llm.llm.verb_server import VerbServer
 
 HANDOVER_S = 2.0
-"""Seconds in which this process, asked to leave by a newer one, does not take the lease again."""
+"""Seconds in which this process does not take the lease again after a newer process asked it to shut down."""
 
 LEAVING = "The process that holds the model finishes its last answers and then leaves. Send the request again."
 
@@ -27,31 +27,31 @@ _LOG = logging.getLogger(__name__)
 
 
 class Ownership:
-    """Takes the lease together with its socket, and gives both up together."""
+    """Takes the lease and opens its socket, and releases both together."""
 
     def __init__(self, lease: Lease, version: str, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._lease = lease
         self._version = version
         self._sleep = sleep
         self.tasks: TaskGroup | None = None
-        """Where the server and the end of an ownership run; set while the session is entered."""
+        """The task group of the server and of a shutdown; set while the session is entered."""
         self._local: Local | None = None
         self._server: VerbServer | None = None
         self._open = 0
         self._others = 0
-        self._leaving = False
-        self._fewer = anyio.Event()
+        self._shutting_down = False
+        self._verb_ended = anyio.Event()
 
     def take(self, local: "Local") -> bool:
-        """Take the lease for `local` and listen, unless another process has it; returns whether this one has.
+        """Take the lease and listen, unless another process owns it; return whether this process owns it now.
 
         Raises:
             ConfigError: the folder for the lock and the socket cannot be used; the lease stays free.
-            HolderGoneError: this process has just given the lease up for a newer one.
+            HolderGoneError: this process shuts its ownership down for a newer process.
         """
         if self._lease.held:
             return True
-        if self._leaving:
+        if self._shutting_down:
             raise HolderGoneError(LEAVING, leaving=True)
         # Made first: from the moment in which this process holds the lease, other sessions look for its socket.
         server = self._server or self._make_server(local)
@@ -63,7 +63,7 @@ class Ownership:
         try:
             server.open(self.tasks)
         except ConfigError:
-            # An owner that nobody can reach would shut the other sessions out.
+            # An owner without a socket would keep the other sessions from any model.
             self._lease.release()
             raise
         return True
@@ -72,21 +72,21 @@ class Ownership:
         # Imported here: a session that stays attached answers nobody, and psutil takes time and memory.
         from mcp_local_llm.llm.verb_server import VerbServer
 
-        return VerbServer(self._lease.socket, local, status=self._status, entered=self._entered, drain=self._drain)
+        return VerbServer(self._lease.socket, local, status=self._status, admit=self._admit, drain=self._drain)
 
-    def seen(self, status: Status) -> Status:
-        """Return `status` with who holds the lease and how many other sessions are attached."""
+    def with_owner(self, status: Status) -> Status:
+        """Return `status` with this process as lease owner, and the number of attached sessions."""
         attached = self._server.sessions() if self._server is not None else ()
         return status.model_copy(update={"holder_pid": os.getpid(), "clients": len(attached)})
 
     @contextmanager
     def running(self) -> Generator[None]:
-        """Count a verb that runs here; where the last one fails and leaves no model, the lease is given up.
+        """Count a verb that runs here; release the lease where the last one fails and no model is loaded.
 
         Raises:
-            HolderGoneError: this process takes no new verbs.
+            HolderGoneError: this process accepts no new verbs.
         """
-        if self._leaving:
+        if self._shutting_down:
             raise HolderGoneError(LEAVING, leaving=True)
         failed = False
         self._open += 1
@@ -98,27 +98,27 @@ class Ownership:
         finally:
             self._open -= 1
             self._notify()
-            if failed and not self._open and self._local is not None and self._local.empty():
-                self._give_up()
+            if failed and not self._open and self._local is not None and self._local.is_unloaded():
+                self._release()
 
     async def finish_others(self, within: float) -> None:
-        """Take no new verbs, and wait until other sessions' running ones are done, at most `within` seconds."""
-        self._leaving = True
+        """Accept no new verbs, and wait at most `within` seconds until other sessions' verbs have ended."""
+        self._shutting_down = True
         with anyio.move_on_after(within):
             while self._others:
-                await self._fewer.wait()
+                await self._verb_ended.wait()
 
     def end(self) -> None:
-        """Cut what runs for other sessions."""
+        """Cancel the verbs of other sessions."""
         if self.tasks is not None:
             self.tasks.cancel_scope.cancel()
 
     async def _status(self) -> Status:
         assert self._local is not None, "the server is open"
-        return self.seen(await self._local.status())
+        return self.with_owner(await self._local.status())
 
     @contextmanager
-    def _entered(self) -> Generator[None]:
+    def _admit(self) -> Generator[None]:
         """Count another session's verb. Raises as `running`."""
         if not self._lease.held:
             raise HolderGoneError(LEAVING, leaving=True)
@@ -130,35 +130,35 @@ class Ownership:
                 self._others -= 1
 
     def _notify(self) -> None:
-        self._fewer.set()
-        self._fewer = anyio.Event()
+        self._verb_ended.set()
+        self._verb_ended = anyio.Event()
 
-    def _give_up(self) -> None:
-        """Let another process take the lease. No other session's verb runs, so nothing is cut."""
+    def _release(self) -> None:
+        """Close the socket and release the lease. No other session's verb runs, so none is cancelled."""
         if self._server is not None and self._lease.held:
             self._server.close()
             self._lease.release()
 
     def _drain(self) -> None:
-        """Begin to leave for a newer process."""
-        if not self._leaving and self.tasks is not None:
-            self._leaving = True
-            self.tasks.start_soon(self._leave)
+        """Start the shutdown for a newer process."""
+        if not self._shutting_down and self.tasks is not None:
+            self._shutting_down = True
+            self.tasks.start_soon(self._shut_down)
 
-    async def _leave(self) -> None:
+    async def _shut_down(self) -> None:
         try:
             while self._open:
-                await self._fewer.wait()
+                await self._verb_ended.wait()
             if self._local is not None:
                 await self._local.unload(_ignore)
         except LocalLLMError as error:
             _LOG.warning("The model could not be unloaded for a newer process: %s", error)
-        self._give_up()
-        # This process's own waiting calls would take the lease back at once; the other one tries ten times a second.
+        self._release()
+        # This process's own waiting calls would take the lease at once; the newer process tries ten times a second.
         with anyio.move_on_after(HANDOVER_S):
             while not self._lease.elsewhere():
                 await self._sleep(HANDOVER_S / 40)
-        self._leaving = False
+        self._shutting_down = False
 
 
 def _ignore(progress: Progress) -> None:

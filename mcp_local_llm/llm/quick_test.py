@@ -1,7 +1,7 @@
-"""The scripted questions of `quick_test` and how their answers are judged. Pure.
+"""The scripted questions of `quick_test`, and the functions that judge the answers. Pure functions.
 
-The questions are easy on purpose: they tell whether the model, its template and the parser work together, not how
-clever the model is.
+The questions are easy on purpose: they test whether the model, its chat template and the parser work together, not the
+quality of the model.
 """
 
 import json
@@ -12,7 +12,7 @@ from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, Sampling
 from mcp_local_llm.values.results import QuickTest, QuickTestName, rate_of
 
 MAX_TOKENS = 2048
-"""Room for a model that reasons before it answers."""
+"""Enough tokens for a model that reasons before it answers."""
 
 WEATHER = ToolSpec(
     name="get_weather",
@@ -25,12 +25,12 @@ PERSON = (
 )
 
 Judge = Callable[[ChatResult], tuple[bool, str]]
-"""Takes an answer; says whether it passes, and why."""
+"""Takes an answer; returns whether it passes, and why."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One test: what is asked, and who judges the answer."""
+    """One test: the question, and the judge of the answer."""
 
     prompt: str
     judge: Judge
@@ -39,7 +39,7 @@ class Question:
     thinking: bool | None = False
 
     def request(self) -> ChatRequest:
-        """Make the request; greedy, so that a model answers the same way each time."""
+        """Make the request, with greedy decoding for the same answer each time."""
         messages = [Message(role="system", content=self.system)] if self.system else []
         return ChatRequest(
             messages=(*messages, Message(role="user", content=self.prompt)),
@@ -49,7 +49,7 @@ class Question:
         )
 
     def judged(self, name: QuickTestName, result: ChatResult, seconds: float) -> QuickTest:
-        """Report how the test of this `name` went; it took `seconds`, a load included."""
+        """Return the result of the test `name`; `seconds` include a load of the model."""
         passed, verdict = self.judge(result)
         return QuickTest(
             test=name,

@@ -1,6 +1,6 @@
-"""Sends each verb to the process that holds the lease, over its Unix socket, and reads what comes back.
+"""Sends each verb to the lease owner over its Unix socket, and reads the answer.
 
-It looks nothing up and fills nothing in: an attached session holds no catalogue, no resident and no engine.
+It must not know catalogue, resident model or engines: the lease owner resolves names and settings.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -21,25 +21,26 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 SILENCE_S = 10.0
-"""Seconds without a line after which the lease owner counts as stopped; one that lives writes every two."""
+"""Seconds without a line after which the lease owner counts as stopped; a running one writes every two."""
 STATUS_SILENCE_S = 2.0
 """Seconds for verbs that are answered at once; no beat is waited for."""
 
 
 class Remote:
-    """The verbs in the process that holds the lease; see `llm.llm.LLM` for what each of them does and raises.
+    """The verbs in the lease owner; see `llm.llm.LLM` for their contracts.
 
-    Every verb may raise `HolderGoneError`: nobody listens, or the owner leaves; nothing was begun. Once the owner has
-    begun, a cut connection is a `BackendUnavailableError`, and the verb is not repeated: it may have been the cause.
+    Each verb raises `HolderGoneError` where the lease owner does not listen or shuts down and has not begun it. After
+    the beginning, a lost connection is a `BackendUnavailableError`: the verb is not sent again, since it may have ended
+    the owner.
     """
 
     def __init__(self, socket: Path, version: str, owner: Callable[[], LeaseOwner | None]) -> None:
-        """Prepare to ask; connects for each verb.
+        """Prepare to connect; each verb makes its own connection.
 
         Args:
-            socket: where the lease owner listens.
+            socket: path of the lease owner's socket.
             version: of this process.
-            owner: reads who holds the lease, for messages.
+            owner: reads the lease owner's process id and version, for messages.
         """
         self._socket = socket
         self._version = version
@@ -58,56 +59,56 @@ class Remote:
                     yield ChatChunk(result=line["result"], model=line["result"].model)
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
-        """Make the model resident there and the choice; see `LLM.set_model`."""
-        return cast(Switch, await self._ask("set_model", report, name=name, download=download))
+        """Load a model and save the choice; see `LLM.set_model`."""
+        return cast(Switch, await self._call("set_model", report, name=name, download=download))
 
     async def download(self, name: str, report: ReportProgress) -> Download:
-        """Fetch a model; see `LLM.download`."""
-        return cast(Download, await self._ask("download", report, name=name))
+        """Download a model; see `LLM.download`."""
+        return cast(Download, await self._call("download", report, name=name))
 
     async def quick_test(
         self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
     ) -> QuickTest:
-        """Ask one scripted question; see `LLM.quick_test`."""
-        return cast(QuickTest, await self._ask("quick_test", report, test=test, caller=caller or Caller()))
+        """Send one scripted question; see `LLM.quick_test`."""
+        return cast(QuickTest, await self._call("quick_test", report, test=test, caller=caller or Caller()))
 
     async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
         """List every model on the machine."""
-        return cast(ModelTable, await self._ask("list_models", caller=caller or Caller()))
+        return cast(ModelTable, await self._call("list_models", caller=caller or Caller()))
 
     async def status(self) -> Status:
         """Return the lease owner's status."""
-        return cast(Status, await self._ask("status"))
+        return cast(Status, await self._call("status"))
 
     async def counters(self) -> Counts:
         """Return the lease owner's counts."""
-        return cast(Counts, await self._ask("counters"))
+        return cast(Counts, await self._call("counters"))
 
     async def complete(self, typed: str) -> tuple[str, ...]:
-        """Return the names that `typed` may become."""
-        return cast(tuple[str, ...], await self._ask("complete", typed=typed))
+        """Return the completions of `typed`; see `LLM.complete`."""
+        return cast(tuple[str, ...], await self._call("complete", typed=typed))
 
     async def candidates(self, name: str) -> tuple[str, ...]:
-        """Return the models between which `name` leaves the choice."""
-        return cast(tuple[str, ...], await self._ask("candidates", name=name))
+        """Return the models that an ambiguous `name` may mean; see `LLM.candidates`."""
+        return cast(tuple[str, ...], await self._call("candidates", name=name))
 
     async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
-        """Give the memory back there; see `LLM.unload`."""
-        return cast(Status, await self._ask("unload", report, force=force))
+        """Unload the model; see `LLM.unload`."""
+        return cast(Status, await self._call("unload", report, force=force))
 
     async def drain(self) -> None:
-        """Ask the lease owner to finish what it has begun, to take nothing new and to give the lease up."""
-        await self._ask("drain")
+        """Ask the lease owner to finish its verbs, to accept no new ones and to release the lease."""
+        await self._call("drain")
 
-    async def _ask(self, verb: str, report: ReportProgress | None = None, **arguments: object) -> object:
+    async def _call(self, verb: str, report: ReportProgress | None = None, **arguments: object) -> object:
         async with aclosing(self._lines(verb, report or _ignore, arguments)) as lines:
             async for line in lines:
                 if "result" in line:
                     return line["result"]
-        raise self._cut()
+        raise self._connection_lost()
 
     async def _lines(self, verb: str, report: ReportProgress, arguments: Mapping[str, object]) -> AsyncGenerator[Line]:
-        """Send one verb; yield its chunks as lines, then its result as a value. Progress goes to `report`."""
+        """Send one verb; yield its chunks as lines, then its result as a value. `report` receives the progress."""
         kind = VERBS[verb]
         silence = STATUS_SILENCE_S if kind.at_once else SILENCE_S
         first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
@@ -132,11 +133,11 @@ class Remote:
         try:
             return LineSocket.connect(self._socket)
         except OSError as error:
-            # It is starting its socket, ending, or has too many callers at this moment.
+            # It starts its socket, ends, or has a full backlog.
             raise HolderGoneError("The process that holds the model does not listen on its socket.") from error
 
     async def _begin(self, socket: LineSocket, first: bytes, silence: float) -> Line:
-        """Send the first line, and return that of the lease owner."""
+        """Send the line of the verb, and return the first line of the lease owner."""
         try:
             with anyio.fail_after(silence):
                 await socket.send(first)
@@ -147,13 +148,13 @@ class Remote:
             raise HolderGoneError("The process that holds the model has just ended.") from error
         if line.startswith(b"HTTP/"):
             raise BackendProtocolError(
-                f"The model is held by {self._name(None)}, which is too old to share it with version {self._version}. "
-                "End that session, then send the request again."
+                f"The model is held by {self._owner_words(None)}, which is too old to share it with version "
+                f"{self._version}. End that session, then send the request again."
             )
         return verb_lines.read_line(line)
 
     async def _check(self, hello: Line, *, takes_lease: bool) -> None:
-        """Compare versions; an older lease owner is asked to leave where this verb needs a model."""
+        """Compare versions; ask an older lease owner to shut down where this verb needs a model."""
         version, protocol = str(hello.get("version")), hello.get("protocol")
         if not isinstance(protocol, int) or protocol > PROTOCOL:
             raise BackendProtocolError(
@@ -161,7 +162,7 @@ class Remote:
                 "understand. Start this session anew."
             )
         if takes_lease and (protocol < PROTOCOL or version_key(version) < version_key(self._version)):
-            # The verb is given up with this connection, before its answer can matter.
+            # The verb ends with this connection; the next lease owner executes it.
             await self.drain()
             raise HolderGoneError(f"mcp-local-llm {version} held the model and leaves for this version.", leaving=True)
 
@@ -172,22 +173,22 @@ class Remote:
         except TimeoutError as error:
             raise self._silent(silence, pid) from error
         except (EOFError, OSError) as error:
-            raise self._cut() from error
+            raise self._connection_lost() from error
 
     def _silent(self, seconds: float, pid: int | None) -> BackendUnavailableError:
         return BackendUnavailableError(
-            f"The model is held by {self._name(pid)}, which said nothing for {seconds:g} s: it is stopped or hangs. "
-            "Let it go on (`fg` in its terminal, or `kill -CONT` with its number) or end it, then send the request "
-            "again."
+            f"The model is held by {self._owner_words(pid)}, which said nothing for {seconds:g} s: it is stopped or "
+            "hangs. Let it go on (`fg` in its terminal, or `kill -CONT` with its number) or end it, then send the "
+            "request again."
         )
 
-    def _cut(self) -> BackendUnavailableError:
+    def _connection_lost(self) -> BackendUnavailableError:
         return BackendUnavailableError(
             "The process that held the model ended before this answer was finished. Send the request again; the "
             "next call loads the model anew."
         )
 
-    def _name(self, pid: int | None) -> str:
+    def _owner_words(self, pid: int | None) -> str:
         owner = self._owner()
         if pid or owner:
             return f"process {pid or (owner and owner.pid)}"
@@ -195,9 +196,9 @@ class Remote:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version for comparison; a part that is no number is left out."""
+    """Return the numbers of a version for comparison; other parts are left out."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _ignore(progress: Progress) -> None:
-    """Drop progress of a verb that has none."""
+    """Ignore the progress of a verb that reports none."""

@@ -1,6 +1,6 @@
-"""One log line for each request, at level INFO: who answered, how much and how long. Never the text of a prompt.
+"""Writes one log line for each request, at level INFO: model, tokens and seconds, never the text of a prompt.
 
-Must not know which door a request came through.
+It must not know the door of a request.
 """
 
 import logging
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class RequestLine:
-    """What is known of a request so far; written when it ends.
+    """The facts of one request for its log line.
 
     Attributes:
-        id: eight hexadecimal digits, to find the lines of one request.
-        model: id of the model that answers; empty until it is found.
+        id: eight hexadecimal digits.
+        model: id of the model that answers; empty until it is resolved.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -33,7 +33,7 @@ class RequestLine:
 
 @contextmanager
 def request_line(clock: Callable[[], float] = time.monotonic) -> Generator[RequestLine]:
-    """Write one line when the block ends, however it ends; the block fills in model and result."""
+    """Write one line when the block ends, also with an error; the block sets model and result."""
     line, started = RequestLine(), clock()
     outcome = "ended"
     try:
@@ -52,9 +52,5 @@ def request_line(clock: Callable[[], float] = time.monotonic) -> Generator[Reque
 
 
 def set_log_level(level: str) -> None:
-    """Write this package's messages from `level` on; those of libraries stay as they are, since they may hold prompts.
-
-    Args:
-        level: as the setting `log_level` says it.
-    """
+    """Set the level of this package's messages, not of libraries' messages, which may contain prompts."""
     logging.getLogger(PACKAGE).setLevel(level)

@@ -1,7 +1,7 @@
-"""Whether the JSON Schemas of a request are schemas: of the answer, and of each tool's arguments. Pure.
+"""Checks the JSON Schemas of a request: of the answer, and of each tool's arguments.
 
-Every door's requests pass here before an engine sees them: MLX, a server that we start and an endpoint would each fail
-in another way, some of them with the answers of others.
+Requests of every door are checked here before an engine receives them, because engines fail differently with a broken
+schema, and some fail for all requests of a batch.
 """
 
 import json
@@ -12,9 +12,9 @@ from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError
 
 MAX_DEPTH = 100
-"""Objects and lists inside each other; parsers of JSON and of grammars give up at 128."""
+"""The deepest nesting of objects and lists; JSON and grammar parsers fail at 128."""
 KNOWN = 512
-"""Schemas that were checked and are remembered: an agent sends the same tools with every request."""
+"""Checked schemas to remember: a client sends the same tools with every request."""
 
 
 class SchemaCheck:
@@ -24,10 +24,10 @@ class SchemaCheck:
         self._sound: set[str] = set()
 
     def check(self, request: ChatRequest) -> None:
-        """Refuse a request with a schema that is none; takes milliseconds for a schema that was not seen before.
+        """Refuse a request with an invalid schema; a schema that is not remembered takes milliseconds.
 
         Raises:
-            InvalidRequestError: names the place and what is wrong there.
+            InvalidRequestError: with the place and the fault.
         """
         if request.response_schema is not None:
             self._check(request.response_schema, "response_schema")
@@ -36,7 +36,7 @@ class SchemaCheck:
 
     def _check(self, schema: Mapping[str, Any], name: str) -> None:
         if _too_deep(schema):
-            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists lie inside each other.")
+            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists are nested.")
         key = json.dumps(schema)
         if key in self._sound:
             return
@@ -49,8 +49,8 @@ class SchemaCheck:
 
 
 def _problem(schema: Mapping[str, Any]) -> str:
-    """Say what is wrong with a schema and where; empty where nothing is."""
-    # Imported here: it takes a tenth of a second, and most requests hold no schema.
+    """Return the fault of a schema and its place; empty for a valid schema."""
+    # Imported here: the import takes a tenth of a second, and most requests have no schema.
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
 
@@ -60,13 +60,13 @@ def _problem(schema: Mapping[str, Any]) -> str:
         place = "/".join(["#", *(str(part) for part in error.absolute_path)])
         return f"at {place}, {error.message[:200]}"
     except Exception as error:
-        # The library looks up what a schema names (`$schema`, `$ref`) and may raise anything for a stranger's words.
+        # The library resolves `$schema` and `$ref` and may raise any exception for a client's values.
         return f"{error} ({type(error).__name__})"[:200]
     return ""
 
 
 def _too_deep(schema: Mapping[str, Any]) -> bool:
-    """Measure without recursion: the stack is what a deep schema would exhaust."""
+    """Measure the nesting without recursion, since a deep schema would exhaust the stack."""
     left: list[tuple[object, int]] = [(schema, 1)]
     while left:
         value, depth = left.pop()

@@ -1,11 +1,11 @@
-"""One session of this user: executes each verb here, where this process holds the lease, else in the process that does.
+"""One session of this user: executes each verb in this process, or forwards it to the lease owner.
 
-It decides by the lease alone, for each call anew, and knows no engine and no door.
+The lease decides, for each call anew. A session must not know engines or doors.
 
-    lease            chat, set_model, quick_test        every other verb
-    held here        here                               here
-    held elsewhere   there                              there
-    free             take it, open the socket, here     here, without the lease: they load nothing
+    lease                     chat, set_model, quick_test                other verbs
+    owned by this process     execute here                               execute here
+    owned by another process  forward                                    forward
+    free                      take it, open the socket, execute here     execute here without the lease, load nothing
 """
 
 import os
@@ -20,8 +20,8 @@ import anyio.to_thread
 
 from mcp_local_llm.llm.llm import LLM, Caller
 from mcp_local_llm.llm.ownership import Ownership
-from mcp_local_llm.llm.patience import Patience
 from mcp_local_llm.llm.remote import Remote
+from mcp_local_llm.llm.retry import RetryPolicy
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.residency import Lease
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest
@@ -30,17 +30,17 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 if TYPE_CHECKING:
-    # A session that is attached to another one needs none of what it imports.
+    # A session that forwards its verbs must not import the engines.
     from mcp_local_llm.llm.local import Local
 
 FINISH_S = 60.0
-"""Seconds that other sessions' calls may go on after this session's own client has gone."""
+"""Seconds that other sessions' verbs may run on after this session's client has closed its connection."""
 
 _Result = TypeVar("_Result")
 
 
 class Session:
-    """The verbs for the doors of one process; see `llm.llm.LLM`. Enter it before the first verb."""
+    """The verbs for the doors of one process; see `llm.llm.LLM`. It must be entered before the first verb."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class Session:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; nothing is read or opened yet.
+        """Make a session; nothing is read or opened yet.
 
         Args:
-            lease: of this machine.
+            lease: of this user.
             version: of this process.
-            make_local: makes the executor in this process; called once, on a thread, for the first verb that runs here.
-            caller: this session's identity and the settings that go with each verb.
-            share: False keeps a model of its own, whoever holds the lease.
-            sleep: waits so many seconds.
-            clock: in seconds.
+            make_local: makes the executor of this process; called once, on a thread, for the first verb that runs here.
+            caller: identity and settings of this session, which are sent with each verb.
+            share: False loads a model of its own, without the lease.
+            sleep: waits for a number of seconds.
+            clock: time in seconds.
         """
         self._lease = lease
         self._version = version
@@ -84,9 +84,9 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop answering other sessions; their calls end with an error that says so."""
+        """Stop the verbs of other sessions; their connections end."""
         self._owner.end()
-        # Without the error: the task group would wrap it, and a door looks for its class.
+        # Without the error, which the task group would wrap; doors handle errors by class.
         await self._stack.__aexit__(None, None, None)
         self._lease.release()
 
@@ -94,62 +94,62 @@ class Session:
         self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
     ) -> AsyncGenerator[ChatChunk]:
         """Answer `request`, chunk by chunk; see `LLM.chat`."""
-        wait = Patience(self._lease, self._sleep, self._clock)
+        retry = RetryPolicy(self._lease, self._sleep, self._clock)
         while True:
             try:
                 llm = await self._executor("chat")
                 with self._running(llm):
-                    told = llm.chat(request, report, model=model, caller=caller or self._caller)
-                    async with aclosing(told) as chunks:
+                    stream = llm.chat(request, report, model=model, caller=caller or self._caller)
+                    async with aclosing(stream) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 return
             except HolderGoneError as error:
-                await wait(error, report)
+                await retry.wait(error, report)
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
-        """Make a model resident and the choice; see `LLM.set_model`."""
+        """Load a model and save the choice; see `LLM.set_model`."""
         return await self._execute("set_model", lambda llm: llm.set_model(name, report, download=download), report)
 
     async def download(self, name: str, report: ReportProgress) -> Download:
-        """Fetch a model; see `LLM.download`."""
+        """Download a model; see `LLM.download`."""
         return await self._execute("download", lambda llm: llm.download(name, report), report)
 
     async def quick_test(
         self, test: QuickTestName, report: ReportProgress, *, caller: Caller | None = None
     ) -> QuickTest:
-        """Ask one scripted question; see `LLM.quick_test`."""
-        asks = caller or self._caller
-        return await self._execute("quick_test", lambda llm: llm.quick_test(test, report, caller=asks), report)
+        """Send one scripted question; see `LLM.quick_test`."""
+        sender = caller or self._caller
+        return await self._execute("quick_test", lambda llm: llm.quick_test(test, report, caller=sender), report)
 
     async def list_models(self, *, caller: Caller | None = None) -> ModelTable:
         """List every model on the machine."""
         return await self._execute("list_models", lambda llm: llm.list_models(caller=caller or self._caller))
 
     async def counters(self) -> Counts:
-        """Return the counts of calls and tokens of the process that answers."""
+        """Return the counts of the process that executes the verbs."""
         return await self._execute("counters", lambda llm: llm.counters())
 
     async def complete(self, typed: str) -> tuple[str, ...]:
-        """Return the names that `typed` may become."""
+        """Return the completions of `typed`; see `LLM.complete`."""
         return await self._execute("complete", lambda llm: llm.complete(typed))
 
     async def candidates(self, name: str) -> tuple[str, ...]:
-        """Return the models between which `name` leaves the choice."""
+        """Return the models that an ambiguous `name` may mean; see `LLM.candidates`."""
         return await self._execute("candidates", lambda llm: llm.candidates(name))
 
     async def unload(self, report: ReportProgress, *, force: bool = False) -> Status:
-        """Give the model's memory back; see `LLM.unload`."""
+        """Unload the model; see `LLM.unload`."""
         return await self._execute("unload", lambda llm: llm.unload(report, force=force), report)
 
     async def status(self) -> Status:
-        """Return how things stand on this machine, with the number and version of this process; at once."""
+        """Return the state of the model and of the calls, with the id and version of this process; at once."""
         note = ""
         if self._elsewhere():
             try:
                 return (await self._remote.status()).model_copy(update={"pid": os.getpid(), "version": self._version})
             except HolderGoneError:
-                pass  # It has just ended, or starts its socket.
+                pass  # The lease owner has just ended, or starts its socket.
             except BackendError as error:
                 note = str(error)
         own = await self._own_status()
@@ -167,7 +167,7 @@ class Session:
         await self._executor("chat")
 
     async def preload(self, report: ReportProgress) -> None:
-        """Load the chosen model where no process holds the lease. Raises as `chat`."""
+        """Load the chosen model unless another process owns the lease. Raises as `chat`."""
         if not self._elsewhere():
             llm = await self._executor("chat")
             if self._local is not None and llm is self._local:
@@ -176,18 +176,18 @@ class Session:
 
     @property
     def holds_model(self) -> bool:
-        """Whether this process holds the lease, and a model with it."""
-        return self._lease.held and self._local is not None and not self._local.empty()
+        """Whether this process owns the lease and has a model loaded."""
+        return self._lease.held and self._local is not None and not self._local.is_unloaded()
 
     async def finish_others(self, within: float = FINISH_S) -> None:
-        """Take no new calls, and wait until other sessions' running ones are done, at most `within` seconds."""
+        """Accept no new verbs, and wait at most `within` seconds until other sessions' verbs have ended."""
         await self._owner.finish_others(within)
 
     async def _execute(
         self, verb: str, act: Callable[[LLM], Awaitable[_Result]], report: ReportProgress | None = None
     ) -> _Result:
-        """Let the right executor act; where the lease owner goes before it has begun, the next one."""
-        wait = Patience(self._lease, self._sleep, self._clock)
+        """Execute a verb; again with the next executor where the lease owner ends before it has begun."""
+        retry = RetryPolicy(self._lease, self._sleep, self._clock)
         while True:
             try:
                 llm = await self._executor(verb)
@@ -196,13 +196,13 @@ class Session:
                 with self._running(llm):
                     return await act(llm)
             except HolderGoneError as error:
-                await wait(error, report or _ignore)
+                await retry.wait(error, report or _ignore)
 
     def _elsewhere(self) -> bool:
         return self._share and not self._lease.held and self._lease.elsewhere()
 
     async def _executor(self, verb: str) -> LLM:
-        """Return who executes `verb` now; takes a free lease where the verb needs a model.
+        """Return the executor of `verb`; take a free lease where the verb needs a model.
 
         Raises:
             ConfigError: the folder for the lock and the socket cannot be used.
@@ -228,14 +228,14 @@ class Session:
     async def _here(self) -> "Local":
         async with self._making:
             if self._local is None:
-                # On a thread: its imports take a while in which the event loop answers `status`.
+                # On a thread, so that the event loop answers `status` during the imports.
                 self._local = await anyio.to_thread.run_sync(self._make_local)
         return self._local
 
     async def _own_status(self) -> Status:
         status = await (await self._here()).status()
-        return self._owner.seen(status) if self._share and self._lease.held else status
+        return self._owner.with_owner(status) if self._share and self._lease.held else status
 
 
 def _ignore(progress: Progress) -> None:
-    """Drop progress of a verb that has none."""
+    """Ignore the progress of a verb that reports none."""

@@ -1,10 +1,10 @@
-"""The verbs as lines of JSON, one value a line, between the sessions of one user. Pure.
+"""The protocol between the sessions of one user: verbs as lines of JSON. Pure functions.
 
-One connection is one verb. The session sends one line; the lease owner answers with these, in this order:
+A connection carries one verb. The session sends one line; the lease owner answers with these lines, in this order:
 
     {"protocol": 2, "version": "0.2.0", "pid": 4711}     at once
-    {"progress": {...}}   {"chunk": {...}}   {"beat": 1}   any number; a beat where nothing else came for a while
-    {"result": ...}  or  {"error": {"name": "...", "message": "...", "candidates": [...]}}   exactly one, then the end
+    {"progress": {...}}   {"chunk": {...}}   {"beat": 1}   any number; a beat where no other line was sent for BEAT_S
+    {"result": ...}  or  {"error": {"name": "...", "message": "...", "candidates": [...]}}   exactly one, the last line
 """
 
 import json
@@ -23,11 +23,11 @@ from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
 PROTOCOL = 2
-"""Grows when an older reader could misunderstand a line. Protocol 1 was HTTP, spoken by version 0.1."""
+"""Increased when an older version could misunderstand a line. Protocol 1 was HTTP, of version 0.1."""
 MAX_LINE = 32 * 2**20
-"""Bytes of one line; a conversation that fills a window of a million tokens takes about 5 MB."""
+"""The most bytes of one line; a conversation of a million tokens takes about 5 MB."""
 BEAT_S = 2.0
-"""Longest time between two lines of the lease owner."""
+"""The most seconds between two lines of the lease owner."""
 
 Line = dict[str, Any]
 
@@ -38,8 +38,8 @@ class Verb:
 
     Attributes:
         arguments: name → type of each argument.
-        result: type of its result.
-        reports: whether it takes time and reports progress.
+        result: type of the result.
+        reports: whether the verb takes time and reports progress.
         takes_lease: whether a session takes a free lease for it.
         at_once: whether the lease owner answers it without waiting for anything, so that silence soon means trouble.
     """
@@ -51,12 +51,12 @@ class Verb:
     at_once: bool = False
 
 
-_MAYBE_NAME = str | None
+_OPTIONAL_NAME = str | None
 _NAMES = tuple[str, ...]
 
 VERBS: Mapping[str, Verb] = {
     "chat": Verb(
-        {"request": ChatRequest, "model": _MAYBE_NAME, "caller": Caller}, ChatResult, reports=True, takes_lease=True
+        {"request": ChatRequest, "model": _OPTIONAL_NAME, "caller": Caller}, ChatResult, reports=True, takes_lease=True
     ),
     "set_model": Verb({"name": str, "download": bool}, Switch, reports=True, takes_lease=True),
     "quick_test": Verb({"test": QuickTestName, "caller": Caller}, QuickTest, reports=True, takes_lease=True),
@@ -69,11 +69,11 @@ VERBS: Mapping[str, Verb] = {
     "candidates": Verb({"name": str}, _NAMES),
     "drain": Verb({}, bool, at_once=True),
 }
-"""Every verb; `drain` is for lease owners alone, and no door has it."""
+"""Every verb; `drain` is sent between sessions only, and no door offers it."""
 
 
 def write_line(value: Mapping[str, Any]) -> bytes:
-    """Encode one line. ASCII only, so that half a surrogate pair, which a model may write, survives."""
+    """Encode one line. ASCII only, because a model may generate half a surrogate pair, which is not valid UTF-8."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
@@ -81,7 +81,7 @@ def read_line(line: bytes) -> Line:
     """Decode one line.
 
     Raises:
-        BackendProtocolError: it is no JSON object.
+        BackendProtocolError: the line is not a JSON object.
     """
     try:
         value: object = json.loads(line)
@@ -93,15 +93,15 @@ def read_line(line: bytes) -> Line:
 
 
 def write_value(kind: Any, value: object) -> Any:
-    """Turn a value of this type into JSON values."""
+    """Convert a value of this type into JSON values."""
     return _adapter(kind).dump_python(value, mode="json")
 
 
 def read_value(kind: Any, value: object) -> Any:
-    """Turn JSON values into a value of this type; members that a newer version added are passed over.
+    """Convert JSON values into a value of this type; fields of a newer version are ignored.
 
     Raises:
-        BackendProtocolError: it is no such value.
+        BackendProtocolError: a field is missing or of another type.
     """
     try:
         return _adapter(kind).validate_python(value, extra="ignore")
@@ -115,13 +115,13 @@ def read_value(kind: Any, value: object) -> Any:
 
 
 def write_arguments(verb: str, arguments: Mapping[str, object]) -> Line:
-    """Turn the arguments of a verb into JSON values."""
+    """Convert the arguments of a verb into JSON values."""
     kinds = VERBS[verb].arguments
     return {name: write_value(kinds[name], value) for name, value in arguments.items()}
 
 
 def read_arguments(verb: str, arguments: object) -> dict[str, Any]:
-    """Turn JSON values into the arguments of a verb.
+    """Convert JSON values into the arguments of a verb.
 
     Raises:
         BackendProtocolError: one is missing or of another type.
@@ -131,7 +131,7 @@ def read_arguments(verb: str, arguments: object) -> dict[str, Any]:
 
 
 def write_progress(progress: Progress) -> Line:
-    """Write a step of progress."""
+    """Return the line of a step of progress."""
     return {"progress": asdict(progress)}
 
 
@@ -141,34 +141,34 @@ def read_progress(value: object) -> Progress:
 
 
 def write_chunk(chunk: ChatChunk) -> Line:
-    """Write text that became certain, and the name of the model."""
+    """Return the line of a chunk: its text and the id of the model."""
     return {"chunk": {"text": chunk.text, "reasoning": chunk.reasoning, "model": chunk.model}}
 
 
 def read_chunk(value: object) -> ChatChunk:
-    """Read what `write_chunk` wrote. Raises as `read_value`."""
+    """Read a chunk. Raises as `read_value`."""
     return cast(ChatChunk, read_value(ChatChunk, value))
 
 
 def write_error(error: LocalLLMError) -> Line:
-    """Write an error by its class's name."""
-    told: Line = {"name": type(error).__name__, "message": str(error)}
+    """Return the line of an error, with the name of its class."""
+    line: Line = {"name": type(error).__name__, "message": str(error)}
     if isinstance(error, AmbiguousModelError):
-        told["candidates"] = list(error.candidates)
-    return {"error": told}
+        line["candidates"] = list(error.candidates)
+    return {"error": line}
 
 
 def read_error(value: object) -> LocalLLMError:
-    """Rebuild an error; one that this version does not know is a `BackendProtocolError` with the same words."""
-    told = cast(Line, value) if isinstance(value, dict) else {}
-    name, message = str(told.get("name")), str(told.get("message"))
+    """Return the error of a line; an unknown class becomes a `BackendProtocolError` with the same message."""
+    line = cast(Line, value) if isinstance(value, dict) else {}
+    name, message = str(line.get("name")), str(line.get("message"))
     kind = getattr(errors, name, None)
     if not isinstance(kind, type) or not issubclass(kind, LocalLLMError):
         return BackendProtocolError(message)
     if kind is HolderGoneError:
         return HolderGoneError(message, leaving=True)
     if kind is AmbiguousModelError:
-        return AmbiguousModelError(message, read_value(tuple[str, ...], told.get("candidates", [])))
+        return AmbiguousModelError(message, read_value(tuple[str, ...], line.get("candidates", [])))
     return kind(message)
 
 

@@ -1,6 +1,6 @@
-"""The lease owner's end of the socket: answers the verbs of this user's other sessions.
+"""The lease owner's end of the socket: executes the verbs of this user's other sessions.
 
-It knows lines, peers and the verbs; it knows no lease and no model.
+It must not know the lease or models.
 """
 
 import logging
@@ -27,19 +27,19 @@ from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
 
 FIRST_LINE_S = 10.0
-"""Seconds in which a session sends its line; one that connects and says nothing would keep a place for ever."""
+"""Seconds in which a session must send its line, so that a silent connection does not stay open for ever."""
 PROGRESS_S = 0.25
-"""Seconds between two lines of progress."""
+"""The least seconds between two lines of progress."""
 READ_S = 60.0
-"""Seconds after which a session that reads nothing is given up."""
+"""Seconds after which a session that does not read counts as ended."""
 ACCEPT_AGAIN_S = 0.1
-"""Pause after a connection could not be accepted, for example because no file descriptor is free."""
+"""Seconds to wait after a connection could not be accepted, for example because no file descriptor is free."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class VerbServer:
-    """Answers verbs on the socket at `path`, while it is open."""
+    """Executes verbs on the socket at `path`, while it is open."""
 
     def __init__(
         self,
@@ -47,32 +47,32 @@ class VerbServer:
         llm: LLM,
         *,
         status: Callable[[], Awaitable[Status]],
-        entered: Callable[[], AbstractContextManager[None]],
+        admit: Callable[[], AbstractContextManager[None]],
         drain: Callable[[], None],
     ) -> None:
-        """Prepare to answer; nothing is opened yet.
+        """Make a server; nothing is opened yet.
 
         Args:
             path: of the socket.
             llm: executes the verbs.
-            status: tells what `llm` does not know: who holds the lease and who is attached.
-            entered: a block around each verb that takes time; it raises `HolderGoneError` where no new ones are taken.
-            drain: begins to leave; returns at once.
+            status: the status of `llm` with the lease owner and the attached sessions.
+            admit: a block around each verb that takes time; raises `HolderGoneError` where no new verbs are accepted.
+            drain: starts the shutdown of the owner; returns at once.
         """
         self._path = path
         self._llm = llm
         self._status = status
-        self._entered = entered
+        self._admit = admit
         self._drain = drain
         self._sessions = AttachedSessions()
         self._accepting: anyio.CancelScope | None = None
 
     def sessions(self) -> tuple[int, ...]:
-        """Return the processes that have used a verb since the socket was opened, and still run."""
+        """Return the ids of the processes that have sent a verb since the socket was opened, and still run."""
         return self._sessions.pids()
 
     def open(self, tasks: TaskGroup) -> None:
-        """Begin to answer, in `tasks`; the caller holds the lease, so nobody alive listens there.
+        """Open the socket and accept connections in `tasks`; the caller owns the lease, so no other process listens.
 
         Raises:
             ConfigError: the socket cannot be made.
@@ -85,7 +85,7 @@ class VerbServer:
         tasks.start_soon(self._accept, listener, tasks, self._accepting)
 
     def close(self) -> None:
-        """Take no more connections; those that are open go on."""
+        """Accept no more connections; open ones continue."""
         if self._accepting is not None:
             self._accepting.cancel()
             self._accepting = None
@@ -106,17 +106,17 @@ class VerbServer:
             try:
                 peer = peer_of(connection)
             except OSError as error:
-                _LOG.warning("A connection whose process the kernel does not tell was refused: %s.", error)
+                _LOG.warning("A connection of an unknown process was refused: %s.", error)
                 return
             if peer.uid != os.geteuid():
                 _LOG.warning("a connection of user %d was refused", peer.uid)
                 return
             async with anyio.create_task_group() as tasks:
-                await self._converse(_Lines(lines, tasks.cancel_scope), tasks, peer.pid)
+                await self._converse(_SessionConnection(lines, tasks.cancel_scope), tasks, peer.pid)
                 tasks.cancel_scope.cancel()
 
-    async def _converse(self, lines: "_Lines", tasks: TaskGroup, pid: int) -> None:
-        """Read one verb and execute it; it is cancelled when the session closes its end."""
+    async def _converse(self, lines: "_SessionConnection", tasks: TaskGroup, pid: int) -> None:
+        """Read one verb and execute it; cancel it when the session closes its end."""
         await lines.send({"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         try:
             first = await lines.first()
@@ -128,7 +128,7 @@ class VerbServer:
         tasks.start_soon(lines.beat)
         await lines.send(await self._outcome(first, lines, pid))
 
-    async def _outcome(self, first: bytes, lines: "_Lines", pid: int) -> Line:
+    async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
         name = ""
         try:
@@ -145,11 +145,11 @@ class VerbServer:
         except LocalLLMError as error:
             return verb_lines.write_error(error)
         except Exception:
-            # The edge of one verb: a defect must not end the other sessions' answers.
+            # The edge of one verb: an unexpected error must not end the verbs of other sessions.
             _LOG.exception("The verb %r of process %d failed.", name, pid)
             return verb_lines.write_error(GenerationError("The process that holds the model failed; its log says why."))
 
-    async def _execute(self, name: str, arguments: dict[str, Any], lines: "_Lines", pid: int) -> object:
+    async def _execute(self, name: str, arguments: dict[str, Any], lines: "_SessionConnection", pid: int) -> object:
         if name == "drain":
             self._drain()
             return True
@@ -157,13 +157,13 @@ class VerbServer:
             return await self._status()
         if not VERBS[name].reports:
             return await getattr(self._llm, name)(**arguments)
-        with self._entered():
-            self._sessions.met(pid)
+        with self._admit():
+            self._sessions.add(pid)
             if name == "chat":
                 return await self._chat(arguments, lines)
             return await getattr(self._llm, name)(report=lines.report, **arguments)
 
-    async def _chat(self, arguments: dict[str, Any], lines: "_Lines") -> object:
+    async def _chat(self, arguments: dict[str, Any], lines: "_SessionConnection") -> object:
         chunk = ChatChunk()
         async with aclosing(self._llm.chat(report=lines.report, **arguments)) as chunks:
             async for chunk in chunks:
@@ -172,63 +172,63 @@ class VerbServer:
         return chunk.result
 
 
-class _Lines:
-    """The lines from and to one session: never two at once, and never a long silence.
+class _SessionConnection:
+    """The connection of one session: writes one line at a time, and a beat where no other line is due.
 
-    Where the session is gone, `scope` is cancelled: there is nobody to work for.
+    `scope` is cancelled when the session closes its end or does not read.
     """
 
     def __init__(self, connection: LineSocket, scope: anyio.CancelScope) -> None:
         self._connection = connection
         self._scope = scope
         self._lock = anyio.Lock()
-        self._news: Progress | None = None
-        self._told: Progress | None = None
+        self._progress: Progress | None = None
+        self._sent: Progress | None = None
         self._last = anyio.current_time()
 
     def report(self, progress: Progress) -> None:
-        """Take a step of progress, from any thread; `beat` sends the latest one."""
-        self._news = progress
+        """Store a step of progress, from any thread; `beat` sends the latest one."""
+        self._progress = progress
 
     async def first(self) -> bytes:
         """Read the line of the session.
 
         Raises:
-            LineTooLongError: it is too long.
+            LineTooLongError: the line is longer than `MAX_LINE`.
         """
         try:
             with anyio.fail_after(FIRST_LINE_S):
                 return await self._connection.line(MAX_LINE)
         except (EOFError, OSError, TimeoutError):
-            await self._gone()
+            await self._end()
 
     async def send(self, line: Line) -> None:
-        """Send one line; a session that reads nothing for `READ_S` counts as gone."""
+        """Send one line; a session that does not read for `READ_S` counts as ended."""
         data = verb_lines.write_line(line)
         async with self._lock:
             try:
                 with anyio.fail_after(READ_S):
                     await self._connection.send(data)
             except (OSError, TimeoutError):
-                await self._gone()
+                await self._end()
             self._last = anyio.current_time()
 
     async def cancel_at_end(self) -> None:
-        """Wait until the session closes its end."""
+        """Cancel the scope when the session closes its end."""
         await self._connection.closed()
         self._scope.cancel()
 
     async def beat(self) -> None:
-        """Send progress as it changes, and a sign of life where nothing else was sent."""
+        """Send progress when it changes, and a beat where no other line was sent for `BEAT_S`."""
         while True:
             await anyio.sleep(PROGRESS_S)
-            if (news := self._news) is not None and news != self._told:
-                self._told = news
-                await self.send(verb_lines.write_progress(news))
+            if (progress := self._progress) is not None and progress != self._sent:
+                self._sent = progress
+                await self.send(verb_lines.write_progress(progress))
             elif anyio.current_time() - self._last >= BEAT_S:
                 await self.send({"beat": 1})
 
-    async def _gone(self) -> NoReturn:
+    async def _end(self) -> NoReturn:
         self._scope.cancel()
         await anyio.lowlevel.checkpoint()
         raise AssertionError("the scope is cancelled")

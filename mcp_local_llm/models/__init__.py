@@ -1,1 +1,1 @@
-"""Which models there are and which one is meant. It must not know engines, or who holds the lease."""
+"""Finds, names, compares and downloads models. It must not know engines or the lease."""

@@ -1,4 +1,4 @@
-"""The choice of model, in a file that other tools read as well: one line, the model's name."""
+"""The file of the saved choice, which other tools read as well: one line with the id of a model."""
 
 import os
 import tempfile
@@ -8,11 +8,11 @@ from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_BYTES = 4096
-"""A longer file is no choice of model."""
+"""The most bytes of the file."""
 
 
-class StateFile:
-    """Reads and writes the choice; a reader never sees half of it."""
+class ChoiceFile:
+    """Reads and writes the choice; it is replaced in one step."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class StateFile:
         return lines[0].strip() if lines else None
 
     def write(self, name: str) -> None:
-        """Replace the choice; the folder is made where it is missing.
+        """Replace the choice; make the folder where it is missing.
 
         Raises:
             ConfigError: the file cannot be written.

@@ -1,7 +1,6 @@
-"""What models are good for: a table of well-known ones, the way to decide, and words for any other. Pure data.
+"""The strengths of models: a table of well-known models, recommendations, and a description of any other. Pure.
 
-The table is a recommendation, not a measurement; sizes in it follow the published rule. Whether a model fits and
-how fast it is on a machine is computed elsewhere, from its files.
+The tables are recommendations, not measurements.
 """
 
 import re
@@ -9,19 +8,19 @@ from dataclasses import dataclass
 
 from mcp_local_llm.values.model import ModelInfo, human_count
 
-# The end of a repository's name that tells the format and no more: -4bit, -MLX-8bit, -4bit-DWQ, -bf16.
+# The end of a repository's name that names only the format: -4bit, -MLX-8bit, -4bit-DWQ, -bf16.
 _QUANTIZATION = re.compile(r"(?:-mlx)?(?:-(?:\d+bit|bf16|fp16|mxfp4|dwq))*$")
 
 
 @dataclass(frozen=True)
-class GuideEntry:
+class KnownModel:
     """A well-known model.
 
     Attributes:
         name: without quantization, as in the names of its repositories.
-        parameters: all of them; `active_parameters` are those that one token passes.
-        bits: in which quantizations `mlx-community` publishes it.
-        strengths: what it is good for, a few words.
+        parameters: number of weights; `active_parameters`: weights that are used for one token.
+        bits: of the quantizations that `mlx-community` publishes.
+        strengths: a few words.
     """
 
     name: str
@@ -35,20 +34,20 @@ class GuideEntry:
         return f"mlx-community/{self.name}-{bits}bit"
 
 
-GUIDE = (
-    GuideEntry("Qwen3-4B", 4_022_000_000, 4_022_000_000, "small: summaries, commit messages, quick questions; thinks"),
-    GuideEntry("Qwen2.5-Coder-7B-Instruct", 7_616_000_000, 7_616_000_000, "quick edits, boilerplate, docstrings"),
-    GuideEntry("Qwen2.5-Coder-14B-Instruct", 14_770_000_000, 14_770_000_000, "everyday coding, tests, explanations"),
-    GuideEntry(
+KNOWN_MODELS = (
+    KnownModel("Qwen3-4B", 4_022_000_000, 4_022_000_000, "small: summaries, commit messages, quick questions; thinks"),
+    KnownModel("Qwen2.5-Coder-7B-Instruct", 7_616_000_000, 7_616_000_000, "quick edits, boilerplate, docstrings"),
+    KnownModel("Qwen2.5-Coder-14B-Instruct", 14_770_000_000, 14_770_000_000, "everyday coding, tests, explanations"),
+    KnownModel(
         "Qwen2.5-Coder-32B-Instruct", 32_764_000_000, 32_764_000_000, "refactoring and review; slow but careful"
     ),
-    GuideEntry(
+    KnownModel(
         "Qwen3-Coder-30B-A3B-Instruct",
         30_532_000_000,
         3_345_000_000,
         "coding with tools at the speed of a small model; long context",
     ),
-    GuideEntry(
+    KnownModel(
         "Qwen3-30B-A3B",
         30_532_000_000,
         3_345_000_000,
@@ -59,38 +58,38 @@ GUIDE = (
 
 
 @dataclass(frozen=True)
-class Advice:
-    """For one kind of work: the model to take, best first."""
+class Recommendation:
+    """The recommended models for one kind of work, best first."""
 
     work: str
     models: tuple[str, ...]
 
 
-DECISIONS = (
-    Advice("quick edits", ("Qwen2.5-Coder-7B-Instruct-4bit", "Qwen3-4B-4bit")),
-    Advice("everyday coding", ("Qwen3-Coder-30B-A3B-Instruct-4bit", "Qwen2.5-Coder-14B-Instruct-4bit")),
-    Advice("refactoring and review", ("Qwen2.5-Coder-32B-Instruct-4bit", "Qwen3-Coder-30B-A3B-Instruct-6bit")),
-    Advice("best quality", ("Qwen2.5-Coder-32B-Instruct-8bit", "Qwen3-Coder-30B-A3B-Instruct-8bit")),
-    Advice("hard questions", ("Qwen3-30B-A3B-4bit", "Qwen3-4B-8bit")),
+RECOMMENDATIONS = (
+    Recommendation("quick edits", ("Qwen2.5-Coder-7B-Instruct-4bit", "Qwen3-4B-4bit")),
+    Recommendation("everyday coding", ("Qwen3-Coder-30B-A3B-Instruct-4bit", "Qwen2.5-Coder-14B-Instruct-4bit")),
+    Recommendation("refactoring and review", ("Qwen2.5-Coder-32B-Instruct-4bit", "Qwen3-Coder-30B-A3B-Instruct-6bit")),
+    Recommendation("best quality", ("Qwen2.5-Coder-32B-Instruct-8bit", "Qwen3-Coder-30B-A3B-Instruct-8bit")),
+    Recommendation("hard questions", ("Qwen3-30B-A3B-4bit", "Qwen3-4B-8bit")),
 )
-"""Which model for which work; the first one that fits."""
+"""Recommendations; for each kind of work the first model that fits is the one to choose."""
 
 
-def guide_entry(model_id: str) -> GuideEntry | None:
-    """Return the entry of a well-known model, whatever its publisher and quantization; None for any other."""
+def known_model(model_id: str) -> KnownModel | None:
+    """Return the well-known model of an id with any publisher and quantization; None for any other."""
     name = _QUANTIZATION.sub("", model_id.rpartition("/")[2].casefold())
-    return next((entry for entry in GUIDE if entry.name.casefold() == name), None)
+    return next((entry for entry in KNOWN_MODELS if entry.name.casefold() == name), None)
 
 
 def strengths(model: ModelInfo) -> str:
-    """Say what a model is good for: from the guide, else from its files.
+    """Return the strengths of a model: from the table of well-known models, else from its files.
 
-    Size speaks for itself there: below 3 billion active parameters a model is for short tasks, from 24 billion for
-    hard ones; thinking, tools and a window from 100,000 tokens are named.
+    A model below 3 billion parameters is for short tasks, from 24 billion for hard tasks; thinking, tools and a context
+    window from 100,000 tokens are named.
     """
     if model.diagnostic:
         return "for diagnosis and tests only; its answers mean nothing"
-    if entry := guide_entry(model.id):
+    if entry := known_model(model.id):
         return entry.strengths
     words: list[str] = []
     if model.parameters:

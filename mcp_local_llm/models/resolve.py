@@ -1,11 +1,10 @@
-"""What the user calls a model → the model.
+"""Resolves the model that a query of the user means. Pure functions.
 
-Pure: it knows models as values, roles as a mapping, and asks `fits` whether one would fit. It does not know where
-models lie, which one is resident, or how much memory there is.
+It must not know folders, the resident model or memory: models and roles are values, and `fits` is passed in.
 
-The first level with a hit decides: number of the list, role, full id, last part of the id, every word equals a word
-of the id, every word begins one, every word occurs in it. Numbers are never cut: `3b` is not `30B-A3B`, `32B` or
-`13B`.
+The first level with a match decides: number of the list, role, full id, last part of the id, every word equals a word
+of the id, every word begins one, every word occurs in it. Numbers are never split: `3b` does not match `30B-A3B`, `32B`
+or `13B`.
 """
 
 import re
@@ -24,7 +23,7 @@ _SEPARATORS = re.compile(r"[\s/_:\-]+|(?<!\d)\.|\.(?!\d)")
 _SPACED_BITS = re.compile(r"(?<![a-z0-9.])(\d+)[\s_\-]?bits?(?![a-z0-9])")
 _NUMBER = re.compile(r"#?\s*(\d{1,4})")
 _SIZE = re.compile(r"\d[\d.]*[a-z]+")
-# Parts of names that tell how weights are stored, and no more: 4bit, bf16, int8, mxfp4, dwq, q4_k_m, q8, iq3_xs.
+# Parts of names that name only the format of the weights: 4bit, bf16, int8, mxfp4, dwq, q4_k_m, q8, iq3_xs.
 _QUANTIZATION = re.compile(
     r"(?<![a-z0-9])(?:\d+bit|[bf]p?(?:16|32|8)|int[48]|(?:mx|nv)fp[48]|dwq|awq|gptq|i?q\d(?:_[0-9a-z]+)*)(?![a-z0-9])"
 )
@@ -33,11 +32,11 @@ _PLAIN_BITS = 16
 
 @dataclass(frozen=True)
 class Resolution:
-    """The model that was meant.
+    """The model that a query means.
 
     Attributes:
-        note: what was decided on the way, for the user; often empty.
-        profile: the name of the profile that was named instead of a model; empty for none.
+        note: explains the resolution to the user; often empty.
+        profile: name of the profile that the query names; empty for none.
     """
 
     model: ModelInfo
@@ -46,12 +45,12 @@ class Resolution:
 
     @property
     def choice(self) -> str:
-        """What to save so that the same is meant the next time."""
+        """The text that is saved as the choice."""
         return self.profile or self.model.id
 
 
 def ordered(models: Iterable[ModelInfo]) -> tuple[ModelInfo, ...]:
-    """Return the models in the order of the list that users see: by id, those for diagnosis last."""
+    """Return the models in the order of the list: by id, models for diagnosis last."""
     return tuple(sorted(models, key=lambda model: (model.diagnostic, model.id.casefold(), model.id)))
 
 
@@ -62,21 +61,21 @@ def resolve(
     roles: Mapping[str, str | None],
     fits: Callable[[ModelInfo], bool],
 ) -> Resolution:
-    """Find the one model that `query` means.
+    """Return the one model that `query` means.
 
-    Where the hits differ in nothing but quantization, the one with the most bits that fits is taken, and the note
-    says so. A model with problems is never taken, and one for diagnosis only by its number, role or whole name.
+    Of matches that differ only in quantization, the one with the most bits that fits is returned, with a note. A model
+    with problems is never returned, and a model for diagnosis only for its number, role or full name.
 
     Args:
-        query: a number of the list, a role, an id, or words of an id, in any case.
-        models: all that are known.
-        roles: role → id; a role without an id is no role.
-        fits: whether a model would fit into memory now.
+        query: a number of the list, a role, an id, or words of an id, ignoring case.
+        models: all models.
+        roles: role → id; a role without an id is ignored.
+        fits: returns whether a model fits into memory now.
 
     Raises:
-        UnknownModelError: nothing is called so; the message names the nearest.
-        AmbiguousModelError: several are; the message numbers them.
-        IncompleteModelError: the one that is meant has problems; the message tells them.
+        UnknownModelError: no model matches; the message names the nearest.
+        AmbiguousModelError: several models match; the message numbers them.
+        IncompleteModelError: the model has problems; the message names them.
     """
     listed = ordered(models)
     text = query.strip().strip("\"'`").strip().casefold()
@@ -122,19 +121,19 @@ def _of_role(role: str, wanted: str, listed: Sequence[ModelInfo]) -> Resolution:
 
 
 def _exact(text: str, listed: Sequence[ModelInfo]) -> list[ModelInfo]:
-    """Return the model whose id this is, else all whose last part it is."""
+    """Return the model with this id, else all models whose ids end in it."""
     text = text.strip("/")
     whole = [model for model in listed if model.id.casefold() == text]
     return whole or [model for model in listed if model.id.casefold().rpartition("/")[2] == text]
 
 
 def _by_words(text: str, candidates: Sequence[ModelInfo]) -> list[ModelInfo]:
-    """Return the hits of the first of the three word levels that has any."""
-    asked = _words(text)
-    if not asked:
+    """Return the matches of the first of the three word levels that has any."""
+    words = _words(text)
+    if not words:
         return []
     for level in (_equals, _begins, _occurs):
-        hits = [model for model in candidates if all(level(word, model.id) for word in asked)]
+        hits = [model for model in candidates if all(level(word, model.id) for word in words)]
         if hits:
             return hits
     return []
@@ -150,14 +149,14 @@ def _equals(word: str, name: str) -> bool:
 
 
 def _begins(word: str, name: str) -> bool:
-    """Tell whether a word begins one of the name; a size such as `3b` or `4bit` only ever stands alone."""
+    """Return whether a word of the name begins with `word`; a size such as `3b` or `4bit` must be a whole word."""
     if _SIZE.fullmatch(word):
         return _equals(word, name)
     return any(part.startswith(word) and _uncut(word, part, 0) for part in _words(name))
 
 
 def _occurs(word: str, name: str) -> bool:
-    """Tell whether a word occurs anywhere in one of the name, sizes again excepted."""
+    """Return whether a word of the name contains `word`; a size must be a whole word."""
     if _SIZE.fullmatch(word):
         return _equals(word, name)
     return any(
@@ -166,7 +165,7 @@ def _occurs(word: str, name: str) -> bool:
 
 
 def _uncut(word: str, part: str, start: int) -> bool:
-    """Tell whether `word`, which stands at `start` of `part`, cuts no number in two."""
+    """Return whether `word`, at `start` of `part`, does not split a number."""
     before, after = part[:start], part[start + len(word) :]
     cut_left = word[0].isdigit() and re.search(r"\d\.?$", before)
     cut_right = word[-1].isdigit() and re.match(r"\.?\d", after)
@@ -176,7 +175,7 @@ def _uncut(word: str, part: str, start: int) -> bool:
 def _choose(
     query: str, hits: Sequence[ModelInfo], listed: Sequence[ModelInfo], fits: Callable[[ModelInfo], bool]
 ) -> Resolution:
-    """Take the only hit, or the best of those that differ in quantization alone."""
+    """Return the only match, or the best of matches that differ only in quantization."""
     sound = [model for model in hits if model.usable]
     if not sound:
         raise IncompleteModelError(_unusable(hits))
@@ -208,7 +207,7 @@ def _unusable(hits: Sequence[ModelInfo]) -> str:
 
 def _without_quantization(model: ModelInfo) -> tuple[str, str]:
     if model.endpoint is not None:
-        return model.format, model.id  # What its weights are is not known here, so none is better than another.
+        return model.format, model.id  # The quantization of a served model is not known.
     name = _SPACED_BITS.sub(r"\1bit", model.id.casefold())
     return model.format, " ".join(_words(_QUANTIZATION.sub(" ", name)))
 
@@ -221,14 +220,14 @@ def _kind(model: ModelInfo) -> str:
     return str(model.quantization) if model.quantization else f"{_PLAIN_BITS}-bit"
 
 
-def _place(model: ModelInfo) -> str:
-    """Tell two models of nearly one name apart."""
+def _difference(model: ModelInfo) -> str:
+    """Return the facts in which two models with similar names differ."""
     return f"on {model.endpoint.name}" if model.endpoint else f"{human_bytes(model.weight_bytes)}, {_kind(model)}"
 
 
 def _candidates(query: str, hits: Sequence[ModelInfo], listed: Sequence[ModelInfo]) -> str:
     lines = [f"{query!r} means {len(hits)} models. Give a number or more of the name:"]
-    lines += [f"{listed.index(model) + 1:3}. {model.id} ({_place(model)})" for model in hits[:_MAX_CANDIDATES]]
+    lines += [f"{listed.index(model) + 1:3}. {model.id} ({_difference(model)})" for model in hits[:_MAX_CANDIDATES]]
     if len(hits) > _MAX_CANDIDATES:
         lines.append(f"     and {len(hits) - _MAX_CANDIDATES} more; list_models shows all.")
     return "\n".join(lines)
@@ -240,13 +239,13 @@ def _unknown(query: str, text: str, listed: Sequence[ModelInfo], *, unset_role: 
 
 
 def _nearest(text: str, listed: Sequence[ModelInfo]) -> str:
-    """Name the ids that are most like the text, as a sentence; empty where none is."""
-    asked = _words(text)
+    """Return a sentence with the ids that are most similar to the text; empty for none."""
+    words = _words(text)
 
     def likeness(model: ModelInfo) -> float:
         parts = _words(model.id)
-        best = (max(SequenceMatcher(None, word, part).ratio() for part in parts) for word in asked)
-        return sum(best) / len(asked) if asked and parts else 0.0
+        best = (max(SequenceMatcher(None, word, part).ratio() for part in parts) for word in words)
+        return sum(best) / len(words) if words and parts else 0.0
 
     like = sorted(((likeness(model), model.id) for model in listed if model.usable), key=lambda pair: -pair[0])
     near = [name for ratio, name in like[:_MAX_NEAREST] if ratio >= _MIN_LIKENESS]

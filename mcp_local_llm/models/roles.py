@@ -1,6 +1,6 @@
-"""The roles of models on this machine, read from the registry that several tools share. Read-only.
+"""Reads the roles of models from the registry, a file of other tools, which is never written here.
 
-The file is other tools' property: anything in it may be missing, null or wrong, and that is said, never raised.
+Any entry may be missing, null or wrong; such entries become warnings and raise no error.
 """
 
 import json
@@ -12,20 +12,20 @@ from typing import cast
 from mcp_local_llm.setup.regular_file import read_regular
 
 ROLES = ("default", "coding", "quickest", "tool-calling", "large-context", "most-capable", "oss")
-"""The roles that are always known; one without a model of its own means the resident model."""
+"""The roles that always exist; a role without a model means the resident model."""
 
 MAX_BYTES = 4 * 2**20
-"""A longer file is no registry; an honest one has a few kilobytes."""
+"""The most bytes of the registry; a usual one has a few kilobytes."""
 
 
 @dataclass(frozen=True)
 class Registry:
-    """What the registry says.
+    """The content of the registry.
 
     Attributes:
-        roles: role → model id, None where no model is set; all of ROLES are in it.
+        roles: role → model id, None for no model; contains all of ROLES.
         endpoints: name → URL of a server, e.g. `mlx_local`.
-        warnings: one sentence for each thing that was passed over.
+        warnings: one sentence for each entry that was ignored.
     """
 
     roles: Mapping[str, str | None] = field(default_factory=lambda: dict.fromkeys(ROLES))
@@ -34,7 +34,7 @@ class Registry:
 
 
 def read_registry(path: Path) -> Registry:
-    """Read the registry; what cannot be used becomes a warning. A file that does not exist is no fault."""
+    """Read the registry; entries that cannot be used become warnings. A missing file is an empty registry."""
     try:
         value: object = json.loads(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
@@ -59,11 +59,11 @@ def read_registry(path: Path) -> Registry:
 
 
 def absent_models(roles: Mapping[str, str | None], ids: Collection[str]) -> tuple[str, ...]:
-    """Say which roles name a model that is not on this machine, one sentence each.
+    """Return a sentence for each role whose model is not on this machine.
 
     Args:
         roles: role → model id or None.
-        ids: of the models that are here; only whole ids and their last parts count, in any case.
+        ids: of the models that are here; full ids and their last parts are compared, ignoring case.
     """
     known = {part for name in ids for part in (name.casefold(), name.casefold().rpartition("/")[2])}
     return tuple(
@@ -74,7 +74,7 @@ def absent_models(roles: Mapping[str, str | None], ids: Collection[str]) -> tupl
 
 
 def _texts(path: Path, key: str, value: object, warnings: list[str]) -> dict[str, str | None]:
-    """Keep the entries that are texts or null; an empty text is null."""
+    """Return the entries that are strings or null; an empty string becomes null."""
     if value is None:
         return {}
     if not isinstance(value, dict):

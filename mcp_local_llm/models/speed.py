@@ -1,7 +1,7 @@
-"""How fast each model really was on this machine, kept in a file from one run to the next.
+"""The decode speed of models: measured on this machine and kept in a file, or estimated.
 
-A speed belongs to a model, its size on disk, and the versions of mlx and mlx-lm: another quantization or another
-release is another measurement. It knows no engine; the versions are read without importing one.
+A measurement belongs to a model, its size on disk, and the versions of mlx and mlx-lm. It must not know engines; the
+versions are read from package metadata.
 """
 
 import json
@@ -21,7 +21,7 @@ from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.model import ModelInfo
 
 DENSE_SHARE = 0.7
-"""Measured decode speed over the bandwidth's limit, dense models: 63 to 80 % (mlx-lm's BENCHMARKS.md, M4 Max)."""
+"""Measured decode speed as a share of the bandwidth limit, dense models: 63 to 80 % (mlx-lm, BENCHMARKS.md, M4 Max)."""
 
 
 SPARSE_SHARE = 0.43
@@ -29,12 +29,12 @@ SPARSE_SHARE = 0.43
 
 
 TYPICAL_CONTEXT = 2048
-"""Tokens of context that a speed estimate assumes, as in that source; their KV cache is read for each token."""
+"""Tokens of context that a speed estimate assumes, as in that source; the KV cache is read for each token."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model answers, in tokens per second: measured on this machine, or estimated."""
+    """Decode speed in tokens per second: measured on this machine, or estimated."""
 
     tokens_per_second: float
     measured: bool = False
@@ -53,21 +53,21 @@ class Speed:
 
 
 MIN_TOKENS = 32
-"""A shorter answer measures the timer more than the model."""
+"""The fewest tokens of an answer whose speed is measured."""
 
 SAMPLES = 5
-"""Speeds kept of one model; their median is shown, so that one disturbed answer changes nothing."""
+"""Speeds that are kept for one model; their median is shown."""
 
-NEWS = 0.05
-"""The file is written when the median has moved by this share, not after every answer: the answer waits for it."""
+SAVE_SHARE = 0.05
+"""Change of the median that is worth a write of the file, for which an answer waits."""
 
 MAX_MODELS = 100
-"""Models kept; the one that was written longest ago goes first."""
+"""Models in the file; the one that was written longest ago is removed first."""
 
 MAX_BYTES = 2**20
-"""A longer file is not ours."""
+"""The most bytes of the file."""
 
-log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def engine_versions() -> str:
@@ -76,7 +76,7 @@ def engine_versions() -> str:
 
 
 class SpeedFile:
-    """Owns the file of measured speeds; several processes may write it, and a lost sample does no harm."""
+    """The file of measured speeds. Several processes may write it; a lost measurement does no harm."""
 
     def __init__(self, path: Path, versions: Callable[[], str] = engine_versions) -> None:
         self.path = path
@@ -86,7 +86,7 @@ class SpeedFile:
         self._warned = False
 
     def measured(self) -> Callable[[ModelInfo], Speed | None]:
-        """Read the file once, and return what tells a model's speed; None for one that was never measured."""
+        """Read the file once, and return a function that looks up a model's speed, None for no measurement."""
         samples = self._read()
 
         def speed(model: ModelInfo) -> Speed | None:
@@ -96,27 +96,27 @@ class SpeedFile:
 
         return speed
 
-    def note(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> bool:
-        """Take the speed of one answer, if it is long enough to tell; say whether it is worth a `save`. Never waits.
+    def add(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> bool:
+        """Add the speed of one answer of at least `MIN_TOKENS`; return whether to call `save`. Never waits.
 
         Args:
-            model: the one that answered.
-            tokens: of the answer.
-            tokens_per_second: decode speed, whatever the length of the context.
+            model: the model that answered.
+            tokens: number of tokens of the answer.
+            tokens_per_second: decode speed.
         """
         if tokens < MIN_TOKENS or not (math.isfinite(tokens_per_second) and tokens_per_second > 0):
             return False
         key = self._key(model)
         unsaved = self._unsaved[key] = _joined(self._unsaved.get(key, []), [round(tokens_per_second, 2)])
         saved = self._saved.get(key)
-        return saved is None or abs(median(_joined(saved, unsaved)) / median(saved) - 1) > NEWS
+        return saved is None or abs(median(_joined(saved, unsaved)) / median(saved) - 1) > SAVE_SHARE
 
     def save(self) -> None:
-        """Write what was noted; a file that cannot be written is no fault."""
+        """Write the added speeds; a file that cannot be written is a warning."""
         samples, unsaved = self._read(), self._unsaved
         self._unsaved = {}
         for key, speeds in unsaved.items():
-            # To the end: the file is in the order of writing.
+            # Moved to the end: the file is in the order of writing.
             self._saved[key] = samples[key] = _joined(samples.pop(key, []), speeds)
         try:
             self._write(dict([*samples.items()][-MAX_MODELS:]))
@@ -124,7 +124,7 @@ class SpeedFile:
             self._warn(f"{self.path} cannot be written ({error.strerror}); measured speeds are not kept.")
 
     def _read(self) -> dict[str, list[float]]:
-        """Return key → speeds, oldest model first; empty where there is no file or it is broken."""
+        """Return key → speeds, oldest model first; empty for a missing or broken file."""
         try:
             value: object = json.loads(read_regular(self.path, MAX_BYTES))
         except FileNotFoundError:
@@ -160,10 +160,10 @@ class SpeedFile:
         return self._find_versions()
 
     def _warn(self, sentence: str) -> None:
-        """Say it once: the file is read with every list."""
+        """Log the warning once, since the file is read for every list."""
         if not self._warned:
             self._warned = True
-            log.warning(sentence)
+            _LOG.warning(sentence)
 
 
 def _joined(older: list[float], newer: list[float]) -> list[float]:
@@ -171,7 +171,7 @@ def _joined(older: list[float], newer: list[float]) -> list[float]:
 
 
 def _speeds(entry: object) -> list[float]:
-    """Return the speeds of one entry, or none if anything else is in it."""
+    """Return the speeds of one entry; empty where it contains another value."""
     values = cast(list[object], entry) if isinstance(entry, list) else []
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     sound = len(numbers) == len(values) and all(math.isfinite(number) and number > 0 for number in numbers)
@@ -188,15 +188,15 @@ def _version(name: str) -> str:
 def estimate_speed(model: ModelInfo, bandwidth: float | None) -> Speed | None:
     """Estimate the decode speed of one stream.
 
-    Each token reads the active weights and the KV cache once, so bandwidth over bytes is the limit; the share of it
-    that is reached was measured (DENSE_SHARE, SPARSE_SHARE).
+    For each token the active weights and the KV cache are read once, so bandwidth divided by bytes is the limit; the
+    share of it that is reached was measured (DENSE_SHARE, SPARSE_SHARE).
 
     Args:
-        model: sizes from its files.
+        model: with the sizes of its files.
         bandwidth: of the memory, in bytes per second; None where it is not known.
 
     Returns:
-        None where bandwidth or sizes are not known.
+        The speed; None where bandwidth or sizes are not known.
     """
     read = (model.active_bytes or model.weight_bytes) + TYPICAL_CONTEXT * (model.kv_bytes_per_token or 0)
     if not bandwidth or not model.weight_bytes:

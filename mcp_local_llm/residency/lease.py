@@ -1,6 +1,6 @@
-"""The machine-wide right to hold the model: a lock file that the kernel releases when its owner dies.
+"""The lease: the right of one process of this user to load models, as a lock file that the kernel unlocks when it ends.
 
-It knows files and locks, not models, engines or protocols.
+It must not know models, engines or protocols.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from mcp_local_llm.values.errors import ConfigError
 
 @dataclass(frozen=True)
 class LeaseOwner:
-    """The process that holds the lease, and the version of this package that it runs."""
+    """The process that owns the lease, and its version of this package."""
 
     pid: int
     version: str
@@ -34,24 +34,24 @@ class Lease:
 
     @property
     def folder(self) -> Path:
-        """Where the lock and the socket lie."""
+        """The folder of the lock file and the socket."""
         return self._folder
 
     @property
     def socket(self) -> Path:
-        """Where the holder answers."""
+        """Path of the lease owner's socket."""
         return self._folder / SOCKET
 
     @property
     def held(self) -> bool:
-        """Whether this process holds it."""
+        """Whether this process owns the lease."""
         return self._handle is not None
 
     def take(self, version: str) -> bool:
-        """Take the lease if nobody holds it; returns whether this process holds it now.
+        """Take the lease if it is free; return whether this process owns it now.
 
         Raises:
-            ConfigError: the folder or a file in it cannot be used; the lease is free then.
+            ConfigError: the folder or a file in it cannot be used; the lease stays free.
         """
         if self.held:
             return True
@@ -66,12 +66,12 @@ class Lease:
             os.close(handle)
             raise self._unusable(LOCK, error) from error
         try:
-            # The owner of a socket left here is gone, or the lock would be held.
+            # A socket that is still here is left over: its process would hold the lock.
             self.socket.unlink(missing_ok=True)
         except OSError as error:
             os.close(handle)
             raise self._unusable(SOCKET, error) from error
-        # The record only names the owner in messages, so a full disk must not stop the session.
+        # The content only names the owner in messages, so a full disk must not stop the session.
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(asdict(LeaseOwner(os.getpid(), version))).encode(), 0)
@@ -79,7 +79,7 @@ class Lease:
         return True
 
     def _open_lock(self) -> int:
-        """Open the lock file; a FIFO or a folder in its place is refused, not waited for."""
+        """Open the lock file without waiting; refuse a FIFO or a folder in its place."""
         try:
             handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         except OSError as error:
@@ -93,7 +93,7 @@ class Lease:
         return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
 
     def elsewhere(self) -> bool:
-        """Whether another process holds it at this moment."""
+        """Return whether another process owns the lease at this moment."""
         if self.held:
             return False
         try:
@@ -101,7 +101,7 @@ class Lease:
         except OSError:
             return False
         try:
-            # Shared: two processes that look at once must not take each other for the owner.
+            # A shared lock, so that two processes that check at once do not take each other for the owner.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -110,7 +110,7 @@ class Lease:
         return False
 
     def release(self) -> None:
-        """Let another process take it. The files stay: removing a lock file that others wait on splits the lock."""
+        """Release the lease. The lock file stays, since two processes could lock a removed file and its successor."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
                 self.socket.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ class Lease:
             self._handle = None
 
     def owner(self) -> LeaseOwner | None:
-        """Return the process that wrote into the lock file last; None where none has, or it is writing just now."""
+        """Return the owner that the lock file names; None for an empty file or one that is being written."""
         try:
             value = json.loads((self._folder / LOCK).read_text(encoding="utf-8"))
             return LeaseOwner(int(value["pid"]), str(value["version"]))
@@ -127,7 +127,7 @@ class Lease:
             return None
 
     def inspect(self) -> None:
-        """Check the folder as `take` does, and change nothing; one that is not there yet must be possible to make.
+        """Check the folder as `take` does, without a change; a missing folder must be possible to make.
 
         Raises:
             ConfigError: as `take`.
@@ -142,7 +142,7 @@ class Lease:
             raise self._cannot_be_made(error) from error
 
     def _prepare(self) -> None:
-        """Make the folder; refuse one that another user could have planted or could enter."""
+        """Make the folder; refuse one that another user could have made or can enter."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = self._folder.lstat()
@@ -157,12 +157,12 @@ class Lease:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise ConfigError(f"{self._folder} is not a folder of this user. Remove it.")
         if status.st_mode & 0o077:
-            # Closed now, it could still hold what others put there; so its owner shall look first.
+            # Changing the mode here would not remove files of other users, so the user must check the folder first.
             raise ConfigError(
                 f"{self._folder} is open to other users. Look what is in it, then run `chmod 700 {self._folder}`."
             )
 
 
 def lease_of_user(environ: Mapping[str, str], home: Path) -> Lease:
-    """Return this process's view of the lease of this user."""
+    """Return the lease of this user, for this process."""
     return Lease(runtime_folder(environ, home, system=platform.system(), uid=os.getuid()))

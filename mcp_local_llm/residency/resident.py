@@ -1,6 +1,6 @@
-"""The one resident model: loaded by the first call that needs it, shared by all, replaced only when nobody uses it.
+"""The resident model: loaded for the first call that needs it, shared by all calls, replaced when no call uses it.
 
-It knows backends and models, not names, files or settings.
+It must not know names of models, files or settings.
 
     state       meaning                                use(A)                   use(B)
     unloaded    no model in memory                     load A                   load B
@@ -8,7 +8,7 @@ It knows backends and models, not names, files or settings.
     ready A     calls may run                          run at once              wait for the calls, then replace
     draining A  calls finish before a replacement      wait, then load again    wait
 
-Callers never look at the state first: `use` brings about what they need, in the order in which they came.
+Callers need not check the state: `use` loads and waits as needed, in the order of the calls.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 
 
 class Timer(Protocol):
-    """A timer that was set."""
+    """A running timer."""
 
     def cancel(self) -> None:
-        """Never call back."""
+        """Stop the timer before it calls back."""
         ...
 
 
 CallLater = Callable[[float, Callable[[], None]], Timer]
-"""Calls back after so many seconds, as the event loop's method of that name."""
+"""Starts a timer for a number of seconds, as `asyncio.loop.call_later`."""
 
 
 def loop_call_later(seconds: float, callback: Callable[[], None]) -> Timer:
-    """Set a timer of the running event loop."""
+    """Start a timer of the running event loop."""
     return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 class IdleTimer:
-    """Starts `action` when `start` was called and nothing for `seconds` after it; 0 seconds is never."""
+    """Runs `action` `seconds` after the last `start`, unless `stop` comes first; 0 seconds never runs it."""
 
     def __init__(self, seconds: float, action: Callable[[], Coroutine[Any, Any, None]], call_later: CallLater) -> None:
         self._seconds = seconds
@@ -53,20 +53,20 @@ class IdleTimer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to count, from the beginning."""
+        """Start the timer anew."""
         self.stop()
         if self._seconds > 0:
             self._timer = self._call_later(self._seconds, self._expired)
 
     def stop(self) -> None:
-        """Stop counting. An action that has begun goes on; it must look whether it is still wanted."""
+        """Stop the timer. An action that has begun continues; it must check whether it is still needed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _expired(self) -> None:
         self._timer = None
-        # Kept, because the loop itself holds tasks only weakly.
+        # Stored, because the event loop holds only weak references to tasks.
         self._task = asyncio.get_running_loop().create_task(self._action())
 
 
@@ -75,16 +75,16 @@ State = Literal["unloaded", "loading", "ready", "draining"]
 
 @dataclass(frozen=True)
 class ResidentState:
-    """A look at the resident model, right now.
+    """The state of the resident model at one moment.
 
     Attributes:
         model: the model that is loaded or being loaded.
         progress: of the load, while one runs.
-        calls: calls that use the model, or one behind an endpoint, at this moment.
-        waiting: those of them that are in the engine's own line.
+        calls: calls that use the resident model, or a model of an endpoint.
+        waiting: those of them that wait in the engine's queue.
         last_error: why the last load failed, until one succeeds.
-        memory: what the engine in this process holds.
-        fault: why no call can be answered or model replaced now, with the remedy.
+        memory: of the engine in this process.
+        fault: why calls cannot be answered and the model cannot be replaced now, with the remedy.
     """
 
     state: State
@@ -98,17 +98,17 @@ class ResidentState:
 
 
 @dataclass(frozen=True)
-class Loads:
-    """How often a model was loaded since the start, and the seconds that took altogether."""
+class LoadCounts:
+    """Number of loads since the start, and their seconds altogether."""
 
     count: int = 0
     seconds: float = 0.0
 
 
 class Resident:
-    """Owns the engine of the resident model, counts who uses it, and unloads it when nobody has for `idle_s` seconds.
+    """Owns the engine of the resident model, counts its calls, and unloads it after `idle_s` seconds without a call.
 
-    An engine may give its model up by itself (`Engine.lost`); it then counts as unloaded.
+    An engine that unloaded its model after failures (`Engine.lost`) counts as unloaded.
     """
 
     def __init__(self, backend: Backend, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
@@ -116,41 +116,41 @@ class Resident:
         self._engine: Engine | None = None
         self._now = ResidentState("unloaded")
         self._calls = 0
-        self._elsewhere = 0
+        self._endpoint_calls = 0
         self._idle: anyio.Event | None = None
         self._change = anyio.Lock()
         self._listeners: list[ReportProgress] = []
         self._uses = 0
         self._timer = IdleTimer(idle_s, self._unload_idle, call_later)
-        self._loads = Loads()
+        self._loads = LoadCounts()
 
     @property
-    def loads(self) -> Loads:
-        """What loading has cost so far; loads that failed are not among them."""
+    def loads(self) -> LoadCounts:
+        """The loads so far, without failed ones."""
         return self._loads
 
     def state(self) -> ResidentState:
-        """Tell how things stand; never waits."""
+        """Return the present state; never waits."""
         now, engine, fault = self._now, self._engine, self._backend.fault()
         if engine is not None and engine.lost and now.state == "ready":
-            return ResidentState("unloaded", calls=self._calls + self._elsewhere, fault=fault)
+            return ResidentState("unloaded", calls=self._calls + self._endpoint_calls, fault=fault)
         memory = engine.memory if engine is not None else None
-        calls = self._calls + self._elsewhere
+        calls = self._calls + self._endpoint_calls
         waiting = engine.waiting if engine is not None else 0
         return ResidentState(now.state, now.model, now.progress, calls, now.last_error, memory, waiting, fault)
 
     @asynccontextmanager
     async def use(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
-        """Hold `model` for the length of the block, loading it first where it is not resident.
+        """Keep `model` resident for the length of the block, loading it first where needed.
 
-        Calls of one model run side by side. A call for another model waits until the running ones are done, and
-        those that come later wait behind it. A caller that is cancelled while it loads gives the load up; one that
-        waits for the same model then loads it. A model behind an endpoint is used beside the resident one: it needs
-        no memory here, so nothing makes room for it and nothing waits.
+        Calls of one model run concurrently. A call for another model waits until the running calls have ended, and
+        later calls wait behind it. Cancelling a call cancels its load; the next call that waits for the same model
+        then loads it. A model of an endpoint needs no memory here, so it is used beside the resident model without
+        waiting.
 
         Raises:
             ModelLoadError: the model could not be loaded; nothing is resident then.
-            BackendUnavailableError: the engine of this process hangs; its model stays where it is.
+            BackendUnavailableError: the engine of this process hangs; its model stays resident.
         """
         if model.endpoint is not None:
             async with self._beside(model, report) as engine:
@@ -168,28 +168,28 @@ class Resident:
                     self._idle.set()
 
     async def unload(self, *, force: bool = False) -> None:
-        """Give the memory back once the running calls are done; with `force` at once, and those calls fail."""
+        """Unload the model when the running calls have ended; with `force` at once, and those calls fail."""
         engine = self._engine
         if force and engine is not None:
             await engine.unload()
         async with self._change:
-            await self._drop()
+            await self._unload()
 
     @asynccontextmanager
     async def _beside(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
         engine = await self._backend.load(model, report)
-        self._elsewhere += 1
+        self._endpoint_calls += 1
         try:
             yield engine
         finally:
-            self._elsewhere -= 1
+            self._endpoint_calls -= 1
 
     async def _enter(self, model: ModelInfo, report: ReportProgress) -> Engine:
         with self._listening(report):
             async with self._change:
                 engine = self._engine
                 if engine is None or engine.lost or not engine.model.serves(model):
-                    await self._drop()
+                    await self._unload()
                     engine = await self._load(model)
                 self._calls += 1
                 self._uses += 1
@@ -197,17 +197,17 @@ class Resident:
                 return engine
 
     async def _unload_idle(self) -> None:
-        """Unload, unless a call came while this waited for its turn."""
+        """Unload the model, unless a call came while this waited for the lock."""
         uses = self._uses
         async with self._change:
             if self._calls == 0 and self._uses == uses:
                 if self._backend.fault() is None:
-                    await self._drop()
+                    await self._unload()
                 else:
                     self._timer.start()
 
     def _require_working(self) -> None:
-        """Refuse at once what would wait for an engine that hangs.
+        """Refuse a call that would wait for an engine that hangs.
 
         Raises:
             BackendUnavailableError: with the remedy.
@@ -216,15 +216,15 @@ class Resident:
         if fault is not None:
             raise BackendUnavailableError(fault)
 
-    async def _drop(self) -> None:
-        """Wait for the running calls, then unload."""
+    async def _unload(self) -> None:
+        """Wait for the running calls, then unload the model."""
         engine = self._engine
         if engine is None:
             return
         self._require_working()
         if self._calls:
             self._now = ResidentState("draining", engine.model)
-            self._tell(Progress("queued", self._calls))
+            self._report(Progress("queued", self._calls))
             self._idle = anyio.Event()
             try:
                 await self._idle.wait()
@@ -240,21 +240,21 @@ class Resident:
     async def _load(self, model: ModelInfo) -> Engine:
         def report(progress: Progress) -> None:
             self._now = ResidentState("loading", model, progress)
-            self._tell(progress)
+            self._report(progress)
 
-        # Said before the first byte is read: importing mlx alone takes a second or two.
+        # Reported before the first byte is read, since importing mlx takes a second or two.
         report(Progress("loading"))
         started = anyio.current_time()
         try:
             engine = await self._backend.load(model, report)
         except BaseException as error:
-            # Cancelled callers pass here as well: whatever ended the load, nothing is resident.
+            # A cancelled load comes here as well; in every case nothing is resident.
             reason = str(error) if isinstance(error, LocalLLMError) else None
             self._now = ResidentState("unloaded", last_error=reason)
             raise
         self._engine = engine
         self._now = ResidentState("ready", model)
-        self._loads = Loads(self._loads.count + 1, self._loads.seconds + anyio.current_time() - started)
+        self._loads = LoadCounts(self._loads.count + 1, self._loads.seconds + anyio.current_time() - started)
         return engine
 
     @contextmanager
@@ -267,6 +267,6 @@ class Resident:
         finally:
             self._listeners.remove(report)
 
-    def _tell(self, progress: Progress) -> None:
+    def _report(self, progress: Progress) -> None:
         for listener in self._listeners:
             listener(progress)

@@ -1,4 +1,4 @@
-"""One backend out of three: which of them has a model is known from the model."""
+"""A backend that chooses one of three backends by the kind of the model."""
 
 from mcp_local_llm.values.engine import Backend, Engine
 from mcp_local_llm.values.model import ModelInfo
@@ -6,7 +6,7 @@ from mcp_local_llm.values.progress import ReportProgress
 
 
 class RoutedBackend:
-    """Loads a model here, starts a server for it, or reaches it where its endpoint is."""
+    """Loads a model in this process, starts a server for it, or uses the server of its endpoint."""
 
     def __init__(self, *, here: Backend, started: Backend, elsewhere: Backend) -> None:
         self._here = here
@@ -20,11 +20,5 @@ class RoutedBackend:
         return await (self._started if model.started else self._here).load(model, report)
 
     def fault(self) -> str | None:
-        """Say why the models of this process cannot be used now; see `Backend.fault`."""
+        """Return why the models of this process cannot be used now; see `Backend.fault`."""
         return self._here.fault()
-
-    def close(self) -> None:
-        """Stop all three; does not block."""
-        self._here.close()
-        self._started.close()
-        self._elsewhere.close()

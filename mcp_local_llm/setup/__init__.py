@@ -1,1 +1,1 @@
-"""What this user and this machine have: settings, places, memory. It must not know models or engines."""
+"""The user's settings, folders and files, and the facts of this machine. It must not know models or engines."""

@@ -1,7 +1,7 @@
-"""The facts of this machine that decide what it can run: memory, its limits, the chip and its bandwidth.
+"""Reads the facts of this machine: memory and its limits, the chip and its memory bandwidth.
 
-Every reading goes through a `Probe`, so a test passes in text and numbers. It knows no model, and imports no mlx:
-Metal's own working-set limit is asked by the engine once it runs.
+Everything is read through a `MachineReader`, so that tests can pass in text and numbers. It must not know models or
+mlx: the engine reads Metal's own working-set limit.
 """
 
 import os
@@ -26,21 +26,21 @@ _BANDWIDTH = {
     "M4": 120, "M4 Pro": 273, "M4 Max": 410,
     "M5": 153, "M5 Pro": 307, "M5 Max": 460,
 }  # fmt: skip
-# The Max chips since M3 come in two variants, told apart by their CPU cores; the table above holds the smaller one.
+# The Max chips since M3 come in two variants, which differ in CPU cores; the table above holds the smaller one.
 # M5 Max has 18 cores in both, so its 40-core GPU (614 GB/s) is underestimated until it is measured.
 _LARGER_VARIANTS = {("M3 Max", 16): 400, ("M4 Max", 16): 546}
 
 
 @dataclass(frozen=True)
-class Probe:
-    """How the facts are read.
+class MachineReader:
+    """The functions that read the facts.
 
     Attributes:
         system: as `platform.system()`.
-        cores: of the CPU.
-        read_text: a file's text, None where it cannot be read.
-        sysctl: what sysctl prints, a `name: value` line for each value that exists; asked on macOS.
-        memory: total and available bytes; asked where /proc/meminfo does not tell.
+        cores: number of CPU cores.
+        read_text: returns a file's text, None where it cannot be read.
+        sysctl: returns the output of sysctl, a `name: value` line for each value that exists; used on macOS.
+        memory: returns total and available bytes; used where /proc/meminfo has no such values.
     """
 
     system: str
@@ -50,31 +50,28 @@ class Probe:
     memory: Callable[[], tuple[int, int]]
 
 
-def local_probe() -> Probe:
-    """Return the probe that reads this machine."""
-    return Probe(platform.system(), os.cpu_count() or 1, _read_text, _sysctl, _psutil_memory)
+def local_machine_reader() -> MachineReader:
+    """Return the reader of this machine."""
+    return MachineReader(platform.system(), os.cpu_count() or 1, _read_text, _sysctl, _psutil_memory)
 
 
-def read_machine(probe: Probe) -> Machine:
-    """Read all facts; takes a few milliseconds, and what cannot be read is left out."""
-    if probe.system == "Darwin":
-        return _read_mac(probe)
-    cpu = re.search(r"^model name\s*:\s*(.+)$", probe.read_text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
-    return Machine(probe.system, cpu[1].strip() if cpu else "unknown", probe.cores, _linux_memory(probe))
+def read_machine(reader: MachineReader) -> Machine:
+    """Read all facts, in a few milliseconds; a fact that cannot be read is left out."""
+    if reader.system == "Darwin":
+        return _read_mac(reader)
+    cpu = re.search(r"^model name\s*:\s*(.+)$", reader.read_text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
+    return Machine(reader.system, cpu[1].strip() if cpu else "unknown", reader.cores, _linux_memory(reader))
 
 
-def memory_reader(probe: Probe) -> Callable[[], Memory]:
-    """Return what reads the memory again and again; limits that do not change are asked for once.
-
-    On a Mac they come from a program that must be started, which costs milliseconds.
-    """
+def memory_reader(reader: MachineReader) -> Callable[[], Memory]:
+    """Return a function that reads the memory; on a Mac it reads limits once, since sysctl takes milliseconds."""
     known: list[Memory] = []
 
     def read() -> Memory:
-        if probe.system != "Darwin" or not known:
-            known[:] = [read_machine(probe).memory]
+        if reader.system != "Darwin" or not known:
+            known[:] = [read_machine(reader).memory]
             return known[0]
-        return replace(known[0], available=probe.memory()[1])
+        return replace(known[0], available=reader.memory()[1])
 
     return read
 
@@ -84,7 +81,7 @@ def chip_bandwidth(chip: str, cores: int) -> float | None:
 
     Args:
         chip: e.g. `Apple M4 Max`.
-        cores: of the CPU; they tell the variants of some chips apart.
+        cores: number of CPU cores, in which the variants of some chips differ.
     """
     name = chip.removeprefix("Apple ").strip()
     rate = _LARGER_VARIANTS.get((name, cores), _BANDWIDTH.get(name))
@@ -92,7 +89,7 @@ def chip_bandwidth(chip: str, cores: int) -> float | None:
 
 
 def working_set_limit(total: int) -> int:
-    """Return what Metal recommends to hold at most, in bytes, where `iogpu.wired_limit_mb` is not set.
+    """Return the working set that Metal recommends at most, in bytes, where `iogpu.wired_limit_mb` is not set.
 
     Two thirds of the memory up to 32 GiB and three quarters above, as `recommendedMaxWorkingSetSize` reports it on
     machines from 8 to 192 GiB; the engine's own reading replaces it.
@@ -100,42 +97,42 @@ def working_set_limit(total: int) -> int:
     return total * 2 // 3 if total <= 32 * GIB else total * 3 // 4
 
 
-def _read_mac(probe: Probe) -> Machine:
-    pairs = (line.partition(":") for line in probe.sysctl().splitlines())
+def _read_mac(reader: MachineReader) -> Machine:
+    pairs = (line.partition(":") for line in reader.sysctl().splitlines())
     values = {name: value.strip() for name, _, value in pairs}
-    total, available = probe.memory()
+    total, available = reader.memory()
     total = _number(values.get("hw.memsize")) or total
-    cores = _number(values.get("hw.ncpu")) or probe.cores
+    cores = _number(values.get("hw.ncpu")) or reader.cores
     chip = values.get("machdep.cpu.brand_string", "unknown")
     wired = _number(values.get("iogpu.wired_limit_mb"))
     limit = None
     if chip.startswith("Apple"):
         limit = wired * 2**20 if wired else working_set_limit(total)
-    return Machine(probe.system, chip, cores, Memory(total, available, limit), chip_bandwidth(chip, cores))
+    return Machine(reader.system, chip, cores, Memory(total, available, limit), chip_bandwidth(chip, cores))
 
 
-def _linux_memory(probe: Probe) -> Memory:
+def _linux_memory(reader: MachineReader) -> Memory:
     """Read /proc/meminfo, and the limits of the control groups that this process is in (a container has one)."""
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", probe.read_text(Path("/proc/meminfo")) or "", re.MULTILINE))
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", reader.read_text(Path("/proc/meminfo")) or "", re.MULTILINE))
     if "MemTotal" in found:
         total = int(found["MemTotal"]) * 1024
         available = int(found.get("MemAvailable", found.get("MemFree", 0))) * 1024
     else:
-        total, available = probe.memory()
-    for folder, names in _control_groups(probe.read_text(Path("/proc/self/cgroup")) or ""):
-        limit, usage = (_number(probe.read_text(folder / name)) for name in names[:2])
+        total, available = reader.memory()
+    for folder, names in _control_groups(reader.read_text(Path("/proc/self/cgroup")) or ""):
+        limit, usage = (_number(reader.read_text(folder / name)) for name in names[:2])
         if limit is None or limit >= total:
             continue  # "max" in version 2, a huge number in version 1: no limit
-        cache = re.search(rf"^{names[2]} (\d+)$", probe.read_text(folder / "memory.stat") or "", re.MULTILINE)
+        cache = re.search(rf"^{names[2]} (\d+)$", reader.read_text(folder / "memory.stat") or "", re.MULTILINE)
         total = limit
         available = min(available, max(limit - (usage or 0) + (int(cache[1]) if cache else 0), 0))
     return Memory(total, min(available, total))
 
 
 def _control_groups(text: str) -> list[tuple[Path, tuple[str, str, str]]]:
-    """Name the folders of this process's memory groups and their parents, with the files of their version.
+    """Return the folders of this process's memory control groups and their parents, with their file names.
 
-    Inside a container the group's own path is often not visible, and the root of the mount stands for it.
+    Inside a container the group's own path is often not visible; the root of the mount then has its limits.
     """
     second = ("memory.max", "memory.current", "inactive_file")
     first = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -167,7 +164,7 @@ def _read_text(path: Path) -> str | None:
 
 
 def _sysctl() -> str:
-    """Ask for all values in one call; `-i` passes over those that this version of macOS lacks."""
+    """Read all values in one call; `-i` skips values that this version of macOS lacks."""
     try:
         done = subprocess.run(
             [
@@ -189,7 +186,7 @@ def _sysctl() -> str:
 
 
 def _psutil_memory() -> tuple[int, int]:
-    import psutil  # takes 30 ms, and Linux does without
+    import psutil  # takes 30 ms, and Linux does not need it
 
     memory = psutil.virtual_memory()
     return memory.total, memory.available

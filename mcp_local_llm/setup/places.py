@@ -1,12 +1,10 @@
-"""Where this user's things lie: settings, state, caches, the lease, prompts. It reads nothing but prompts."""
+"""The paths of this user's files: settings, state, caches, lease and prompts. It reads no file but prompts."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGED = Path(__file__).parents[1] / "prompts"
-
-
 CHECKOUT = Path(__file__).parents[2] / "prompts"
 
 
@@ -30,16 +28,16 @@ def read_prompt(name: str) -> str:
 
 
 def prefix_folder(environ: Mapping[str, str], home: Path, system: str) -> Path:
-    """Return where prompts may be kept on the disk; `system` as `platform.system()`.
+    """Return the folder of the prefix cache on disk; `system` as `platform.system()`.
 
-    In the cache folder of this user, which backups leave out.
+    It is in the cache folder of this user, which backups leave out.
     """
     default = home / "Library" / "Caches" if system == "Darwin" else home / ".cache"
     return xdg_folder(environ, "XDG_CACHE_HOME", default) / "mcp-local-llm" / "prefixes"
 
 
 def settings_file(environ: Mapping[str, str], home: Path) -> Path:
-    """Return where the settings are read from."""
+    """Return the path of the settings file."""
     return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "mcp-local-llm" / "config.toml"
 
 
@@ -51,19 +49,12 @@ def xdg_folder(environ: Mapping[str, str], variable: str, default: Path) -> Path
 
 
 def registry_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Return where the registry lies: XDG_CONFIG_HOME, else ~/.config, then ai-stack/registry.json."""
-    named = environ.get("XDG_CONFIG_HOME")
-    # The XDG specification: a path that is not absolute is invalid and ignored.
-    folder = Path(named) if named and Path(named).is_absolute() else home / ".config"
-    return folder / "ai-stack" / "registry.json"
+    """Return the path of the registry, which other tools share."""
+    return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "ai-stack" / "registry.json"
 
 
 LOCK = "holder.lock"
-
-
 SOCKET = "holder.sock"
-
-
 MAX_SOCKET_PATH = 103
 """Longest path of a Unix socket in bytes: `sun_path` has 104 on macOS and 108 on Linux, one of them for the end."""
 
@@ -71,14 +62,14 @@ MAX_SOCKET_PATH = 103
 def runtime_folder(environ: Mapping[str, str], home: Path, *, system: str, uid: int) -> Path:
     """Return the per-user folder for the lock and the socket.
 
-    XDG_RUNTIME_DIR where it is set (it is private and emptied at logout), else the user's cache folder. A socket's
-    path is short by nature, so a very long home falls back to a folder in /tmp that only this user may enter.
+    XDG_RUNTIME_DIR where it is set (it is private and emptied at logout), else the user's cache folder. The
+    path of a socket has a limit, so a very long home falls back to a folder in /tmp that only this user may enter.
 
     Args:
         environ: the process's environment.
         home: the user's home folder.
         system: as `platform.system()`.
-        uid: the user's number.
+        uid: user id.
     """
     named = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if named.is_absolute():
@@ -93,7 +84,7 @@ def runtime_folder(environ: Mapping[str, str], home: Path, *, system: str, uid: 
 
 
 def state_folder(environ: Mapping[str, str], home: Path) -> Path:
-    """Return the folder of what is kept between runs."""
+    """Return the folder of files that are kept between runs."""
     return xdg_folder(environ, "XDG_STATE_HOME", home / ".local" / "state") / "mcp-local-llm"
 
 

@@ -1,7 +1,7 @@
-"""Small files that other programs or the user may replace by anything, read so that nothing can block or fill memory.
+"""Reads small files without blocking and within a size limit. It must not know the content of a file.
 
-A FIFO in place of `registry.json` would hold a plain `open` until somebody writes to it, and a thread that waits there
-holds up the end of the process. Must not know what stands in a file.
+The user or another program may replace any of them: a plain `open` of a FIFO in place of `registry.json` would wait for
+a writer, and the waiting thread would keep the process from ending.
 """
 
 import errno
@@ -20,7 +20,7 @@ def open_regular(path: Path) -> BinaryIO:
         OSError: as `open`; `strerror` says where it is a folder, FIFO, socket or device.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO waits for a writer; O_NOCTTY: a terminal must not become ours.
+        # Without O_NONBLOCK, opening a FIFO waits for a writer; without O_NOCTTY, a terminal may become controlling.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):  # a socket: Linux and macOS
@@ -42,7 +42,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         OSError: as `open_regular`; `strerror` says where the file is longer than that.
     """
     with open_regular(path) as file:
-        # One byte more tells a file that is too long, whatever its size was a moment ago.
+        # One byte more shows that the file is too long, even where it has just grown.
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes", str(path))

@@ -1,6 +1,7 @@
-"""Every setting, its default and its range, and whose rules. Values only: it must not know what they are for."""
+"""Every setting, its default and its range, and the process whose value applies. It must not know what uses them."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeVar
@@ -23,31 +24,16 @@ from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.profile import Profile, ProfileName
 
 TABLES: Mapping[str, type[BaseModel]] = {"endpoints": Endpoint, "cluster": Cluster, "profiles": Profile}
-"""Settings that are tables of their own, only in the file."""
+"""Settings that are tables; they can only be set in the file."""
 
 
-Ruler = Literal["session", "listener", "owner"]
-"""Whose setting rules where several processes share one model: that of the session that asks, that of the process that
-listens for HTTP, or that of the lease owner, which holds the model."""
-
-RULED_BY: Mapping[str, Ruler] = MappingProxyType(
-    {
-        **dict.fromkeys(("model", "share", "preload", "log_level"), "session"),
-        **dict.fromkeys(("top_k", "min_p", "repetition_limit"), "session"),
-        **dict.fromkeys(("repetition_penalty", "frequency_penalty", "presence_penalty"), "session"),
-        "api_key": "listener",
-    }
-)
-"""The settings that are not the lease owner's."""
-
-
-def ruler(name: str) -> Ruler:
-    """Return whose value of the setting `name` counts."""
-    return RULED_BY.get(name, "owner")
+SettingScope = Literal["session", "listener", "owner"]
+"""The process whose value applies where several processes share one model: the session that sends the request, the
+process that listens for HTTP, or the lease owner, which loads the model."""
 
 
 def _sendable(key: SecretStr) -> SecretStr:
-    """Refuse a key that cannot stand in a header."""
+    """Refuse a key that cannot be sent in an HTTP header."""
     text = key.get_secret_value()
     if not text or not all("!" <= letter <= "~" for letter in text):
         raise ValueError("a key is one word of ASCII letters, digits and signs")
@@ -55,15 +41,15 @@ def _sendable(key: SecretStr) -> SecretStr:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
-"""A key as HTTP can carry it; never shown."""
+"""A key that can be sent in an HTTP header; never shown."""
 
 
-def _written(value: object) -> object:
-    """Return the number that a variable's digits write; a choice among numbers does not read them itself."""
+def _number(value: object) -> object:
+    """Convert the digits of a variable into a number, which a `Literal` of numbers does not do."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-KVBits = Annotated[Literal[4, 8], BeforeValidator(_written)]
+KVBits = Annotated[Literal[4, 8], BeforeValidator(_number)]
 
 
 def _upper(value: object) -> object:
@@ -71,7 +57,7 @@ def _upper(value: object) -> object:
 
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
-"""The lowest level of messages that are written to stderr; in any case."""
+"""The lowest level of messages that are written to stderr; accepted in lower and upper case."""
 
 _Named = TypeVar("_Named", Endpoint, Cluster)
 
@@ -80,39 +66,40 @@ class Settings(BaseModel):
     """Every setting, with its default.
 
     Attributes:
-        model: the model to use while none was chosen with `set_model` (a role, an id or a fragment).
-        folders: further folders that hold models.
-        reserve_context: tokens of KV cache to keep room for when a model is checked against memory.
+        model: the model to use until one is chosen with `set_model` (a role, an id or a fragment).
+        folders: more folders that hold models.
+        reserve_context: tokens of KV cache to reserve memory for when the load of a model is planned.
         force: load a model although it does not fit; the machine may swap or kill the server.
-        batch_size: calls that are decoded together; more share the bandwidth, and each takes longer.
-        queue_size: calls that may wait beside those; one more is refused, unless it is its client's only one. All
+        batch_size: requests that are decoded together; with more of them, each one takes longer.
+        queue_size: requests that may wait besides; one more is refused, unless it is its client's only one. All
             clients together may have four times as many waiting.
-        prefix_cache_mb: MiB of KV cache to keep for reuse, running calls included; unset, a quarter of what is free
+        prefix_cache_mb: MiB of KV cache for reuse, running requests included; unset, a quarter of the memory free
             after the load, 256 MiB to 8 GiB.
-        prefix_disk_mb: MiB of KV cache to keep on the disk, of all MLX models together: long prompts then outlive an
-            unload and a restart. The files hold what was said. 0 writes nothing.
-        max_generation_tokens: the longest answer that one call may ask for.
-        step_timeout_s: seconds after which a step of an MLX model counts as hanging: its calls fail, and new ones are
-            refused until it returns.
+        prefix_disk_mb: MiB of KV cache to keep on disk, for all MLX models together: long prompts are then reused after
+            an unload and a restart. The files contain the conversations. 0 writes nothing.
+        max_generation_tokens: the most tokens of one answer.
+        step_timeout_s: seconds after which a step of an MLX model counts as hanging: its requests fail, and new ones
+            are refused until it returns.
         load_timeout_s: seconds that the load of an MLX model, and its first step, may take without progress.
         long_input_penalty: repetition penalty of greedy answers to prompts of 4,096 tokens and more, from the answer's
-            256th token on, where nobody set a penalty; 1 is off.
+            256th token on, where no penalty is set; 1 is off.
         kv_bits: keep the keys and values of MLX models in 4 or 8 bits instead of 16: a long context takes less memory,
-            answers lose a little accuracy, and calls are answered one at a time; unset, nothing is quantized.
-        wired_memory: `auto` pins the weights in the GPU's memory, `off` nothing (for machines that panic).
-        top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty: how tokens are drawn; unset, as the model
-            says (`generation_config.json`).
-        repetition_limit: tokens of perfect repetition that end an answer; 0 never does.
-        idle_minutes: unload the model after so many minutes without a call; 0 never does.
-        preload: load the model in the background as soon as a session has begun, not with its first call.
+            answers lose a little accuracy, and requests are answered one at a time; unset, nothing is quantized.
+        wired_memory: `auto` pins the weights in the GPU's memory; `off` does not, for machines where that panics.
+        top_k, min_p, repetition_penalty, frequency_penalty, presence_penalty: sampling parameters; unset, the model's
+            own (`generation_config.json`).
+        repetition_limit: tokens of perfect repetition that end an answer; 0 is off.
+        idle_minutes: unload the model after so many minutes without a call; 0 is off.
+        preload: load the model in the background when a session starts, not with its first call.
         share: one model for all sessions of this user; without it each session loads its own.
-        api_key: what requests over TCP must bring as `Authorization: Bearer`; needed where `serve` listens for others.
+        api_key: the key that requests over TCP must send as `Authorization: Bearer`; required where `serve` accepts
+            other machines.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
-        llama_slots: calls that it answers side by side; each takes reserve_context tokens of KV cache.
+        llama_slots: requests that it answers concurrently; each takes reserve_context tokens of KV cache.
         log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
-        endpoints: servers elsewhere whose models can be chosen like those here; only in the file.
-        cluster: models that several machines hold together; only in the file.
-        profiles: bundles of a model and how it is asked, by name; only in the file.
+        endpoints: OpenAI-compatible servers whose models can be chosen as well; only in the file.
+        cluster: models whose weights are divided among machines; only in the file.
+        profiles: models with a system prompt, sampling parameters and server options, by name; only in the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,7 +138,7 @@ class Settings(BaseModel):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was accepted and should be changed, one sentence each."""
+        """Warnings about values that were accepted and should be changed, one sentence each."""
         return self._warnings
 
     def warned(self, warnings: tuple[str, ...]) -> "Settings":
@@ -181,12 +168,17 @@ class Settings(BaseModel):
 
     @property
     def sampling(self) -> SamplingParams:
-        """What applies where a call says nothing."""
-        return SamplingParams(
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-            frequency_penalty=self.frequency_penalty,
-            presence_penalty=self.presence_penalty,
-            repetition_limit=self.repetition_limit,
-        )
+        """Sampling parameters for requests and profiles that leave them unset."""
+        return SamplingParams(**{name: getattr(self, name) for name in SAMPLING_SETTINGS})
+
+
+SAMPLING_SETTINGS = tuple(entry.name for entry in fields(SamplingParams) if entry.name in Settings.model_fields)
+"""The settings that are sampling parameters."""
+
+SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
+    {
+        **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
+        "api_key": "listener",
+    }
+)
+"""Setting → the process whose value applies; the other settings are the lease owner's."""

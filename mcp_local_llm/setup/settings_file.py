@@ -1,6 +1,6 @@
-"""Reads the settings of `config.toml` and of the `MCP_LOCAL_LLM_*` variables, which win over it.
+"""Reads the settings from `config.toml` and from `MCP_LOCAL_LLM_*` variables, which win over the file.
 
-Unknown keys, unknown variables and wrong values are refused by name; nothing is guessed.
+Unknown keys, unknown variables and wrong values are refused by name.
 """
 
 import difflib
@@ -18,12 +18,8 @@ from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import ConfigError
 
 PREFIX = "MCP_LOCAL_LLM_"
-
-
 RENAMED: Mapping[str, str] = {"launch": "cluster"}
-"""Old key of the file → its name now; the old one is accepted with a warning."""
-
-
+"""Old key of the file → its present name; the old one is accepted with a warning."""
 MAX_SHOWN = 80
 """Characters of a wrong value in a message."""
 MAX_FILE_BYTES = 2**20
@@ -56,13 +52,13 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """Return the keys of the file, unchecked; none where there is no file.
+    """Return the keys and values of the file, unchecked; an empty dictionary for a missing file.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML.
+        ConfigError: the file cannot be read, or is not TOML.
     """
     try:
-        # Editors on Windows begin a file with a byte order mark, which TOML does not know.
+        # Editors on Windows begin a file with a byte order mark, which TOML does not allow.
         return tomllib.loads(read_regular(path, MAX_FILE_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
@@ -73,7 +69,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def _renamed(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Put what stands under an old name under the new one; returns a warning for each."""
+    """Move the values of old keys to the new ones; return a warning for each."""
     warnings: list[str] = []
     for old, new in RENAMED.items():
         if old in values:
@@ -85,7 +81,7 @@ def _renamed(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[
 
 
 def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoint, ...]) -> None:
-    """Refuse a variable that begins like ours and is none; one that holds an endpoint's key is the user's own."""
+    """Refuse an unknown variable with our prefix, unless it holds an endpoint's key."""
     names = [name for name in Settings.model_fields if name not in TABLES]
     known = {PREFIX + name.upper() for name in names}
     keys = {endpoint.api_key_env for endpoint in endpoints}
@@ -102,7 +98,7 @@ def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoi
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that was probably meant: one that begins so, else one that is alike; empty for none."""
+    """Return the known name that was probably meant: one that begins with `name`, else a similar one, or empty."""
     names = list(known)
     begun = [one for one in names if len(name) > 2 and one.startswith(name)]
     return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
@@ -126,9 +122,8 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             sentences.append(f"{where}: there is no setting '{unknown}'.{meant} Known settings: {allowed}.")
         else:
             place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
-            # A key put where its variable's name belongs, or into a URL, must not end up in a message.
-            value = (
-                "wrong" if place.endswith((".api_key", ".api_key_env", ".url")) else _shortened(repr(problem["input"]))
-            )
+            # A key that was written in place of its variable's name, or into a URL, must not appear in a message.
+            secret = place.endswith((".api_key", ".api_key_env", ".url"))
+            value = "wrong" if secret else _shortened(repr(problem["input"]))
             sentences.append(f"{where}: '{place.removeprefix('.')}' is {value}. {problem['msg']}.")
     return " ".join(sentences)

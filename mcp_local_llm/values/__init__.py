@@ -1,1 +1,1 @@
-"""Frozen values, protocols of engines and the error tree. It must not know files, sockets or libraries but pydantic."""
+"""Frozen values, the protocols of engines and the error tree. It must not know files, sockets or other rooms."""

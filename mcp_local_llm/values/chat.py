@@ -1,7 +1,7 @@
-"""The values of one conversation with a model: what is asked, what comes back, and the ranges.
+"""The values of one chat: request, result and chunks, and the ranges of their numbers.
 
-Pure data. It knows no engine, no protocol and no file. Ranges are declared here once, as `Annotated`
-aliases; every door builds its schema from them, so a value out of range is refused by name at the door.
+Pure data; it must not know engines, protocols or files. Ranges are declared here once, as `Annotated` aliases; every
+door builds its schema from them, so that it refuses a value out of range by name.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -23,11 +23,11 @@ Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
 TopP = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 """Nucleus sampling; above 0, up to 1 (off)."""
 TopK = Annotated[int, Field(ge=0, le=1_000_000)]
-"""Draw from so many of the likeliest tokens; 0 (off) to 1000000."""
+"""Number of the likeliest tokens that are sampled from; 0 (off) to 1000000."""
 MinP = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-"""Least probability of a token, as a share of the likeliest one's; 0 (off) to 1."""
+"""Least probability of a token, as a share of the likeliest token's; 0 (off) to 1."""
 RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)]
-"""Factor that makes tokens of the answer less likely to come again; 0.5 to 2, 1 is off."""
+"""Factor that makes tokens of the answer less likely to be repeated; 0.5 to 2, 1 is off."""
 OccurrencePenalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
 """Subtracted from the logits of tokens of the answer, per occurrence or once; -2 to 2, 0 is off."""
 RepetitionLimit = Annotated[int, Field(ge=0, le=131_072)]
@@ -41,7 +41,7 @@ StopStrings = Annotated[list[StopString], Field(max_length=8)]
 
 
 class ToolCall(BaseModel):
-    """A call that a model asked for: a function's name and its arguments (a JSON object)."""
+    """A call of a function by the model: the function's name and the arguments (a JSON object)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -84,7 +84,7 @@ class ToolSpec(BaseModel):
         return spec
 
     def openai(self) -> dict[str, Any]:
-        """Return the tool as OpenAI's API and chat templates want it."""
+        """Return the tool in the format of OpenAI's API and of chat templates."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
@@ -103,11 +103,11 @@ class Message(BaseModel):
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How tokens are drawn. None means the model's own default (`generation_config.json`).
+    """Sampling parameters of one request. None means the model's own default (`generation_config.json`).
 
     Attributes:
-        repetition_penalty, frequency_penalty, presence_penalty: count the tokens of the answer, never the prompt's.
-        repetition_limit: tokens of perfect repetition after which the answer is ended; None is the engine's default.
+        repetition_penalty, frequency_penalty, presence_penalty: count the tokens of the answer, not of the prompt.
+        repetition_limit: tokens of perfect repetition after which the answer ends; None is the engine's default.
     """
 
     max_tokens: int | None = None
@@ -123,7 +123,7 @@ class SamplingParams:
     repetition_limit: int | None = None
 
     def over(self, defaults: "SamplingParams") -> "SamplingParams":
-        """Return these values, with those of `defaults` where this one says nothing."""
+        """Return these values, and the values of `defaults` where a field of this object is unset."""
         own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return replace(defaults, **{name: value for name, value in own.items() if value not in (None, ())})
 
@@ -133,13 +133,13 @@ class ChatRequest:
     """Everything an engine needs for one answer.
 
     Attributes:
-        messages: the conversation, oldest first; the last one is what is answered.
+        messages: the conversation, oldest first; the model answers the last one.
         thinking: True or False sets the template's switch, None leaves the model's default.
-        max_thinking_tokens: length of the reasoning block, after which it is closed by force; 0 closes it at once.
-        response_schema: JSON Schema; the answer (after the reasoning) is JSON that validates against it.
-        stream: send text as soon as it is certain, token by token; else about four steps of progress a second.
-        client: who asks; waiting calls of several clients take turns.
-        prompt: a text to be continued as it stands, without chat template and parser; `messages` is empty then.
+        max_thinking_tokens: tokens of reasoning after which the block is closed by force; 0 closes it at once.
+        response_schema: JSON Schema that the answer (after the reasoning) validates against.
+        stream: send text token by token, as soon as later tokens cannot change it; otherwise only progress is sent.
+        client: name of the client; waiting requests of several clients take turns.
+        prompt: a text that the model continues without chat template and parser; `messages` is then empty.
     """
 
     messages: tuple[Message, ...]
@@ -155,7 +155,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Usage:
-    """Token counts. `cached_tokens` of the prompt were not computed again; reasoning is part of completion."""
+    """Token counts. `cached_tokens` are prompt tokens from the KV cache; reasoning counts as completion."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -179,10 +179,10 @@ class ChatResult:
 
     Attributes:
         text: the answer without reasoning and without tool calls.
-        reasoning: what the model thought; never part of the answer.
+        reasoning: text of the reasoning block; never part of the answer.
         thinking_closed: False where the reasoning was cut off before an answer began.
-        looped: the answer was ended (finish_reason `length`) because it only repeated itself.
-        schema_met: whether the text validates against `response_schema`; None where none was asked for.
+        looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
+        schema_met: whether the text validates against `response_schema`; None where the request has none.
         warnings: one sentence each, for the caller.
     """
 
@@ -201,12 +201,12 @@ class ChatResult:
 
 @dataclass(frozen=True)
 class ChatChunk:
-    """One step of an answer: progress on the way, the result at the end (always the last chunk).
+    """One step of an answer: progress or text; the last chunk holds the result.
 
     Attributes:
-        text, reasoning: what became certain since the last chunk; only where the request asked to stream. Joined,
-            they are the beginning of the result's fields.
-        model: the id of the model that answers; filled in above the engines.
+        text, reasoning: text since the last chunk that later tokens cannot change; only with `stream`. The joined texts
+            are the beginning of the result's fields.
+        model: id of the model that answers; set by `llm`, not by the engines.
     """
 
     progress: Progress | None = None

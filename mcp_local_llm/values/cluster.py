@@ -1,6 +1,6 @@
-"""A model that several machines hold together, as the user describes it. Pure data; nothing here starts anything.
+"""A model whose weights are divided among several machines, as the settings describe it. Pure data.
 
-It runs on `mlx.launch`: each machine holds a part of the weights, and the first one answers.
+It runs with `mlx.launch`: each machine holds a part of the weights, and the first one answers.
 """
 
 from pathlib import Path
@@ -11,23 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validato
 from mcp_local_llm.values.endpoint import EndpointName
 
 ClusterBackend = Literal["ring", "jaccl"]
-"""How the machines talk: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
+"""The network backend: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
 ClusterMode = Literal["tensor", "pipeline"]
-"""What is divided: every matrix (`tensor`), or the layers (`pipeline`)."""
+"""How the weights are divided: every matrix (`tensor`), or by layers (`pipeline`)."""
 
 
 class Cluster(BaseModel):
     """One model on several machines.
 
     Attributes:
-        name: what the user calls it, e.g. `two-macs`; the first part of its model's id.
-        model: its repository on the hub, or its folder; the same on every machine, and there already.
-        hosts: addresses of the machines, this one first; the others are reached with ssh, without a password.
-        hostfile: the file that `mlx.distributed_config` writes, instead of `hosts`; this machine stands first.
-        backend: how the machines talk; `jaccl` needs a hostfile.
-        mode: what is divided.
-        port: where the machines listen for each other, and one more for each machine; 1024 to 65000.
-        python: the interpreter with mlx-lm on every machine; None is the path of our own.
+        name: e.g. `two-macs`; the first part of the model's id.
+        model: repository on the hub, or folder; the same on every machine, which must have it already.
+        hosts: addresses of the machines, this one first; ssh must reach the others without a password.
+        hostfile: the file that `mlx.distributed_config` writes, instead of `hosts`; this machine must be first.
+        backend: the network backend; `jaccl` needs a hostfile.
+        mode: how the weights are divided.
+        port: the first of the ports on which the machines connect, one more for each machine; 1024 to 65000.
+        python: the interpreter with mlx-lm on every machine; None is the path of this process's interpreter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,10 +58,10 @@ class Cluster(BaseModel):
 
     @property
     def machines(self) -> int:
-        """How many share the weights; of a hostfile no more is counted than it must have."""
+        """Number of machines; a hostfile counts as two, the least that it can name."""
         return max(len(self.hosts), 2)
 
     @property
     def model_id(self) -> str:
-        """Return what its model is called here."""
+        """Id of the model in the list of models."""
         return f"{self.name}/{self.model.rstrip('/').rpartition('/')[2]}"

@@ -1,7 +1,4 @@
-"""A server elsewhere that answers for models: what the user says of it, and the names its models have here.
-
-Pure data; nothing here connects to anything.
-"""
+"""OpenAI-compatible servers: the endpoints of the settings, and the ids of their models. Pure data and functions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,10 +22,10 @@ FlavorName = Literal[
     "litellm",
     "mcp-local-llm",
 ]
-"""Which program serves. `auto` asks nobody and means `openai`, the fields that OpenAI documents."""
+"""The server program. `auto` means `openai`, the fields that OpenAI documents; nothing is detected."""
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
-"""Letters, digits, dots, hyphens and underscores; it is the first part of its models' ids."""
+"""Letters, digits, dots, hyphens and underscores; the first part of the ids of its models."""
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 """Name of an environment variable."""
 
@@ -37,14 +34,14 @@ class Endpoint(BaseModel):
     """One OpenAI-compatible server.
 
     Attributes:
-        name: what the user calls it, e.g. `gpubox`.
-        url: where its API begins, e.g. `http://192.168.1.20:8000/v1`; without credentials, query and last slash.
-        flavor: which program serves there; it decides which fields are sent and how thinking is switched.
-        api_key_env: the environment variable that holds its key, in the process that sends the request.
-        api_key_file: the file that holds its key, for clients that start servers without the user's environment; read
-            with each request. Neither of the two: it needs no key.
-        models: the names of its models; empty asks the server.
-        read_timeout_s: seconds of silence after which a call fails; None waits as long as the caller does.
+        name: e.g. `gpubox`.
+        url: base URL of the API, e.g. `http://192.168.1.20:8000/v1`; without credentials, query and last slash.
+        flavor: the server program; it decides which fields are sent and how thinking is switched.
+        api_key_env: the environment variable that holds the key, in the process that sends the request.
+        api_key_file: the file that holds the key, for clients that start servers without the user's environment; read
+            with each request. Without both, no key is sent.
+        models: the names of its models; empty requests them from the server.
+        read_timeout_s: seconds without data after which a call fails; None is without a limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +57,7 @@ class Endpoint(BaseModel):
     @field_validator("url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
-        """Refuse what is no address of an API, and credentials, which would end up in messages."""
+        """Refuse a URL that is not the base of an API, or that holds credentials, which would appear in messages."""
         try:
             parts = urlsplit(url.strip())
             sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -91,22 +88,22 @@ class Endpoint(BaseModel):
         return self
 
     def model_id(self, served_name: str) -> str:
-        """Return what the model that the server calls `served_name` is called here."""
+        """Return the id of the model that the server calls `served_name`."""
         return f"{self.name}/{served_name}"
 
     def served_name(self, model_id: str) -> str:
-        """Return what the server calls the model that is `model_id` here."""
+        """Return the server's name of the model with this id."""
         return model_id.removeprefix(f"{self.name}/")
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A server that answered on a port of this machine, whether or not the settings know it.
+class DetectedServer:
+    """A server that answered on a port of this machine, whether or not the settings name it.
 
     Attributes:
-        flavor: which program it is; None where its answers do not tell.
-        models: what it lists.
-        locked: it wants a key, so it was not asked further.
+        flavor: the server program; None where its answers do not show it.
+        models: the names that it lists.
+        locked: it requires a key, so its models are not known.
     """
 
     port: int
@@ -116,12 +113,12 @@ class Sighting:
 
     @property
     def url(self) -> str:
-        """Where its API begins."""
+        """Base URL of the API."""
         return f"http://127.0.0.1:{self.port}/v1"
 
 
 def loopback_port(url: str) -> int | None:
-    """Return the port of a URL that leads to this machine; None where it leads elsewhere, or is no URL."""
+    """Return the port of a URL on this machine; None for another machine, or for a text that is not a URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -131,7 +128,7 @@ def loopback_port(url: str) -> int | None:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL fit to be shown: without credentials, query and fragment; a question mark where it is none."""
+    """Return a URL without credentials, query and fragment, for messages; a question mark for any other text."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -142,17 +139,17 @@ def shown_url(url: str) -> str:
 
 
 def endpoint_of(model_id: str, endpoints: Iterable[Endpoint]) -> Endpoint | None:
-    """Return the endpoint that a full id belongs to; None where it names no endpoint, or nothing behind one."""
+    """Return the endpoint that serves the model with this full id; None for any other text."""
     text = model_id.strip()
     return next((one for one in endpoints if text.startswith(f"{one.name}/") and one.served_name(text)), None)
 
 
-def offered(others: Mapping[str, str], endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
-    """Say which endpoints others know of (name → URL) that the settings do not, and how to use each."""
+def unconfigured_endpoints(registered: Mapping[str, str], endpoints: Iterable[Endpoint]) -> tuple[str, ...]:
+    """Return a sentence for each endpoint of the registry (name → URL) that the settings do not name."""
     configured = {endpoint.url for endpoint in endpoints}
     return tuple(
-        f"The registry knows the endpoint {name} ({shown_url(url)}), which nobody asks before it is in the settings: "
+        f"The registry knows the endpoint {name} ({shown_url(url)}), which is not used until the settings name it: "
         f'[[endpoints]] name = "{name}" url = "{shown_url(url)}"'
-        for name, url in others.items()
+        for name, url in registered.items()
         if url.strip().rstrip("/") not in configured
     )

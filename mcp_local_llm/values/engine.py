@@ -1,8 +1,4 @@
-"""The seams below the core: what an engine and a backend can do, and the progress they tell.
-
-Protocols only. An `Engine` answers requests with a loaded model; a `Backend` turns a `ModelInfo` into
-an engine. Both are implemented in `engines/`, and the core knows nothing else of them.
-"""
+"""The protocols between `llm` and `engines`: a `Backend` loads a `ModelInfo`, an `Engine` answers requests with it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -15,12 +11,12 @@ from mcp_local_llm.values.progress import ReportProgress
 
 @dataclass(frozen=True)
 class EngineMemory:
-    """What an engine in this process holds, in bytes, as of its last event.
+    """Memory of an engine in this process, in bytes, as of its last event.
 
     Attributes:
         active_bytes: weights, KV caches and working buffers; `prefix_bytes` is a part of it.
-        buffer_bytes: freed, but kept for the next allocation.
-        prefix_bytes: KV of earlier prompts, kept for reuse.
+        buffer_bytes: freed buffers that are kept for the next allocation.
+        prefix_bytes: KV caches of earlier prompts, kept for reuse.
     """
 
     active_bytes: int = 0
@@ -38,21 +34,21 @@ class Engine(Protocol):
 
     @property
     def memory(self) -> EngineMemory | None:
-        """What it holds; None where the model runs in another process. Never waits."""
+        """Memory of the engine; None where the model runs in another process. Never waits."""
         ...
 
     @property
     def waiting(self) -> int:
-        """Calls in its own line, which it has not begun; 0 where the line is a server's. Never waits."""
+        """Requests in the engine's queue; 0 where a server keeps the queue. Never waits."""
         ...
 
     @property
     def lost(self) -> bool:
-        """Whether the engine has given the model up by itself, after repeated failures; it cannot answer any more."""
+        """Whether the engine unloaded the model after repeated failures; it cannot answer any more."""
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
-        """Answer; closing the iterator stops the generation and frees its place.
+        """Answer `request`; closing the iterator stops the generation and frees its place in the batch.
 
         Raises:
             InvalidRequestError, ContextLengthError: before anything is computed.
@@ -62,7 +58,7 @@ class Engine(Protocol):
         ...
 
     async def unload(self) -> None:
-        """Drop the model and give its memory back; requests still running fail."""
+        """Unload the model and free its memory; running requests fail."""
         ...
 
 
@@ -70,7 +66,7 @@ class Backend(Protocol):
     """Loads models of one kind."""
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:
-        """Load `model`; cancelling gives up and frees what was read.
+        """Load `model`; cancelling stops the load and frees its memory.
 
         Raises:
             ModelLoadError: the files cannot be loaded.
@@ -79,12 +75,9 @@ class Backend(Protocol):
         ...
 
     def fault(self) -> str | None:
-        """Say why models of this process cannot be used or replaced now, with the remedy; None while they can.
+        """Return why models of this process cannot be used or replaced now, with the remedy; None while they can.
 
-        A thread that hangs in the device cannot be ended: until it comes back, the model stays in memory. Never waits.
+        A thread that hangs in a device step cannot be ended: the model stays in memory until the step returns. Never
+        waits.
         """
-        ...
-
-    def close(self) -> None:
-        """Stop what runs in the background; does not block."""
         ...

@@ -1,33 +1,32 @@
-"""Everything that can go wrong, as one tree.
+"""The error classes, as one tree.
 
 LocalLLMError
 ├── ConfigError                 a file, its key and the allowed values
 ├── InvalidRequestError         shape or range of a request
-├── FileAccessError             outside the allowed roots, a secret, binary, too large
 ├── ModelError
 │   ├── UnknownModelError       no such model; the nearest names
 │   ├── AmbiguousModelError     several; the numbered candidates
 │   ├── IncompleteModelError    partial download, missing file, a format this engine cannot run
-│   ├── InsufficientMemoryError needed, available, who holds it, what would fit
+│   ├── InsufficientMemoryError needed and available bytes, the limit, a model that would fit
 │   ├── DownloadError           the hub forbids it, the disk is full, a file arrived damaged
 │   └── ModelLoadError          the engine refused the model's files
 ├── BackendError
 │   ├── BackendUnavailableError connect, timeout, died
-│   │   └── HolderGoneError     the process that held the model leaves or is gone; nothing was begun
+│   │   └── HolderGoneError     the lease owner is shutting down or has ended; the request was not begun
 │   └── BackendProtocolError    status, malformed stream
 ├── ContextLengthError          prompt + max_tokens against the window, in tokens
 ├── BusyError                   the queue is full
 └── GenerationError             the engine failed in the middle of an answer
 
-A message says what happened, then what to do. Adapters translate foreign exceptions into this tree in one
-place each; a door translates the tree outward once. `status` is the HTTP status that a door over HTTP sends.
+A message says what happened, then what to do. Each adapter translates a library's exceptions into this tree in one
+place, and each door translates the tree in one place. `status` is the status of an HTTP answer.
 """
 
 from typing import ClassVar
 
 
 class LocalLLMError(Exception):
-    """Any failure that a caller can act on; the message is written for the caller."""
+    """A failure that the caller can act on; the message is written for the caller."""
 
     status: ClassVar[int] = 500
 
@@ -42,14 +41,8 @@ class InvalidRequestError(LocalLLMError):
     status = 400
 
 
-class FileAccessError(LocalLLMError):
-    """A file may not be read: outside the allowed roots, a secret, binary or too large."""
-
-    status = 403
-
-
 class ModelError(LocalLLMError):
-    """Something about the model that was asked for."""
+    """The requested model cannot be used."""
 
 
 class UnknownModelError(ModelError):
@@ -69,7 +62,7 @@ class AmbiguousModelError(ModelError):
 
 
 class IncompleteModelError(ModelError):
-    """The model's folder lacks something that is needed to run it."""
+    """The model's folder lacks a file that is needed to run it."""
 
     status = 409
 
@@ -81,7 +74,7 @@ class InsufficientMemoryError(ModelError):
 
 
 class DownloadError(ModelError):
-    """The model cannot be downloaded: access, disk, or content that is not what was announced."""
+    """The model cannot be downloaded: access, disk space, or a file with a wrong hash."""
 
     status = 502
 
@@ -101,10 +94,10 @@ class BackendUnavailableError(BackendError):
 
 
 class HolderGoneError(BackendUnavailableError):
-    """The process that held the model leaves or is gone, and has not begun with the request; the next one can take it.
+    """The lease owner is shutting down or has ended, and has not begun the request; the next owner can execute it.
 
-    Only the two ends of the socket between sessions raise it; a server of somebody else never does. `leaving` says
-    that the process is there and finishes what it has begun.
+    Only the two ends of the socket between sessions raise it, never an endpoint. `leaving` says that the owner still
+    runs and finishes the requests that it has begun.
     """
 
     def __init__(self, message: str, *, leaving: bool = False) -> None:
@@ -113,7 +106,7 @@ class HolderGoneError(BackendUnavailableError):
 
 
 class BackendProtocolError(BackendError):
-    """The server answered with something that is not the protocol."""
+    """The server's answer does not follow the protocol."""
 
     status = 502
 
@@ -135,6 +128,6 @@ class GenerationError(LocalLLMError):
 
 
 def reason_of(error: BaseException) -> str:
-    """Give the first line of a foreign error, with its type."""
+    """Return the first line of a library's error, with its type."""
     lines = str(error).strip().splitlines()
     return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""A machine and its memory, as values: what decisions about models are made of. Reading them is `setup.machine`."""
+"""A machine and its memory, as values; `setup.machine` reads them."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ class Memory:
 
     Attributes:
         total: physical memory, or the limit of the container.
-        available: what can be had without swapping, reclaimable caches included.
-        gpu_limit: the most that the GPU may hold; None where there is no such limit.
+        available: memory that can be allocated without swapping, reclaimable caches included.
+        gpu_limit: the most memory that the GPU may use; None for no such limit.
     """
 
     total: int
@@ -20,13 +20,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is known of this machine.
+    """The facts of this machine that decide which models it can run.
 
     Attributes:
         system: `Darwin` or `Linux`.
-        chip: the processor's name, e.g. `Apple M3 Max`; "unknown" where nothing tells it.
-        cores: of the CPU.
-        bandwidth: of the memory in bytes per second; None where it is not published for the chip.
+        chip: the processor's name, e.g. `Apple M3 Max`; "unknown" where it cannot be read.
+        cores: number of CPU cores.
+        bandwidth: of the memory, in bytes per second; None where it is not published for the chip.
     """
 
     system: str

@@ -1,7 +1,4 @@
-"""What is known of a model before it is loaded, and the units it is told in.
-
-Pure data, filled from files by `discovery/`; nothing here reads a file or guesses from a name.
-"""
+"""The facts of a model before it is loaded, which `models/find` reads from files, and the formatting of sizes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +28,12 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Serving:
-    """How a server that is started for a model is to be set up; None is what the settings say.
+    """Options of a server that is started for a model; None is the value of the settings.
 
     Attributes:
         context: tokens of context for each call.
-        slots: calls that are answered side by side.
-        profile: the name of the profile that asks for it; another process that holds the model is given that.
+        slots: requests that are answered concurrently.
+        profile: name of the profile that sets the options; an attached session sends it to the lease owner.
     """
 
     context: int | None = None
@@ -46,23 +43,23 @@ class Serving:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One model: on this machine as its files describe it, or behind an endpoint as its server does.
+    """One model: on this machine, as its files describe it, or on an endpoint, as its server describes it.
 
     Attributes:
-        id: what it is called, e.g. `mlx-community/Qwen3-8B-4bit`; unique in a catalogue.
+        id: e.g. `mlx-community/Qwen3-8B-4bit`; unique in the catalogue.
         path: the folder (or the GGUF file) that an engine loads; empty where an endpoint serves the model.
         weight_bytes: exact size of the weight files, in bytes.
-        parameters: number of weights; None where the files do not tell.
-        active_parameters: weights that one token passes, below `parameters` for a mixture of experts.
-        active_bytes: bytes of weights read for one token; below `weight_bytes` for a mixture of experts.
-        kv_bytes_per_token: bytes of KV cache one token takes at 16 bits; None where the files do not tell.
-        context_length: the longest sequence, in tokens; None where the files do not tell.
-        thinking: the chat template knows a reasoning block; `tool_calling`: it knows tools.
+        parameters: number of weights; None where the files do not show it.
+        active_parameters: weights that are used for one token, fewer than `parameters` for a mixture of experts.
+        active_bytes: bytes of weights read for one token; fewer than `weight_bytes` for a mixture of experts.
+        kv_bytes_per_token: bytes of KV cache for one token at 16 bits; None where the files do not show it.
+        context_length: the longest sequence, in tokens; None where the files do not show it.
+        thinking: the chat template supports a reasoning block; `tool_calling`: it supports tools.
         problems: why the model cannot be chosen (a partial download, remote code); empty for a sound one.
-        diagnostic: made for tests and diagnosis; never chosen over a real model.
-        endpoint: the server that answers for it; None for a model whose files are here.
-        cluster: the machines that hold it together; None for a model that one machine holds.
-        serving: what is asked of its server beyond the settings.
+        diagnostic: made for tests and diagnosis; any other model is preferred.
+        endpoint: the server that serves it; None for a model whose files are here.
+        cluster: the machines that its weights are divided among; None for a model on one machine.
+        serving: options of its server beyond the settings.
     """
 
     id: str
@@ -88,7 +85,7 @@ class ModelInfo:
 
     @property
     def sparse(self) -> bool:
-        """Whether it is a mixture of experts: a token passes only some of the weights."""
+        """Whether it is a mixture of experts, which uses only some of the weights for a token."""
         return None not in (self.active_parameters, self.parameters) and self.active_parameters != self.parameters
 
     @property
@@ -102,22 +99,22 @@ class ModelInfo:
         return self.endpoint is None and (self.format == "gguf" or self.cluster is not None)
 
     def serves(self, wanted: "ModelInfo") -> bool:
-        """Tell whether this model, once loaded, can answer for `wanted` as it is."""
+        """Return whether this model, once loaded, can answer requests for `wanted`."""
         asked, own = wanted.serving, self.serving
         set_up = asked.context in (None, own.context) and asked.slots in (None, own.slots)
         return self.id == wanted.id and (set_up or not self.started)
 
 
 @dataclass(frozen=True)
-class Found:
-    """Models from one source, and what could not be had, one sentence each."""
+class FoundModels:
+    """Models from one source, and a warning for each part of it that could not be read."""
 
     models: tuple[ModelInfo, ...]
     warnings: tuple[str, ...] = ()
 
 
 def endpoint_model(endpoint: Endpoint, served_name: str, context_length: int | None = None) -> ModelInfo:
-    """Return the model that `endpoint` calls `served_name`; what it takes and can do is its server's business."""
+    """Return the model that `endpoint` calls `served_name`; its memory and abilities are not known here."""
     return ModelInfo(
         id=endpoint.model_id(served_name),
         path=Path(),
@@ -129,7 +126,7 @@ def endpoint_model(endpoint: Endpoint, served_name: str, context_length: int | N
 
 
 def human_bytes(count: int) -> str:
-    """Write a number of bytes in decimal units, as disks and model cards do (1 GB = 10^9 bytes)."""
+    """Format a number of bytes in decimal units, as disks and model cards do (1 GB = 10^9 bytes)."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.95:
@@ -139,7 +136,7 @@ def human_bytes(count: int) -> str:
 
 
 def human_count(count: int) -> str:
-    """Write a number of parameters as model names do: 890k, 7.6B."""
+    """Format a number of parameters as model names do: 890k, 7.6B."""
     for limit, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if count >= limit:
             return f"{count / limit:.3g}{unit}"
@@ -147,4 +144,4 @@ def human_count(count: int) -> str:
 
 
 UNKNOWN_KV_BYTES = 128 * 1024
-"""KV cache per token where a model's files do not tell it: between Qwen3-30B-A3B (96 KiB) and a dense 32B (256 KiB)."""
+"""KV cache per token where a model's files do not show it: between Qwen3-30B-A3B (96 KiB) and a dense 32B (256 KiB)."""

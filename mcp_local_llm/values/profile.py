@@ -1,5 +1,6 @@
-"""A profile as it stands in the settings: a model and how it is asked, under one name."""
+"""A profile of the settings: a model with a system prompt, sampling parameters and server options, under one name."""
 
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,15 +23,15 @@ ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_len
 
 
 class Profile(BaseModel):
-    """One bundle. What a call says itself always wins.
+    """One profile. The values of a request win over the values of its profile.
 
     Attributes:
-        model: what set_model takes (a role, an id, a fragment); with `endpoint`, what that server calls it.
+        model: a role, an id or a fragment, as for set_model; with `endpoint`, the server's name of the model.
         endpoint: the name of a configured endpoint.
-        context: tokens of context for each call, 512 to 1048576; unset, the setting reserve_context.
-        slots: calls that llama-server answers side by side, 1 to 64; unset, the setting llama_slots.
-        system: the system prompt of calls that bring none.
-        thinking, max_thinking_tokens, max_tokens, temperature and so on: as in a call.
+        context: tokens of context for each request, 512 to 1048576; unset, the setting reserve_context.
+        slots: requests that llama-server answers concurrently, 1 to 64; unset, the setting llama_slots.
+        system: the system prompt of requests without one.
+        thinking, max_thinking_tokens, max_tokens, temperature and so on: as in a request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,25 +60,17 @@ class Profile(BaseModel):
 
     @property
     def query(self) -> str:
-        """Return what names its model."""
+        """The text that names its model for `Catalog.named`."""
         return "/".join(part for part in (self.endpoint, self.model) if part)
 
     @property
     def sampling(self) -> SamplingParams:
-        """How tokens are drawn where a call says nothing."""
-        return SamplingParams(
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
-            frequency_penalty=self.frequency_penalty,
-            presence_penalty=self.presence_penalty,
-        )
+        """Sampling parameters for requests that leave them unset."""
+        names = [entry.name for entry in fields(SamplingParams) if entry.name in Profile.model_fields]
+        return SamplingParams(**{name: getattr(self, name) for name in names})
 
     def summary(self) -> str:
-        """Say in a few words what it sets beside the model; empty where it sets nothing."""
+        """Return in a few words what the profile sets beside the model; empty where it sets nothing."""
         said = self.model_dump(exclude_none=True, exclude={"model", "endpoint", "system"})
         words = [f"{name} {str(value).lower() if isinstance(value, bool) else value}" for name, value in said.items()]
         return ", ".join([*words, *(["a system prompt"] if self.system else [])])

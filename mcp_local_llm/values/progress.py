@@ -1,4 +1,4 @@
-"""Where a long call stands, and the few words in which a client shows it."""
+"""The progress of a call, and the few words in which a client shows it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Phase = Literal["queued", "downloading", "loading", "prefill", "reasoning", "ans
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a long call stands.
+    """The progress of a call.
 
     Attributes:
-        done, total: calls ahead when queued, bytes when downloading or loading, tokens otherwise; `total` None if
-            unknown.
-        rate: tokens (when downloading: bytes) per second, once it can be told.
+        done, total: requests ahead when queued, bytes when downloading or loading, tokens otherwise; `total` is None
+            where it is not known.
+        rate: tokens (when downloading: bytes) per second; None until it is measured.
     """
 
     phase: Phase
@@ -25,7 +25,7 @@ class Progress:
     rate: float | None = None
 
     def __str__(self) -> str:
-        """Say it in the few words that a client shows beside a running call."""
+        """Return the few words that a client shows beside a running call."""
         match self.phase:
             case "queued":
                 return f"waiting, {self.done} {'call' if self.done == 1 else 'calls'} ahead"
@@ -43,7 +43,7 @@ class Progress:
 
 
 def _download_words(done: int, total: int, rate: float | None) -> str:
-    """Say how far a download is: `downloading 1.2/4.3 GB, 38 MB/s, 81 s left`."""
+    """Return the progress of a download: `downloading 1.2/4.3 GB, 38 MB/s, 81 s left`."""
     whole = human_bytes(total)
     unit = whole.rpartition(" ")[2]
     scale = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}[unit]
@@ -56,11 +56,11 @@ def _download_words(done: int, total: int, rate: float | None) -> str:
 
 
 def _short(count: int) -> str:
-    """Write a count of tokens as 812, 3.1k or 31k."""
+    """Format a count of tokens as 812, 3.1k or 31k."""
     if count < 1000:
         return str(count)
     return f"{count / 1000:.1f}".removesuffix(".0") + "k" if count < 10_000 else f"{count / 1000:.0f}k"
 
 
 ReportProgress = Callable[[Progress], None]
-"""Takes a step of progress; may be called from any thread."""
+"""Receives the progress of a call; may be called from any thread."""

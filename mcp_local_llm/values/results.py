@@ -1,7 +1,4 @@
-"""What the verbs other than `chat` answer: plain values with a schema, the same for every door.
-
-Sizes are bytes, times are seconds, speeds are tokens per second; names say so.
-"""
+"""The results of the verbs other than `chat`: values with a JSON Schema, the same for every door."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,17 +10,17 @@ from mcp_local_llm.values.chat import ChatResult
 QuickTestName = Literal["hello", "math", "creative", "code_review", "tools", "thinking", "json"]
 
 
-class Report(BaseModel):
-    """A finished answer."""
+class VerbResult(BaseModel):
+    """The result of a verb."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelRow(Report):
+class ModelRow(VerbResult):
     """One model of the list."""
 
     number: int
-    """Its number; set_model takes it."""
+    """Number of the row; set_model accepts it."""
     name: str
     size_bytes: int | None
     """Of the weights; null where an endpoint serves the model."""
@@ -42,21 +39,21 @@ class ModelRow(Report):
     resident: bool = False
     chosen: bool = False
     endpoint: str | None = None
-    """URL of the server that answers for it; null for a model on this machine."""
+    """URL of the server that serves it; null for a model on this machine."""
 
 
-class ProfileRow(Report):
+class ProfileRow(VerbResult):
     """One profile of the settings; its name goes where a model's does."""
 
     name: str
     model: str
-    """What names its model."""
+    """The text that names its model."""
     sets: str
-    """What else it sets, in words."""
+    """The other values that it sets, in words."""
     chosen: bool = False
 
 
-class ModelTable(Report):
+class ModelTable(VerbResult):
     """Every model on this machine, in the order of their numbers."""
 
     models: list[ModelRow]
@@ -66,39 +63,39 @@ class ModelTable(Report):
     warnings: list[str] = Field(default_factory=list[str])
 
 
-class Switch(Report):
+class Switch(VerbResult):
     """A finished change of model."""
 
     model: str
     previous: str | None
     """The model that was resident before."""
     loaded: bool
-    """False where it was resident already."""
+    """False where the model was resident already."""
     seconds: float
     size_bytes: int | None
     """Of the weights; null where an endpoint serves the model."""
     endpoint: str | None = None
-    """URL of the server that answers from now on; null for a model on this machine."""
+    """URL of the server that serves it; null for a model on this machine."""
     available_bytes: int | None
-    """Memory that the system can still give, after the load."""
+    """Available memory of the machine after the load."""
     notes: list[str] = Field(default_factory=list[str])
 
 
-class Download(Report):
+class Download(VerbResult):
     """A model that is on this machine now."""
 
     model: str
     size_bytes: int
     """Of the weights."""
     fetched_bytes: int
-    """What came over the network; 0 where everything was here."""
+    """Bytes that were downloaded; 0 where all files were here."""
     seconds: float
     path: str
     notes: list[str] = Field(default_factory=list[str])
 
 
-class QuickTest(Report):
-    """One scripted question to the resident model, and whether the answer is what it should be."""
+class QuickTest(VerbResult):
+    """One scripted question to the chosen model, and whether the answer is right."""
 
     test: QuickTestName
     passed: bool
@@ -113,20 +110,20 @@ class QuickTest(Report):
     tokens_per_second: float | None
 
 
-class Status(Report):
-    """How things stand, told at once even while a model loads or answers."""
+class Status(VerbResult):
+    """The state of the model and of the calls; returned at once even while a model loads or answers."""
 
     state: Literal["unloaded", "loading", "ready", "draining"]
     model: str | None
     """The resident model, or the one being loaded."""
     progress: str | None
-    """Of the load, in words."""
+    """Progress of the load, in words."""
     chosen: str | None
     """The choice that survives restarts."""
     calls_running: int
-    """Calls being answered; those in the line of a server that we only ask are among them."""
+    """Calls that are being answered; calls in the queue of an endpoint's server are among them."""
     waiting: int = 0
-    """Calls in line: for the model to be loaded, or for a place beside those that run."""
+    """Calls that wait for the load of the model or for a place in the batch."""
     calls_answered: int
     completion_tokens: int
     """Generated since the start."""
@@ -136,16 +133,15 @@ class Status(Report):
     memory_total_bytes: int | None
     memory_available_bytes: int | None
     engine_bytes: int | None = None
-    """Held for the resident model by this process: weights, KV caches, working memory."""
+    """Memory of the engine in this process: weights, KV caches, buffers."""
     prefix_cache_bytes: int | None = None
-    """The part of it that keeps prompts for reuse."""
+    """The part of it for KV caches of earlier prompts."""
     pid: int
-    """This process."""
+    """Id of this process."""
     holder_pid: int | None = None
-    """The process that holds the model for all sessions, which may be this one; null where none does, or sessions
-    share nothing."""
+    """Id of the lease owner, which may be this process; null where the lease is free or not shared."""
     clients: int = 0
-    """Sessions attached to it: other processes that have used its model and still run."""
+    """Attached sessions: other processes that have sent a verb to the lease owner and still run."""
     uptime_seconds: float
     version: str
     notes: list[str] = Field(default_factory=list[str])
@@ -153,13 +149,13 @@ class Status(Report):
 
 @dataclass(frozen=True)
 class Counts:
-    """A look at the numbers.
+    """The counts of calls and tokens at one moment.
 
     Attributes:
-        asked: calls that came in; `answered` and `failed` ended, a cancelled one is neither.
-        open: calls that wait, load or are answered at this moment.
+        asked: all calls; `answered` and `failed` have ended, a cancelled call is neither.
+        open: calls that have not ended.
         prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: of the answered calls, as in `Usage`.
-        loads: times that a model was loaded, and `load_s`, the seconds it took altogether.
+        loads: loads of models, and `load_s`, their seconds altogether.
         tokens_per_second: decode speed of the last answer.
     """
 
@@ -177,6 +173,6 @@ class Counts:
 
 
 def rate_of(result: ChatResult) -> float | None:
-    """Decode speed of an answer in tokens per second; the first token belongs to the prefill."""
+    """Return the decode speed of an answer in tokens per second; the first token belongs to the prefill."""
     tokens, seconds = result.usage.completion_tokens - 1, result.timings.decode_s
     return round(tokens / seconds, 2) if tokens > 0 and seconds > 0 else None

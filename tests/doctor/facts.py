@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mcp_local_llm.doctor import Claude, Finding, Setup, Surveyed, report
-from mcp_local_llm.doctor.facts import Choice, Facts, Tenancy
+from mcp_local_llm.doctor import ClaudeCode, Finding, InstallationFacts, Setup, check_facts
+from mcp_local_llm.doctor.facts import ChoiceFacts, Facts, LeaseFacts
 from mcp_local_llm.models.fit import LoadPlan, plan_load
 from mcp_local_llm.models.roles import Registry
 from mcp_local_llm.models.speed import Speed
@@ -19,14 +19,14 @@ QWEN = ModelInfo("mlx-community/Qwen3-4B-4bit", Path("q"), "huggingface", weight
 TINY = ModelInfo("tiny", Path("t"), "builtin", weight_bytes=1_800_000, diagnostic=True)
 GGUF = ModelInfo("acme/toy", Path("toy.gguf"), "folder", format="gguf", weight_bytes=2_000_000)
 
-SURVEYED = Surveyed(
+INSTALLATION = InstallationFacts(
     versions={"mcp-local-llm": "0.1.0", "Python": "3.12.1", "mlx": "0.32.4", "mlx-lm": "0.32.2", "mlx-cuda": None},
     machine=MAC_32,
     gpu=True,
     registry=Registry(),
     models=(QWEN, TINY),
     llama_server=Path("/usr/bin/llama-server"),
-    claude=Claude(),
+    claude=ClaudeCode(),
 )
 
 
@@ -40,19 +40,19 @@ def unmeasured(model: ModelInfo) -> Speed | None:
 
 SOUND = Facts(
     setup=Setup(CONFIG),
-    surveyed=SURVEYED,
-    choice=Choice(QWEN.id, QWEN),
-    tenancy=Tenancy(Path("/run/user/1/mcp-local-llm")),
+    installation=INSTALLATION,
+    choice=ChoiceFacts(QWEN.id, QWEN),
+    lease=LeaseFacts(Path("/run/user/1/mcp-local-llm")),
     plan=plan,
     measured=unmeasured,
 )
 
 
-def surveyed(**changes: Any) -> Facts:
+def installation(**changes: Any) -> Facts:
     """Sound facts, but for what was read from the machine."""
-    return replace(SOUND, surveyed=replace(SURVEYED, **changes))
+    return replace(SOUND, installation=replace(INSTALLATION, **changes))
 
 
 def told(facts: Facts, name: str) -> list[Finding]:
     """What the check-up tells under this name."""
-    return [finding for finding in report(facts) if finding.name == name]
+    return [finding for finding in check_facts(facts) if finding.name == name]

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.doctor import Setup, report, wrong
+from mcp_local_llm.doctor import Setup, check_facts, has_problems
 from mcp_local_llm.doctor.read import names_this_server
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings
-from mcp_local_llm.values.endpoint import Sighting
+from mcp_local_llm.values.endpoint import DetectedServer
 from mcp_local_llm.values.machine import Machine, Memory
 from mcp_local_llm.values.model import ModelInfo
 from tests.doctor.cases import BOX, CASES
-from tests.doctor.facts import CONFIG, SOUND, SURVEYED, TINY, surveyed, told
+from tests.doctor.facts import CONFIG, INSTALLATION, SOUND, TINY, installation, told
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -25,12 +25,14 @@ def test_each_fact_is_told_with_its_verdict_and_what_to_do(name: str) -> None:
 
 
 def test_a_sound_machine_needs_nobody() -> None:
-    assert not wrong(report(SOUND))
-    assert wrong(report(surveyed(models=(TINY,))))
+    assert not has_problems(check_facts(SOUND))
+    assert has_problems(check_facts(installation(models=(TINY,))))
 
 
 def test_every_problem_says_what_to_do() -> None:
-    problems = [finding for facts, *_ in CASES.values() for finding in report(facts) if finding.verdict == "problem"]
+    problems = [
+        finding for facts, *_ in CASES.values() for finding in check_facts(facts) if finding.verdict == "problem"
+    ]
     assert problems
     assert [finding for finding in problems if not finding.advice] == []
 
@@ -41,7 +43,7 @@ RECOMMENDED: dict[str, tuple[Machine, list[str]]] = {
         ["Qwen2.5-Coder-7B-Instruct-4bit", "Qwen2.5-Coder-14B-Instruct-4bit", "", "", "Qwen3-4B-8bit"],
     ),
     "Mac with 32 GB": (
-        SURVEYED.machine,
+        INSTALLATION.machine,
         [
             "Qwen2.5-Coder-7B-Instruct-4bit",
             "Qwen3-Coder-30B-A3B-Instruct-4bit",
@@ -67,7 +69,7 @@ RECOMMENDED: dict[str, tuple[Machine, list[str]]] = {
 @pytest.mark.parametrize("name", RECOMMENDED)
 def test_the_first_model_of_the_guide_that_fits_is_recommended_for_each_work(name: str) -> None:
     machine, expected = RECOMMENDED[name]
-    findings = [one for one in report(surveyed(machine=machine)) if one.name.startswith("for ")]
+    findings = [one for one in check_facts(installation(machine=machine)) if one.name.startswith("for ")]
     assert [one.name for one in findings] == [
         "for quick edits",
         "for everyday coding",
@@ -81,7 +83,7 @@ def test_the_first_model_of_the_guide_that_fits_is_recommended_for_each_work(nam
 
 def test_a_recommendation_says_its_size_that_it_is_an_estimate_and_whether_the_model_is_here() -> None:
     model = ModelInfo("mlx-community/Qwen2.5-Coder-7B-Instruct-4bit", Path("q"), "huggingface")
-    (edits,) = told(surveyed(models=(model,)), "for quick edits")
+    (edits,) = told(installation(models=(model,)), "for quick edits")
     assert edits.text == (
         "Qwen2.5-Coder-7B-Instruct-4bit, which is here: about 5.8 GB of 22.9 GB, ~74 tok/s (instant), estimated"
     )
@@ -120,7 +122,7 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
     ):
         assert part in values.text.split("; "), values.text
     assert (exposed.verdict, exposed.advice) == ("note", f"Run `chmod 600 {CONFIG}`.")
-    assert not any(secret in f"{finding.text}{finding.advice}" for finding in report(facts))
+    assert not any(secret in f"{finding.text}{finding.advice}" for finding in check_facts(facts))
 
 
 def test_a_setting_under_its_old_name_is_a_note(tmp_path: Path) -> None:
@@ -133,15 +135,19 @@ def test_a_setting_under_its_old_name_is_a_note(tmp_path: Path) -> None:
 
 
 def test_two_servers_of_one_kind_get_two_names() -> None:
-    facts = replace(SOUND, sightings=(Sighting(8080, "llama-server"), Sighting(8081, "llama-server")))
+    facts = replace(SOUND, servers=(DetectedServer(8080, "llama-server"), DetectedServer(8081, "llama-server")))
     first, second = told(facts, "server")
     assert 'name = "llama-server"\n' in first.advice
     assert 'name = "llama-server-8081"\n' in second.advice
 
 
 def test_proposed_lines_are_settings_as_they_stand(tmp_path: Path) -> None:
-    seen = (Sighting(8080, "llama-server"), Sighting(8000, None, locked=True), Sighting(11434, "ollama", ("m",)))
-    lines = [finding.advice.partition("\n")[2] for finding in told(replace(SOUND, sightings=seen), "server")]
+    seen = (
+        DetectedServer(8080, "llama-server"),
+        DetectedServer(8000, None, locked=True),
+        DetectedServer(11434, "ollama", ("m",)),
+    )
+    lines = [finding.advice.partition("\n")[2] for finding in told(replace(SOUND, servers=seen), "server")]
     file = tmp_path / "config.toml"
     file.write_text("\n".join(lines))
     endpoints = load_settings(file, {}).endpoints

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.doctor.read import import_fault
-from tests.doctor.facts import SOUND, SURVEYED, told
+from tests.doctor.facts import INSTALLATION, SOUND, told
 
 BROKEN = {
     "a library that is missing": (
@@ -48,8 +48,8 @@ def test_a_failed_import_is_a_problem_with_a_remedy() -> None:
     (broken,) = told(replace(SOUND, import_fault="ImportError: no such symbol"), "engine")
     assert (broken.verdict, "ImportError: no such symbol" in broken.text) == ("problem", True)
     assert "pipx reinstall" in broken.advice
-    cuda = replace(SURVEYED, versions={**SURVEYED.versions, "mlx-cuda": "0.32.2"})
-    (driver,) = told(replace(SOUND, surveyed=cuda, import_fault="ImportError: libcuda.so.1: cannot open"), "engine")
+    cuda = replace(INSTALLATION, versions={**INSTALLATION.versions, "mlx-cuda": "0.32.2"})
+    (driver,) = told(replace(SOUND, installation=cuda, import_fault="ImportError: libcuda.so.1: cannot open"), "engine")
     assert "NVIDIA's driver" in driver.advice
-    bare = replace(SURVEYED, versions={"Python": "3.11.7"})
-    assert told(replace(SOUND, surveyed=bare, import_fault="ModuleNotFoundError"), "engine") == []
+    bare = replace(INSTALLATION, versions={"Python": "3.11.7"})
+    assert told(replace(SOUND, installation=bare, import_fault="ModuleNotFoundError"), "engine") == []

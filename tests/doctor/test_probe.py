@@ -8,7 +8,7 @@ import pytest
 
 from mcp_local_llm.engines.http import list_endpoint, look_at_ports
 from mcp_local_llm.engines.http import probe as probe_module
-from mcp_local_llm.values.endpoint import Endpoint, Sighting, loopback_port
+from mcp_local_llm.values.endpoint import DetectedServer, Endpoint, loopback_port
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, ConfigError
 from tests.doctor.servers import Script, models, serving
 
@@ -177,7 +177,7 @@ def test_a_url_of_this_machine_is_told_by_its_port(url: str, port: int | None) -
 
 
 def test_a_sighting_has_the_url_for_the_settings() -> None:
-    assert Sighting(1234, "lm-studio").url == "http://127.0.0.1:1234/v1"
+    assert DetectedServer(1234, "lm-studio").url == "http://127.0.0.1:1234/v1"
 
 
 def at(port: int, key: str | None = None) -> Endpoint:

@@ -12,7 +12,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.engines.mlx.load.shape import network_shape
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.errors import InsufficientMemoryError
 from mcp_local_llm.values.machine import Memory
@@ -89,7 +89,7 @@ async def test_a_request_that_fits_only_alone_waits_for_the_running_one(tiny: Mo
 
 async def test_the_status_tells_what_the_engine_holds(app: App) -> None:
     assert (await app.llm.status()).engine_bytes is None
-    await answered(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
+    await collect_result(app.llm.chat(ChatRequest((Message(role="user", content="Hello"),)), ignore))
     status = await app.llm.status()
     assert status.engine_bytes is not None
     assert status.engine_bytes > 1_000_000

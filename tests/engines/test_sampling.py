@@ -12,7 +12,7 @@ import pytest
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.steer.penalties import LONG_INPUT, Penalties, PenaltyProcessor, penalties_for
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -186,6 +186,6 @@ def test_settings_hold_sampling_values(tmp_path: Path) -> None:
 
 async def test_the_users_settings_reach_the_engine(environ: dict[str, str], home: Path) -> None:
     async with opened({**environ, "MCP_LOCAL_LLM_REPETITION_LIMIT": "256"}, home) as app:
-        result = await answered(app.llm.chat(ChatRequest(prompt(LOOP), thinking=False), ignore))
+        result = await collect_result(app.llm.chat(ChatRequest(prompt(LOOP), thinking=False), ignore))
     assert result.looped
     assert result.usage.completion_tokens < 400

@@ -10,7 +10,7 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.results_text import switch_text, table_text
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import AmbiguousModelError, BackendUnavailableError, ConfigError, UnknownModelError
 from mcp_local_llm.values.progress import Progress
@@ -56,7 +56,7 @@ async def test_models_of_an_endpoint_are_listed_chosen_and_asked(
             switch = await llm.set_model("32b", lambda _: None)
             assert (switch.model, switch.endpoint, switch.size_bytes) == ("gpubox/qwen3-32b", server.url, None)
             assert switch_text(switch).startswith(f"gpubox/qwen3-32b is the choice; calls go to {server.url}.")
-            result = await answered(llm.chat(HELLO, lambda _: None))
+            result = await collect_result(llm.chat(HELLO, lambda _: None))
             assert (result.text, result.model) == ("Hi from afar", "gpubox/qwen3-32b")
             assert server.posted["model"] == "qwen3-32b"
             assert (await llm.list_models()).chosen == "gpubox/qwen3-32b"
@@ -70,10 +70,10 @@ async def test_the_resident_model_stays_while_an_endpoint_answers(
         async with fake_server(HI) as server:
             llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"')).llm
             await llm.set_model("tiny", lambda _: None)
-            assert (await answered(llm.chat(HELLO, lambda _: None, model="box/m"))).text == "Hi from afar"
+            assert (await collect_result(llm.chat(HELLO, lambda _: None, model="box/m"))).text == "Hi from afar"
             assert ((await llm.status()).state, (await llm.status()).model) == ("ready", "tiny")
             seen: list[Progress] = []
-            await answered(llm.chat(HELLO, seen.append))
+            await collect_result(llm.chat(HELLO, seen.append))
             assert "loading" not in [step.phase for step in seen]
 
 
@@ -84,7 +84,7 @@ async def test_sampling_values_of_the_settings_are_for_the_model_here(
         async with fake_server(HI) as server:
             settings = {**environ, "MCP_LOCAL_LLM_TOP_K": "20"}
             llm = (await app_with(apps, settings, home, f'name = "box"\nurl = "{server.url}"')).llm
-            await answered(llm.chat(HELLO, lambda _: None, model="box/m"))
+            await collect_result(llm.chat(HELLO, lambda _: None, model="box/m"))
             assert "top_k" not in server.posted
 
 
@@ -112,7 +112,7 @@ async def test_a_saved_choice_behind_an_endpoint_needs_no_list(apps: Apps, envir
             (home / ".config" / "mlx-mcp" / "active_model").write_text("box/m\n")
             dead = 'name = "dead"\nurl = "http://127.0.0.1:9/v1"'
             llm = (await app_with(apps, environ, home, f'name = "box"\nurl = "{server.url}"', dead)).llm
-            assert (await answered(llm.chat(HELLO, lambda _: None))).text == "Hi from afar"
+            assert (await collect_result(llm.chat(HELLO, lambda _: None))).text == "Hi from afar"
             assert [request.path for request in server.received] == ["/v1/models", "/v1/chat/completions"]
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from mcp_local_llm.app import App
 from mcp_local_llm.engines.http import EndpointModels, HttpBackend, look_at_ports
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.endpoint import loopback_port
 from mcp_local_llm.values.errors import BackendProtocolError, UnknownModelError
@@ -111,8 +111,8 @@ QUESTIONS: dict[str, ChatRequest] = {
 async def test_the_server_gives_the_answers_of_the_model_in_this_process(app: App) -> None:
     with anyio.fail_after(WAIT_S):
         for name, asked in QUESTIONS.items():
-            here = await answered(app.llm.chat(asked, lambda _: None, model="tiny"))
-            there = await answered(app.llm.chat(asked, lambda _: None, model="box/default_model"))
+            here = await collect_result(app.llm.chat(asked, lambda _: None, model="tiny"))
+            there = await collect_result(app.llm.chat(asked, lambda _: None, model="box/default_model"))
             assert there.text == here.text, name
             assert there.reasoning.strip() == here.reasoning.strip(), name
             assert [(call.name, call.arguments) for call in there.tool_calls] == [
@@ -137,7 +137,7 @@ async def test_every_scripted_question_that_the_model_knows_passes_over_http(app
 async def test_the_prefill_is_reported(app: App) -> None:
     seen: list[Progress] = []
     with anyio.fail_after(WAIT_S):
-        await answered(app.llm.chat(request("Hello " * 300), seen.append, model="box/default_model"))
+        await collect_result(app.llm.chat(request("Hello " * 300), seen.append, model="box/default_model"))
     assert any(step.phase == "prefill" and step.total and step.total > 300 for step in seen)
 
 

@@ -29,7 +29,7 @@ def blobs(cache: Path) -> dict[str, int]:
 
 
 async def test_a_download_brings_the_model_and_nothing_that_is_code(hub: Hub, cache: Path, server: LoopbackHub) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     fetched = await hub.fetch(repository, ignore)
     assert fetched.path == cache / "models--acme--tiny-4bit" / "snapshots" / COMMIT
     names = {path.name for path in fetched.path.iterdir()}
@@ -42,7 +42,7 @@ async def test_a_download_brings_the_model_and_nothing_that_is_code(hub: Hub, ca
 
 
 async def test_other_tools_find_the_model_in_the_cache(hub: Hub, cache: Path) -> None:
-    fetched = await hub.fetch(await hub.look(NAME), ignore)
+    fetched = await hub.fetch(await hub.describe(NAME), ignore)
     (repository,) = scan_cache_dir(cache).repos
     (revision,) = repository.revisions
     assert (repository.repo_id, revision.commit_hash, revision.refs) == (NAME, COMMIT, {"main"})
@@ -51,13 +51,13 @@ async def test_other_tools_find_the_model_in_the_cache(hub: Hub, cache: Path) ->
 
 
 async def test_discovery_finds_the_finished_model_sound(hub: Hub, cache: Path) -> None:
-    await hub.fetch(await hub.look(NAME), ignore)
+    await hub.fetch(await hub.describe(NAME), ignore)
     (model,) = find_models(ModelRoots(hub_caches=(cache,)))
     assert (model.id, model.usable) == (NAME, True)
 
 
 async def test_progress_grows_to_the_size_of_the_repository(hub: Hub, seen: list[Progress]) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     await hub.fetch(repository, seen.append)
     assert {step.phase for step in seen} == {"downloading"}
     assert [step.done for step in seen] == sorted(step.done for step in seen)
@@ -67,7 +67,7 @@ async def test_progress_grows_to_the_size_of_the_repository(hub: Hub, seen: list
 
 async def test_an_interrupted_download_goes_on_where_it_stopped(hub: Hub, cache: Path, server: LoopbackHub) -> None:
     server.cut_after[WEIGHTS] = PART
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     with pytest.raises(BackendUnavailableError, match="continued"):
         await hub.fetch(repository, ignore)
     kept = sum(size for name, size in blobs(cache).items() if name.endswith(".incomplete"))
@@ -89,13 +89,13 @@ async def test_an_interrupted_download_goes_on_where_it_stopped(hub: Hub, cache:
 async def test_a_broken_connection_is_taken_up_again_by_itself(access: HubAccess, server: LoopbackHub) -> None:
     server.cut_after[WEIGHTS] = PART
     hub = Hub(access, pauses=(0.0,))
-    await hub.fetch(await hub.look(NAME), ignore)
+    await hub.fetch(await hub.describe(NAME), ignore)
     assert [one.range is None for one in server.asked_for(WEIGHTS)] == [True, False]
 
 
 async def test_a_server_without_ranges_is_read_from_the_start(hub: Hub, server: LoopbackHub) -> None:
     server.cut_after[WEIGHTS] = PART
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     with pytest.raises(BackendUnavailableError):
         await hub.fetch(repository, ignore)
     server.ranges = False
@@ -104,7 +104,7 @@ async def test_a_server_without_ranges_is_read_from_the_start(hub: Hub, server: 
 
 
 async def test_a_second_download_asks_for_no_file(hub: Hub, server: LoopbackHub, seen: list[Progress]) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     await hub.fetch(repository, ignore)
     before = len(server.served)
     fetched = await hub.fetch(repository, seen.append)
@@ -117,7 +117,7 @@ async def test_a_second_download_asks_for_no_file(hub: Hub, server: LoopbackHub,
 async def test_a_flipped_byte_is_found_and_the_file_is_not_kept(
     hub: Hub, cache: Path, server: LoopbackHub, name: str
 ) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     true = server.repositories[NAME][name]
     server.content[name] = true[:-1] + bytes([true[-1] ^ 1])
     with pytest.raises(DownloadError, match=f"{name} of {NAME} arrived damaged"):
@@ -134,7 +134,7 @@ async def test_a_byte_flipped_on_the_disk_in_a_partial_file_is_found(
     hub: Hub, cache: Path, server: LoopbackHub
 ) -> None:
     server.cut_after[WEIGHTS] = PART
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     with pytest.raises(BackendUnavailableError):
         await hub.fetch(repository, ignore)
     (partial,) = [
@@ -152,7 +152,7 @@ async def test_a_cancelled_download_stops_inside_a_file_and_stays_resumable(
     hub: Hub, cache: Path, server: LoopbackHub
 ) -> None:
     server.hold_after[WEIGHTS] = PART
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     with anyio.fail_after(WAIT_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hub.fetch, repository, ignore)
@@ -168,7 +168,7 @@ async def test_a_cancelled_download_stops_inside_a_file_and_stays_resumable(
 async def test_two_downloads_of_one_process_queue_and_fetch_once(
     hub: Hub, server: LoopbackHub, seen: list[Progress]
 ) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(hub.fetch, repository, ignore)
         tasks.start_soon(hub.fetch, repository, seen.append)
@@ -177,14 +177,14 @@ async def test_two_downloads_of_one_process_queue_and_fetch_once(
 
 
 async def test_another_process_that_downloads_the_same_is_waited_for_by_the_user(hub: Hub, cache: Path) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     with RepositoryCache(cache, repository).locked(), pytest.raises(BusyError, match="another process"):
         await hub.fetch(repository, ignore)
 
 
 async def test_a_full_disk_is_told_before_the_first_byte(access: HubAccess, server: LoopbackHub) -> None:
     hub = Hub(access, free=lambda folder: 501_000_000)
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     before = len(server.served)
     with pytest.raises(DownloadError, match=r"needs 1\.\d MB more .* where 501\.0 MB are free"):
         await hub.fetch(repository, ignore)
@@ -192,7 +192,7 @@ async def test_a_full_disk_is_told_before_the_first_byte(access: HubAccess, serv
 
 
 async def test_a_snapshot_that_another_tool_began_is_completed(hub: Hub, cache: Path) -> None:
-    repository = await hub.look(NAME)
+    repository = await hub.describe(NAME)
     snapshot = RepositoryCache(cache, repository).snapshot
     snapshot.mkdir(parents=True)
     (snapshot / WEIGHTS).symlink_to("../../blobs/gone")
@@ -205,4 +205,4 @@ async def test_a_cache_that_cannot_be_written_is_named(server: LoopbackHub, tmp_
     (tmp_path / "hub").write_text("a file, no folder")
     hub = Hub(HubAccess(tmp_path / "hub", server.endpoint))
     with pytest.raises(DownloadError, match=r"cannot be written to .*hub"):
-        await hub.fetch(await hub.look(NAME), ignore)
+        await hub.fetch(await hub.describe(NAME), ignore)

@@ -38,13 +38,13 @@ async def test_each_refusal_of_the_hub_has_its_own_words(
 ) -> None:
     server.refuse[NAME] = (status, word)
     with pytest.raises(kind, match=says):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 async def test_offline_is_one_sentence_and_no_request(server: LoopbackHub, cache: Path) -> None:
     hub = Hub(HubAccess(cache, server.endpoint, offline=True))
     with pytest.raises(BackendUnavailableError, match="HF_HUB_OFFLINE keeps it off the network: unset it") as raised:
-        await hub.look(NAME)
+        await hub.describe(NAME)
     assert str(raised.value).count(".") == 1
     assert server.served == []
 
@@ -52,19 +52,19 @@ async def test_offline_is_one_sentence_and_no_request(server: LoopbackHub, cache
 async def test_a_hub_that_does_not_answer_is_named(cache: Path) -> None:
     hub = Hub(HubAccess(cache, "http://127.0.0.1:9"))
     with pytest.raises(BackendUnavailableError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 async def test_weights_that_are_only_pickled_are_refused(hub: Hub, server: LoopbackHub) -> None:
     server.repositories[NAME] = {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04"}
     with pytest.raises(IncompleteModelError, match="acme/tiny-4bit is not downloaded: its weights are pickled"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 async def test_gguf_files_are_no_safetensors(hub: Hub, server: LoopbackHub) -> None:
     server.repositories[NAME] = {"model-Q4_K_M.gguf": b"GGUF"}
     with pytest.raises(IncompleteModelError, match="GGUF files"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_a_file_name_that_leaves_the_folder_refuses_the_repository(
 ) -> None:
     server.extra.append({"rfilename": name, "size": 1, "blobId": "0" * 40})
     with pytest.raises(DownloadError, match="a file outside of its folder"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ async def test_a_file_that_cannot_be_verified_refuses_the_repository(
 ) -> None:
     server.extra.append(entry)
     with pytest.raises(DownloadError, match=r"no size or no hash of more\.json"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 async def test_something_else_than_a_hub_is_told(server: LoopbackHub, cache: Path) -> None:
     hub = Hub(HubAccess(cache, f"{server.endpoint}/{NAME}/resolve/main/README.md?"))
     with pytest.raises(BackendProtocolError, match="Check HF_ENDPOINT"):
-        await hub.look(NAME)
+        await hub.describe(NAME)
 
 
 async def test_the_token_goes_to_the_hub_and_not_to_the_host_of_the_files(server: LoopbackHub, cache: Path) -> None:
     hub = Hub(HubAccess(cache, server.endpoint, token="hf_secret"))
-    await hub.fetch(await hub.look(NAME), lambda progress: None)
+    await hub.fetch(await hub.describe(NAME), lambda progress: None)
     assert {one.authorization for one in server.served if one.path.startswith("/cdn/")} == {None}
     assert {one.authorization for one in server.served if not one.path.startswith("/cdn/")} == {"Bearer hf_secret"}
 

@@ -147,7 +147,7 @@ async def serving(tmp_path: Path, llm: ScriptedLLM) -> AsyncGenerator[Remote]:
 
     socket = tmp_path / "holder.sock"
     async with anyio.create_task_group() as tasks:
-        server = VerbServer(socket, llm, status=llm.status, entered=entered, drain=lambda: llm.asked.append("drain"))
+        server = VerbServer(socket, llm, status=llm.status, admit=entered, drain=lambda: llm.asked.append("drain"))
         server.open(tasks)
         with anyio.fail_after(WAIT_S):
             yield Remote(socket, "0.0.1", owner)

@@ -26,7 +26,7 @@ def test_a_process_that_has_asked_counts_once_until_it_ends() -> None:
     assert sessions.pids() == ()
     with process() as other:
         for pid in (os.getpid(), other.pid, other.pid):
-            sessions.met(pid)
+            sessions.add(pid)
         assert sessions.pids() == tuple(sorted((os.getpid(), other.pid)))
         other.kill()
         # Ended, but nobody has waited for it: it is still in the list of processes.
@@ -40,5 +40,5 @@ def test_a_process_that_is_gone_before_it_is_noted_does_not_count() -> None:
     with process() as other:
         other.kill()
         other.wait(WAIT_S)
-    sessions.met(other.pid)
+    sessions.add(other.pid)
     assert sessions.pids() == ()

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.llm.remote import SILENCE_S, STATUS_SILENCE_S, Remote
 from mcp_local_llm.llm.verb_lines import BEAT_S
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError, LocalLLMError
@@ -183,5 +183,5 @@ async def test_an_owner_that_is_leaving_has_not_begun(tmp_path: Path) -> None:
     gone = {"error": {"name": "HolderGoneError", "message": "It leaves."}}
     async with saying(tmp_path, lines(WHO, gone)) as remote:
         with anyio.fail_after(WAIT_S), pytest.raises(HolderGoneError) as told:
-            await answered(remote.chat(HELLO, ignore))
+            await collect_result(remote.chat(HELLO, ignore))
     assert told.value.leaving

@@ -9,10 +9,10 @@ from typing import cast
 import anyio
 import pytest
 
-from mcp_local_llm.llm.llm import Caller, answered
+from mcp_local_llm.llm.llm import Caller, collect_result
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.ownership import HANDOVER_S
-from mcp_local_llm.llm.patience import LEAVING_S, PATIENCE_S, RETRY_S
+from mcp_local_llm.llm.retry import LEAVING_S, OWNER_TIMEOUT_S, RETRY_S
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import Lease
 from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, ModelLoadError
@@ -28,7 +28,7 @@ class Executor(ScriptedLLM):
         super().__init__(failure)
         self.resident = resident
 
-    def empty(self) -> bool:
+    def is_unloaded(self) -> bool:
         return not self.resident
 
 
@@ -74,8 +74,8 @@ async def session(
 async def test_the_first_session_executes_and_the_second_forwards(tmp_path: Path) -> None:
     here, there = Executor(), Executor()
     async with session(tmp_path, here) as first, session(tmp_path, there) as second:
-        assert await answered(first.chat(HELLO, ignore)) == RESULT
-        assert await answered(second.chat(HELLO, ignore, model="m")) == RESULT
+        assert await collect_result(first.chat(HELLO, ignore)) == RESULT
+        assert await collect_result(second.chat(HELLO, ignore, model="m")) == RESULT
         assert await second.complete("a") == ("a", "b")
         assert Lease(tmp_path).owner() is not None
     assert there.asked == []
@@ -183,7 +183,7 @@ async def test_an_owner_that_never_listens_is_an_error_that_names_it(tmp_path: P
     async with session(tmp_path, Executor(), clock=clock) as only:
         with pytest.raises(BackendUnavailableError, match=rf"process {os.getpid()} \(version 0\.9\.0\)"):
             await only.set_model("m", ignore)
-    assert clock() == pytest.approx(PATIENCE_S, abs=2 * RETRY_S)
+    assert clock() == pytest.approx(OWNER_TIMEOUT_S, abs=2 * RETRY_S)
 
 
 async def test_an_older_owner_finishes_then_leaves_and_then_forwards_to_the_newer(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_an_older_owner_finishes_then_leaves_and_then_forwards_to_the_newe
             tasks.start_soon(first)
             await old.begun.wait()
             # Longer than an owner is waited for that says nothing.
-            clock.at[round(2 * PATIENCE_S / RETRY_S)] = old.go_on.set
+            clock.at[round(2 * OWNER_TIMEOUT_S / RETRY_S)] = old.go_on.set
             older_version(older)
             assert await newer.set_model("new", ignore) == SWITCH
         assert results == [SWITCH]

@@ -12,7 +12,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_local_llm.llm import verb_server
-from mcp_local_llm.llm.llm import LLM, Caller, answered
+from mcp_local_llm.llm.llm import LLM, Caller, collect_result
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.llm.verb_lines import VERBS
@@ -94,7 +94,7 @@ async def test_every_error_arrives_as_it_was_raised(tmp_path: Path, kind: type[L
     raised = AmbiguousModelError("Two.", ("a", "b")) if kind is AmbiguousModelError else kind("What, and what to do.")
     async with serving(tmp_path, ScriptedLLM(raised)) as remote:
         with pytest.raises(LocalLLMError) as told:
-            await answered(remote.chat(HELLO, ignore))
+            await collect_result(remote.chat(HELLO, ignore))
     assert type(told.value) is kind
     assert str(told.value) == str(raised)
     if isinstance(told.value, AmbiguousModelError):
@@ -121,7 +121,7 @@ async def test_progress_travels_while_a_verb_runs(tmp_path: Path) -> None:
         llm.go_on.set()
 
     async with serving(tmp_path, llm) as remote:
-        assert await answered(remote.chat(HELLO, report)) == RESULT
+        assert await collect_result(remote.chat(HELLO, report)) == RESULT
     assert seen == [Progress("prefill", 1, 2)]
 
 
@@ -132,7 +132,7 @@ async def test_cancelling_a_call_cancels_the_verb(tmp_path: Path, verb: str) -> 
     async with serving(tmp_path, llm) as remote:
         async with anyio.create_task_group() as tasks:
             if verb == "chat":
-                tasks.start_soon(answered, remote.chat(HELLO, ignore))
+                tasks.start_soon(collect_result, remote.chat(HELLO, ignore))
             else:
                 tasks.start_soon(remote.set_model, "x", ignore)
             await llm.begun.wait()

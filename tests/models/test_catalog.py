@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from mcp_local_llm.models.catalog import Catalog
-from mcp_local_llm.models.choice import StateFile
+from mcp_local_llm.models.choice import ChoiceFile
 from mcp_local_llm.models.find import ModelRoots, find_models
 from mcp_local_llm.models.roles import read_registry
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.errors import ConfigError, UnknownModelError
 from mcp_local_llm.values.machine import Memory
-from mcp_local_llm.values.model import Found, ModelInfo
+from mcp_local_llm.values.model import FoundModels, ModelInfo
 from tests.model_cache import place_tiny
 from tests.models.test_folder_cache import Counting
 
@@ -41,7 +41,7 @@ class Home:
             find=self._find,
             registry=lambda: read_registry(self.registry),
             memory=lambda: MEMORY,
-            state=StateFile(self.choice),
+            state=ChoiceFile(self.choice),
             settings=Settings.model_validate(self.settings),
             served=self._served,
         )
@@ -53,12 +53,12 @@ class Home:
         self.looks += 1
         return find_models(ModelRoots(hub_caches=(self.folder / "hub",)), cache=self.cache)
 
-    async def _served(self) -> Found:
+    async def _served(self) -> FoundModels:
         self.asked += 1
-        return Found(())
+        return FoundModels(())
 
     async def model(self, name: str) -> ModelInfo:
-        return next(model for model in (await self.catalog.look()).models if model.id == name)
+        return next(model for model in (await self.catalog.listing()).models if model.id == name)
 
 
 async def test_the_whole_id_of_the_resident_model_needs_no_look(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_changed_registry_is_seen_by_every_question(tmp_path: Path, sour
         for held in (None, await home.model(LARGE), await home.model(SMALL)):
             assert (await home.catalog.chosen(home.settings.get("model"), held)).model.id == meant
             assert (await home.catalog.named(role, held)).model.id == meant
-        assert (await home.catalog.look()).roles[role] == meant
+        assert (await home.catalog.listing()).roles[role] == meant
 
 
 async def test_a_role_that_loses_its_model_is_seen(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ async def test_what_was_decided_on_the_way_to_the_choice_is_told_once(tmp_path: 
 async def test_a_fifo_as_registry_or_choice_is_told_and_holds_nothing_up(tmp_path: Path) -> None:
     home = Home(tmp_path)
     os.mkfifo(home.registry)
-    assert any("it is not a regular file" in warning for warning in (await home.catalog.look()).warnings)
+    assert any("it is not a regular file" in warning for warning in (await home.catalog.listing()).warnings)
     os.mkfifo(home.choice)
     with pytest.raises(ConfigError, match="it is not a regular file"):
         await home.catalog.chosen(home.settings.get("model"))

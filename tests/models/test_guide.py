@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.models.known import DECISIONS, GUIDE, guide_entry, strengths
+from mcp_local_llm.models.known import KNOWN_MODELS, RECOMMENDATIONS, known_model, strengths
 from mcp_local_llm.values.model import ModelInfo
 
 
@@ -20,14 +20,14 @@ from mcp_local_llm.values.model import ModelInfo
     ],
 )
 def test_well_known_models_are_known_in_every_quantization(name: str, entry: str | None) -> None:
-    found = guide_entry(name)
+    found = known_model(name)
     assert (found.name if found else None) == entry
 
 
 def test_every_piece_of_advice_names_a_model_of_the_guide_as_it_is_published() -> None:
-    published = {entry.repository(bits) for entry in GUIDE for bits in entry.bits}
-    assert all(f"mlx-community/{name}" in published for advice in DECISIONS for name in advice.models)
-    assert [advice.work for advice in DECISIONS] == [
+    published = {entry.repository(bits) for entry in KNOWN_MODELS for bits in entry.bits}
+    assert all(f"mlx-community/{name}" in published for advice in RECOMMENDATIONS for name in advice.models)
+    assert [advice.work for advice in RECOMMENDATIONS] == [
         "quick edits",
         "everyday coding",
         "refactoring and review",
@@ -37,7 +37,7 @@ def test_every_piece_of_advice_names_a_model_of_the_guide_as_it_is_published() -
 
 
 def test_the_guide_agrees_with_the_files(models: tuple[ModelInfo, ...]) -> None:
-    known = [(model, entry) for model in models if model.usable and (entry := guide_entry(model.id))]
+    known = [(model, entry) for model in models if model.usable and (entry := known_model(model.id))]
     assert len(known) == 6
     for model, entry in known:
         assert model.parameters == pytest.approx(entry.parameters, rel=0.01)

@@ -2,7 +2,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from mcp_local_llm.setup.machine import Probe, chip_bandwidth, local_probe, read_machine, working_set_limit
+from mcp_local_llm.setup.machine import (
+    MachineReader,
+    chip_bandwidth,
+    local_machine_reader,
+    read_machine,
+    working_set_limit,
+)
 from mcp_local_llm.values.machine import Machine, Memory
 
 GIB = 2**30
@@ -20,11 +26,13 @@ def linux(files: Mapping[str, str]) -> Machine:
     def unexpected() -> str:
         raise AssertionError("there is no sysctl here")
 
-    return read_machine(Probe("Linux", 8, lambda path: files.get(str(path)), unexpected, lambda: (7 * GIB, 5 * GIB)))
+    return read_machine(
+        MachineReader("Linux", 8, lambda path: files.get(str(path)), unexpected, lambda: (7 * GIB, 5 * GIB))
+    )
 
 
 def mac(sysctl: str) -> Machine:
-    return read_machine(Probe("Darwin", 4, lambda _: None, lambda: sysctl, lambda: (16 * GIB, 9 * GIB)))
+    return read_machine(MachineReader("Darwin", 4, lambda _: None, lambda: sysctl, lambda: (16 * GIB, 9 * GIB)))
 
 
 PROC = {"/proc/meminfo": MEMINFO, "/proc/cpuinfo": CPUINFO}
@@ -153,10 +161,10 @@ def test_the_working_set_follows_what_metal_reports(memory: int, limit: float) -
 
 
 def test_this_machine_can_be_read() -> None:
-    memory = read_machine(local_probe()).memory
+    memory = read_machine(local_machine_reader()).memory
     assert 0 < memory.available <= memory.total
 
 
 def test_the_other_reading_works_here() -> None:
-    total, available = local_probe().memory()
+    total, available = local_machine_reader().memory()
     assert 0 < available <= total

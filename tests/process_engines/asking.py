@@ -1,7 +1,7 @@
 """Asking a model as the tests of this folder do."""
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.progress import Progress
 
@@ -16,4 +16,4 @@ def question(text: str = "Hello", *, system: str = "", max_tokens: int | None = 
 
 async def ask(app: App, model: str | None, text: str = "Hello", seen: list[Progress] | None = None) -> ChatResult:
     """The answer to one question."""
-    return await answered(app.llm.chat(question(text), (seen if seen is not None else []).append, model=model))
+    return await collect_result(app.llm.chat(question(text), (seen if seen is not None else []).append, model=model))

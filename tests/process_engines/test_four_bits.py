@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.random_model import Shape, make_model
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from tests.process_engines.asking import question
 from tests.process_engines.conftest import Compose
 from training.to_gguf import write_gguf
@@ -23,7 +23,7 @@ async def test_a_file_of_four_bits_draws_the_same_tokens_as_its_folder(
     # Questions whose next tokens are far ahead of the others: the two engines do not round alike.
     for text in ("Who are you?", "A cat and a dog"):
         asked = question(text, max_tokens=4)
-        there = await answered(app.llm.chat(asked, lambda _: None, model="mini-Q4_1"))
-        here = await answered(app.llm.chat(asked, lambda _: None, model="mini"))
+        there = await collect_result(app.llm.chat(asked, lambda _: None, model="mini-Q4_1"))
+        here = await collect_result(app.llm.chat(asked, lambda _: None, model="mini"))
         assert there.usage.prompt_tokens == here.usage.prompt_tokens
         assert there.text == here.text

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.errors import ContextLengthError, ModelLoadError
 from mcp_local_llm.values.progress import Progress
@@ -47,8 +47,8 @@ async def test_it_answers_what_the_engine_in_this_process_answers(app: App) -> N
         for text in ("Hello", "What is 3 + 4?", "Say exactly: blue")
         for thinking in (True, False)
     ]
-    there = [await answered(app.llm.chat(one, lambda _: None, model="tiny-F32")) for one in asked]
-    here = [await answered(app.llm.chat(one, lambda _: None, model="tiny")) for one in asked]
+    there = [await collect_result(app.llm.chat(one, lambda _: None, model="tiny-F32")) for one in asked]
+    here = [await collect_result(app.llm.chat(one, lambda _: None, model="tiny")) for one in asked]
     assert [(one.text, one.reasoning) for one in there] == [(one.text, one.reasoning) for one in here]
     assert [one.usage.prompt_tokens for one in there] == [one.usage.prompt_tokens for one in here]
     assert {(one.model, one.finish_reason, one.warnings) for one in there} == {("tiny-F32", "stop", ())}
@@ -63,13 +63,13 @@ async def test_every_scripted_question_passes(app: App) -> None:
 
 async def test_a_tool_call_comes_back_parsed(app: App) -> None:
     asked = ChatRequest((Message(role="user", content="What is the weather in Paris?"),), tools=(WEATHER,))
-    result = await answered(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
+    result = await collect_result(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
     assert [(call.name, call.arguments) for call in result.tool_calls] == [("get_weather", {"city": "Paris"})]
     assert result.finish_reason == "tool_calls"
 
 
 async def test_an_answer_that_is_cut_off_says_so(app: App) -> None:
-    result = await answered(
+    result = await collect_result(
         app.llm.chat(question("Count from 1 to 150.", max_tokens=20), lambda _: None, model="tiny-F32")
     )
     assert (result.finish_reason, result.usage.completion_tokens) == ("length", 20)
@@ -120,7 +120,7 @@ async def test_a_killed_server_is_told_of_and_the_next_call_starts_it_again(
     assert await anyio.to_thread.run_sync(app.engines.servers.join, WAIT_S)
     assert (await app.llm.status()).state == "unloaded"
     sampling = SamplingParams(max_tokens=30)
-    again = await answered(
+    again = await collect_result(
         app.llm.chat(ChatRequest(question().messages, sampling=sampling), lambda _: None, model="tiny-F32")
     )
     assert again.text == "Hello! How can I help you today?"
@@ -128,8 +128,8 @@ async def test_a_killed_server_is_told_of_and_the_next_call_starts_it_again(
 
 async def test_reasoning_beyond_its_budget_is_closed(app: App) -> None:
     asked = ChatRequest((Message(role="user", content="How many legs do two cats and a bird have?"),), thinking=True)
-    free = await answered(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
-    short = await answered(app.llm.chat(replace(asked, max_thinking_tokens=8), lambda _: None, model="tiny-F32"))
+    free = await collect_result(app.llm.chat(asked, lambda _: None, model="tiny-F32"))
+    short = await collect_result(app.llm.chat(replace(asked, max_thinking_tokens=8), lambda _: None, model="tiny-F32"))
     assert free.usage.reasoning_tokens > 20
     assert 0 < len(short.reasoning) < len(free.reasoning)
     assert short.thinking_closed

@@ -13,7 +13,7 @@ import anyio.to_thread
 import psutil
 import pytest
 
-from mcp_local_llm.llm.llm import answered
+from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.errors import BackendUnavailableError, IncompleteModelError, ModelLoadError
 from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
@@ -143,7 +143,7 @@ async def test_a_load_that_is_given_up_leaves_no_server(composed: Compose, child
 
     with anyio.fail_after(WAIT_S):
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: answered(app.llm.chat(question(), report, model="toy")))
+            group.start_soon(lambda: collect_result(app.llm.chat(question(), report, model="toy")))
             await looked.wait()
             group.cancel_scope.cancel()
     assert started

@@ -132,10 +132,11 @@ async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pai
 async def test_a_stream_names_the_model_that_answers_it_though_another_one_is_being_chosen(pair: Pair) -> None:
     body = {**ONCE, "max_tokens": 600, "repetition_limit": 0, "stream": True}
     for http in (pair.at_holder, pair.at_other):
+        lines: list[str] = []
         await pair.holder.llm.set_model(SMALL, ignore)
         async with http.stream("POST", "/v1/completions", json=body) as reply, anyio.create_task_group() as tasks:
             stream = reply.aiter_lines()
-            lines = [await anext(stream)]
+            lines.append(await anext(stream))
             tasks.start_soon(pair.holder.llm.set_model, LARGE, ignore)
             with anyio.fail_after(WAIT_S):
                 while (await pair.holder.llm.status()).state != "draining":

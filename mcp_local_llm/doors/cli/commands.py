@@ -10,7 +10,7 @@ from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, Open, fail, perform
 from mcp_local_llm.doors.cli.serve import Holder, add_serve_command
-from mcp_local_llm.llm.llm import LLM, answered
+from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.progress import ReportProgress
@@ -122,7 +122,7 @@ def _add_question_commands(commands: typer.Typer, open_llm: Open) -> None:
         request = ChatRequest(tuple(turns), sampling=SamplingParams(max_tokens), thinking=thinking)
 
         async def ask(llm: LLM, report: ReportProgress) -> ChatResult:
-            return await answered(llm.chat(request, report, model=model))
+            return await collect_result(llm.chat(request, report, model=model))
 
         perform(open_llm, ask, show.show_chat)
 

@@ -10,7 +10,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from mcp_local_llm.doctor import Finding, wrong
+from mcp_local_llm.doctor import Finding, has_problems
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
 from mcp_local_llm.wire.flavors import USUAL_PORTS
@@ -46,7 +46,7 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
             print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1))
         else:
             _show(findings)
-        if wrong(findings):
+        if has_problems(findings):
             raise typer.Exit(FAILED)
 
     commands.command()(doctor)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from mcp_local_llm.doors.http.in_flight import Traffic, client_of
 from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
-from mcp_local_llm.llm.llm import LLM, answered
+from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
@@ -80,7 +80,7 @@ class AnswerRoute:
         return JsonAnswer(lambda report: self._whole(question, model, report), traffic=self.traffic, client=client)
 
     async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
-        result = await answered(self.llm.chat(question, report, model=model))
+        result = await collect_result(self.llm.chat(question, report, model=model))
         return self.dialect.whole(result, self.dialect.identity(result.model))
 
     async def _events(

@@ -11,7 +11,7 @@ from mcp_local_llm.doors import results_text
 from mcp_local_llm.doors.mcp.descriptions import CHAT, LIST_MODELS, QUICK_TEST, SET_MODEL, STATUS
 from mcp_local_llm.doors.mcp.progress import reporting
 from mcp_local_llm.doors.mcp.strict_tool import StrictTool, chat_result, report_result, without_titles
-from mcp_local_llm.llm.llm import LLM, answered
+from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import (
     ChatRequest,
     MaxThinkingTokens,
@@ -116,7 +116,7 @@ def chat_tool(llm: LLM) -> StrictTool:
             response_schema=response_schema,
         )
         async with reporting(ctx) as report:
-            return chat_result(await answered(llm.chat(request, report, model=model)))
+            return chat_result(await collect_result(llm.chat(request, report, model=model)))
 
     return StrictTool.of(
         chat,

@@ -9,7 +9,7 @@ import anyio
 
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import LocalLLMError
-from mcp_local_llm.values.model import Found, endpoint_model
+from mcp_local_llm.values.model import FoundModels, endpoint_model
 from mcp_local_llm.wire.openai.read_response import ServedModel, read_models
 
 LIST_TIMEOUT_S = 2.0
@@ -23,7 +23,7 @@ KEEP_FAILURE_S = 5.0
 class _Known:
     """What one endpoint said, and until when that counts."""
 
-    found: Found
+    found: FoundModels
     until: float
 
 
@@ -42,7 +42,7 @@ class EndpointModels:
         self._clock = clock
         self._known: dict[str, _Known] = {}
 
-    async def __call__(self) -> Found:
+    async def __call__(self) -> FoundModels:
         """Return all models, and a sentence for each endpoint that did not tell its own; asks all at once."""
         async with anyio.create_task_group() as group:
             for endpoint in self._endpoints:
@@ -50,25 +50,25 @@ class EndpointModels:
                 if known is None or known.until <= self._clock():
                     group.start_soon(self._refresh, endpoint)
         parts = [self._known[endpoint.name].found for endpoint in self._endpoints]
-        return Found(
+        return FoundModels(
             tuple(model for part in parts for model in part.models),
             tuple(warning for part in parts for warning in part.warnings),
         )
 
     async def _refresh(self, endpoint: Endpoint) -> None:
         if endpoint.models:
-            found = Found(tuple(endpoint_model(endpoint, name) for name in endpoint.models))
+            found = FoundModels(tuple(endpoint_model(endpoint, name) for name in endpoint.models))
         else:
             found = await self._asked(endpoint)
         keep_s = KEEP_FAILURE_S if found.warnings else KEEP_S
         self._known[endpoint.name] = _Known(found, self._clock() + keep_s)
 
-    async def _asked(self, endpoint: Endpoint) -> Found:
+    async def _asked(self, endpoint: Endpoint) -> FoundModels:
         try:
             served = await ask_for_models(endpoint, self._environ, LIST_TIMEOUT_S)
-            return Found(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
+            return FoundModels(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
         except LocalLLMError as error:
-            return Found((), (f"The models of {endpoint.name} are not listed. {error}",))
+            return FoundModels((), (f"The models of {endpoint.name} are not listed. {error}",))
 
 
 async def ask_for_models(endpoint: Endpoint, environ: Mapping[str, str], timeout_s: float) -> tuple[ServedModel, ...]:

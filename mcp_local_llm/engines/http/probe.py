@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import anyio
 
 from mcp_local_llm.engines.http.endpoint_models import ask_for_models
-from mcp_local_llm.values.endpoint import Endpoint, FlavorName, Sighting
+from mcp_local_llm.values.endpoint import DetectedServer, Endpoint, FlavorName
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.wire.flavors import Answer, marked, marks_for, named_flavor
 from mcp_local_llm.wire.openai.read_response import read_models
@@ -21,9 +21,9 @@ ENDPOINT_TIMEOUT_S = 3.0
 """Seconds that an endpoint of the settings may take to list its models."""
 
 
-async def look_at_ports(ports: Iterable[int]) -> tuple[Sighting, ...]:
+async def look_at_ports(ports: Iterable[int]) -> tuple[DetectedServer, ...]:
     """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; asks all at once."""
-    found: dict[int, Sighting] = {}
+    found: dict[int, DetectedServer] = {}
 
     async def look(port: int) -> None:
         with anyio.move_on_after(PORT_TIMEOUT_S):
@@ -48,7 +48,7 @@ async def list_endpoint(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple
     return tuple(model.name for model in await ask_for_models(endpoint, environ, ENDPOINT_TIMEOUT_S))
 
 
-async def _seen(port: int) -> Sighting | None:
+async def _seen(port: int) -> DetectedServer | None:
     answer = await _asked(port, "/v1/models")
     if answer is None:
         return None
@@ -57,7 +57,7 @@ async def _seen(port: int) -> Sighting | None:
     models = _models(answer)
     if flavor is None and models is None and not locked:
         return None
-    return Sighting(port, flavor or await _told(port), models or (), locked)
+    return DetectedServer(port, flavor or await _told(port), models or (), locked)
 
 
 async def _told(port: int) -> FlavorName | None:

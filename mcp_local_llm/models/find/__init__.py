@@ -1,7 +1,6 @@
-"""Which models lie on this machine, told from their files.
+"""Finds the models on this machine, and reads their facts from config files and the headers of weight files.
 
-Reads folders and the first bytes of weight files, and nothing else: no network, no model library. It does not know
-which model is chosen, whether one fits, or how people call it.
+It must not know the network, model libraries, the choice, memory or roles.
 """
 
 from mcp_local_llm.models.find.cache import FolderCache

@@ -1,7 +1,7 @@
-"""What model folders were found to hold, kept for as long as their files look the same.
+"""Caches the models of folders while the files of a folder are unchanged.
 
-Reading a folder parses megabytes of JSON; listing its files takes a tenth of a millisecond. Must not know what is read
-from a folder, or why.
+Reading a folder parses megabytes of JSON; listing its files takes a tenth of a millisecond. It must not know how a
+folder is read.
 """
 
 import os
@@ -15,27 +15,27 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 """Name, size, time of the last change in nanoseconds, inode and mode of each file of a folder."""
 
 SETTLED_S = 2.0
-"""Age in seconds from which a file's time tells one content from the next: the coarsest clock of a file system in use
-is that of exFAT, with two seconds. What was read before is read again."""
+"""Least age in seconds of a file whose time shows a change: exFAT has the coarsest times, with steps of two seconds.
+A folder with a younger file is not cached."""
 
 
 class FolderCache:
-    """Keeps the models of each folder. Threads may share it: an entry is replaced as a whole."""
+    """Caches the models of each folder. Threads may share it, since an entry is replaced in one step."""
 
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self._known: dict[Path, tuple[object, tuple[ModelInfo, ...]]] = {}
 
     def models(self, folder: Path, key: object, read: Callable[[], tuple[ModelInfo, ...]]) -> tuple[ModelInfo, ...]:
-        """Return what `read` returned when `folder` and `key` were as they are now, or let it read.
+        """Return the cached models of `folder`, or read it where its files or `key` have changed.
 
         Args:
-            folder: its own files count, those of the folders in it do not.
-            key: everything else that the models depend on.
+            folder: whose own files are compared, without subfolders.
+            key: all other values that the models depend on.
             read: reads the folder.
         """
         now = self._clock_ns()
-        # Taken before the folder is read: a file that changes meanwhile gives another stamp next time.
+        # Taken before the folder is read, so that a change during the read gives another stamp.
         stamp = stamp_of(folder)
         earlier = self._known.get(folder)
         if stamp is not None and earlier is not None and earlier[0] == (key, stamp):
@@ -48,7 +48,7 @@ class FolderCache:
         return models
 
     def keep(self, folders: Collection[Path]) -> None:
-        """Forget every folder but these."""
+        """Remove every folder but these."""
         for folder in set(self._known) - set(folders):
             self._known.pop(folder, None)
 

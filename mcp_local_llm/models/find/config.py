@@ -1,19 +1,19 @@
-"""What a model's config.json tells: architecture, context window, KV cache, quantization. Pure."""
+"""Reads a model's config.json: architecture, context window, KV cache, quantization. Pure functions."""
 
 from typing import cast
 
 from mcp_local_llm.models.find.files import JsonObject, count_of, section
 from mcp_local_llm.values.model import KV_ELEMENT_BYTES, Quantization
 
-# What mlx-lm turns into its own packing on load (mlx_lm/utils.py, load_model).
+# The methods that mlx-lm converts into its own packing on load (mlx_lm/utils.py, load_model).
 _READABLE_METHODS = frozenset({"awq", "bitnet", "compressed-tensors", "fp8", "gptq", "modelopt", "mxfp4", "mxfp8"})
 _FULL_ATTENTION = frozenset({"full_attention", "attention", "global", "global_attention", "*"})
-# These two keep the keys and values of every head; the other models with latent attention keep the latent alone.
+# These two cache the keys and values of every head; the other models with latent attention cache only the latent.
 _EXPANDED_LATENT = frozenset({"deepseek_v2", "minicpm3"})
 
 
 def text_part(config: JsonObject) -> JsonObject:
-    """Return the settings of the language model, which multimodal models nest, on top of the others."""
+    """Return the config with the nested settings of a multimodal model's language model on top."""
     inner = section(config, "text_config") or section(config, "llm_config") or section(config, "language_config")
     return {**config, **inner}
 
@@ -25,7 +25,7 @@ def architecture(config: JsonObject) -> str:
 
 
 def context_length(text: JsonObject) -> int | None:
-    """Return the longest sequence in tokens, as config.json says it."""
+    """Return the longest sequence in tokens."""
     return count_of(
         text, "max_position_embeddings", "max_seq_len", "max_sequence_length", "seq_length", "n_positions", "n_ctx"
     )
@@ -34,9 +34,9 @@ def context_length(text: JsonObject) -> int | None:
 def kv_bytes_per_token(text: JsonObject) -> int | None:
     """Return the bytes by which the KV cache grows for each token, at 16 bits.
 
-    Two values (key and value) for each head that is kept, in each layer with full attention. Layers with a sliding
-    window or a state of fixed size stop growing and are left out; latent attention keeps one vector per layer.
-    None where config.json does not tell.
+    Two values (key and value) for each cached head, in each layer with full attention. Layers with a sliding window or
+    a state of fixed size do not grow and are left out; latent attention caches one vector per layer. None where
+    config.json does not show it.
     """
     layers = _growing_layers(text)
     latent = count_of(text, "kv_lora_rank")
@@ -57,12 +57,12 @@ def kv_bytes_per_token(text: JsonObject) -> int | None:
 
 
 def _growing_layers(text: JsonObject) -> int | None:
-    """Count the layers whose cache grows with every token; the last ones may share the cache of earlier ones."""
+    """Count the layers whose cache grows with every token, without layers that share the cache of earlier ones."""
     layers = count_of(text, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     shared = count_of(text, "num_kv_shared_layers") or 0
     kinds = text.get("layer_types") or text.get("layers_block_type") or text.get("hybrid_override_pattern")
     if isinstance(kinds, list | str) and kinds:
-        # The string, like the list, names one kind of layer after the other.
+        # A string has one letter for each layer, a list one name.
         own = list(cast(list[object], kinds))
         return sum(isinstance(kind, str) and kind in _FULL_ATTENTION for kind in own[: len(own) - shared])
     chosen = text.get("full_attn_idxs")
@@ -75,7 +75,7 @@ def _growing_layers(text: JsonObject) -> int | None:
 
 
 def quantization(config: JsonObject) -> Quantization | None:
-    """Return the default quantization that config.json names, None for plain weights."""
+    """Return the default quantization in config.json; None for weights without quantization."""
     own = section(config, "quantization")
     foreign = section(config, "quantization_config") or section(section(config, "text_config"), "quantization_config")
     if bits := count_of(own, "bits"):

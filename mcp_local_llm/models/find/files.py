@@ -1,4 +1,4 @@
-"""Small reads from a model's folder that never raise anything but `UnreadableError`."""
+"""Reads small files of a model's folder; `UnreadableError` is the only error."""
 
 import json
 import os
@@ -10,18 +10,18 @@ from mcp_local_llm.setup.regular_file import read_regular
 JsonObject = dict[str, Any]
 
 MAX_JSON_BYTES = 64 * 2**20
-"""The largest JSON file that is read, in bytes; the largest honest one (a tokenizer's index) is below 20 MB."""
+"""The most bytes of a JSON file; the largest usual one (a tokenizer's index) is below 20 MB."""
 
 
 class UnreadableError(Exception):
-    """A file is not what its name says; the message is a sentence for the user, without the folder."""
+    """A file cannot be read as its name says; the message is a sentence for the user, without the folder."""
 
 
 def read_object(path: Path) -> JsonObject:
     """Read a JSON file that holds an object.
 
     Raises:
-        UnreadableError: missing, too large, not JSON, or not an object.
+        UnreadableError: the file is missing, too large, not JSON, or not an object.
     """
     try:
         value: object = json.loads(read_regular(path, MAX_JSON_BYTES))
@@ -39,13 +39,13 @@ def read_object(path: Path) -> JsonObject:
 
 
 def section(value: JsonObject, key: str) -> JsonObject:
-    """Return the object below `key`, or an empty one where there is none."""
+    """Return the object under `key`; an empty one for any other value."""
     inner = value.get(key)
     return cast(JsonObject, inner) if isinstance(inner, dict) else {}
 
 
 def count_of(value: JsonObject, *keys: str) -> int | None:
-    """Return the first positive whole number below one of `keys`."""
+    """Return the first positive whole number under one of `keys`."""
     for key in keys:
         number = value.get(key)
         if isinstance(number, int) and not isinstance(number, bool) and number > 0:
@@ -54,7 +54,7 @@ def count_of(value: JsonObject, *keys: str) -> int | None:
 
 
 def size_of(path: Path) -> int | None:
-    """Return the size of a file in bytes; None where it is not there, or a link to nothing."""
+    """Return the size of a file in bytes; None for a missing file or a broken link."""
     try:
         return path.stat().st_size
     except OSError:
@@ -62,7 +62,7 @@ def size_of(path: Path) -> int | None:
 
 
 def children(folder: Path) -> list[Path]:
-    """List what lies in a folder by name, without hidden entries; empty where it cannot be listed."""
+    """List the entries of a folder by name, without hidden ones; empty for a folder that cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
@@ -70,6 +70,6 @@ def children(folder: Path) -> list[Path]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """List the folders inside a folder."""
-    # Unlike Path.is_dir, os.path.isdir never raises: not for a folder that may not be entered either.
+    """List the subfolders of a folder."""
+    # Unlike Path.is_dir, os.path.isdir does not raise for a folder that cannot be entered.
     return [path for path in children(folder) if os.path.isdir(path)]

@@ -1,4 +1,4 @@
-"""One folder of safetensors weights → one `ModelInfo`, its faults told as sentences."""
+"""Describes a folder of safetensors weights as a `ModelInfo`, with its faults as sentences."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -37,11 +37,11 @@ _INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model lies and what it is called there.
+class ModelLocation:
+    """The path and the id of a model.
 
     Attributes:
-        unfinished: files of this model that a download left half done, wherever the downloader keeps them.
+        unfinished: number of partial files of a download outside of the folder.
     """
 
     id: str
@@ -51,44 +51,44 @@ class Place:
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell whether a folder looks like a model: weights, finished or not, or a config lie directly in it."""
+    """Return whether a folder contains weights, complete or partial, or a config."""
     return looks_like_model(path.name for path in children(folder))
 
 
 def looks_like_model(names: Iterable[str]) -> bool:
-    """Tell whether files of these names would make their folder a model."""
+    """Return whether files with these names are weights or a config of a model."""
     return any(
         name in ("config.json", "model_index.json") or name.endswith((".safetensors", *_PICKLES, *_UNFINISHED))
         for name in names
     )
 
 
-def describe_folder(place: Place, architectures: Collection[str] | None) -> ModelInfo:
-    """Describe the model in a folder; faults become its `problems`, none is raised.
+def describe_folder(location: ModelLocation, architectures: Collection[str] | None) -> ModelInfo:
+    """Describe the model in a folder; faults become its `problems` and raise no error.
 
     Args:
-        place: where it lies.
-        architectures: every `model_type` that the engine runs, or None if that is not known.
+        location: the folder and the id of the model.
+        architectures: every `model_type` that the engine runs; None where they are not known.
     """
-    names = {path.name: path for path in children(place.path)}
+    names = {path.name: path for path in children(location.path)}
     problems: list[str] = []
-    config = _read(place.path / "config.json", problems)
-    tokenizer = _read(place.path / "tokenizer_config.json", problems) if "tokenizer_config.json" in names else {}
-    unfinished = place.unfinished + sum(name.endswith(_UNFINISHED) for name in names)
+    config = _read(location.path / "config.json", problems)
+    tokenizer = _read(location.path / "tokenizer_config.json", problems) if "tokenizer_config.json" in names else {}
+    unfinished = location.unfinished + sum(name.endswith(_UNFINISHED) for name in names)
     files, tensors = _weights(names, unfinished, problems)
     if not any(name in names for name in _TOKENIZERS) and not any(name.endswith(".tiktoken") for name in names):
         problems.append("the tokenizer is missing (tokenizer.json or tokenizer.model)")
-    problems.extend(foreign(names, config, architectures))
+    problems.extend(unsupported(names, config, architectures))
     problems.extend(_irregular(names))
     text = configs.text_part(config)
-    template = read_template(place.path, tokenizer) or ""
-    # mlx-lm writes the template of a few models itself (mlx_lm/chat_templates); those know tools and thinking.
-    coded = isinstance(tokenizer.get("chat_template_type") or config.get("chat_template_type"), str)
+    template = read_template(location.path, tokenizer) or ""
+    # mlx-lm has templates for a few models in code (mlx_lm/chat_templates), with tools and thinking.
+    built_in = isinstance(tokenizer.get("chat_template_type") or config.get("chat_template_type"), str)
     weights = weigh(tensors, text) if tensors else Weights(0, 0, 0, None)
     return ModelInfo(
-        id=place.id,
-        path=place.path,
-        source=place.source,
+        id=location.id,
+        path=location.path,
+        source=location.source,
         weight_bytes=sum(size_of(path) or 0 for path in files),
         architecture=configs.architecture(config),
         parameters=weights.parameters or None,
@@ -97,16 +97,16 @@ def describe_folder(place: Place, architectures: Collection[str] | None) -> Mode
         quantization=weights.quantization or configs.quantization(config),
         kv_bytes_per_token=configs.kv_bytes_per_token(text),
         context_length=configs.context_length(text),
-        chat_template=bool(template) or coded,
-        tool_calling=coded or reads_tools(template),
-        thinking=coded or has_thinking(template),
+        chat_template=bool(template) or built_in,
+        tool_calling=built_in or reads_tools(template),
+        thinking=built_in or has_thinking(template),
         problems=tuple(dict.fromkeys(problems)),
-        diagnostic=place.source == "builtin",
+        diagnostic=location.source == "builtin",
     )
 
 
 def _irregular(names: dict[str, Path]) -> list[str]:
-    """Say which files of a model are none: an engine would read a FIFO for ever, and a huge template nearly so."""
+    """Report files that an engine would read for ever or too long: a FIFO, or a huge template."""
     problems: list[str] = []
     for name, path in names.items():
         whole = name in _READ_WHOLE or name.endswith(".tiktoken")
@@ -127,8 +127,8 @@ def _read(path: Path, problems: list[str]) -> JsonObject:
 
 
 def _weights(names: dict[str, Path], unfinished: int, problems: list[str]) -> tuple[list[Path], list[Tensor]]:
-    """Read what mlx-lm would load, the files called `model*.safetensors`, and say what is missing of them."""
-    # A link whose target is gone is listed by its folder and is not there all the same.
+    """Read the weight files of mlx-lm, `model*.safetensors`, and report missing ones."""
+    # A folder lists broken links as well, whose size is None.
     files = [path for name, path in names.items() if _WEIGHTS.fullmatch(name) and size_of(path) is not None]
     present = {path.name for path in files}
     missing = sorted(_expected(names, problems if not files else []) - present)
@@ -152,9 +152,9 @@ def _weights(names: dict[str, Path], unfinished: int, problems: list[str]) -> tu
 
 
 def _expected(names: dict[str, Path], problems: list[str]) -> set[str]:
-    """Name all weight files that belong to the model, from the names of its parts or from its index.
+    """Return the names of all weight files of the model, from the names of its parts or from its index.
 
-    The index of a large mixture of experts takes longer to read than all else, so it is the second choice.
+    The index is the second choice, since the index of a large mixture of experts takes long to read.
     """
     expected = {name for name in names if name == "model.safetensors"}
     for name in names:
@@ -181,8 +181,8 @@ def _no_weights(names: dict[str, Path], unfinished: int) -> str:
     return "no weights were downloaded"
 
 
-def foreign(names: Collection[str], config: JsonObject, architectures: Collection[str] | None) -> list[str]:
-    """Say why a complete model is still none for this engine."""
+def unsupported(names: Collection[str], config: JsonObject, architectures: Collection[str] | None) -> list[str]:
+    """Return the reasons why the engine cannot run a complete model."""
     if "model_index.json" in names:
         return ["a diffusion pipeline, not a language model"]
     if set(names) & {"config_sentence_transformers.json", "modules.json", "1_Pooling"}:
@@ -203,17 +203,17 @@ def foreign(names: Collection[str], config: JsonObject, architectures: Collectio
 def announced_model(
     name: str, config: JsonObject, names: Collection[str], weight_bytes: int, architectures: Collection[str] | None
 ) -> ModelInfo:
-    """Describe a model before its weights are there, enough to compare it with memory and to refuse what cannot run.
+    """Describe a model before its download, with the facts that decide whether it fits and can run.
 
     Args:
         name: of its repository.
         config: the content of its config.json.
         names: of its files.
         weight_bytes: exact size of its weights, in bytes.
-        architectures: every `model_type` that the engine runs, or None if that is not known.
+        architectures: every `model_type` that the engine runs; None where they are not known.
 
     Returns:
-        The model without a path; `problems` says why it would not run, in the words of the list of models.
+        The model, without a path; `problems` says why it cannot run.
     """
     text = configs.text_part(config)
     problems = [] if config else ["config.json is missing"]
@@ -226,5 +226,5 @@ def announced_model(
         quantization=configs.quantization(config),
         kv_bytes_per_token=configs.kv_bytes_per_token(text),
         context_length=configs.context_length(text),
-        problems=(*problems, *foreign(names, config, architectures)),
+        problems=(*problems, *unsupported(names, config, architectures)),
     )

@@ -1,7 +1,7 @@
-"""The header of a GGUF file → one `ModelInfo`.
+"""Describes a GGUF file as a `ModelInfo`, from its header.
 
 The format: key-value pairs, then the name, shape and type of every tensor, then the data
-(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Only the header is read, through a map of bounded length.
+(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Only the header is read, through a bounded memory map.
 """
 
 import mmap
@@ -18,7 +18,7 @@ from mcp_local_llm.setup.regular_file import open_regular
 from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
 
 MAX_HEADER_BYTES = 128 * 2**20
-"""How far a header is read, in bytes; a vocabulary of 250,000 tokens takes about 15 MB."""
+"""The most bytes of a header; a vocabulary of 250,000 tokens takes about 15 MB."""
 
 _MAX_ENTRIES = 100_000
 _SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
@@ -65,7 +65,7 @@ _FILE_TYPES = {
 
 @dataclass(frozen=True)
 class _Header:
-    """What one file says; `experts` are the parameters of routed experts among `parameters`."""
+    """The header of one file; `experts` are the parameters of routed experts among `parameters`."""
 
     facts: JsonObject = field(default_factory=dict[str, Any])
     parameters: int = 0
@@ -73,7 +73,7 @@ class _Header:
 
 
 class _Cursor:
-    """Reads values one after the other from a map of the file."""
+    """Reads the values of a header in order, from a memory map of the file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -92,7 +92,7 @@ class _Cursor:
         return self._data[start : self._at].decode(errors="replace")
 
     def value(self, kind: int) -> Any:
-        """Read a value; an array of strings (a vocabulary) is passed over and gives None."""
+        """Read a value; an array of strings (a vocabulary) is skipped and returns None."""
         if kind == _STRING:
             return self.text()
         if kind != _ARRAY:
@@ -117,12 +117,12 @@ class _Cursor:
 def gguf_models(files: list[Path], prefix: str, source: ModelSource) -> list[ModelInfo]:
     """Describe the GGUF models of one folder: one for each file, or for each set of split files.
 
-    Files that hold the eyes of a model (`mmproj`) are none themselves.
+    Files of vision encoders (`mmproj`) are not models.
 
     Args:
         files: the GGUF files of the folder.
-        prefix: goes before the file's stem in the id, e.g. `publisher/model/`.
-        source: where the folder belongs.
+        prefix: of the ids, before the file's stem, e.g. `publisher/model/`.
+        source: of the folder.
     """
     sets: dict[str, list[Path]] = {}
     for path in files:
@@ -179,7 +179,7 @@ def _quantization(file_type: object) -> Quantization | None:
 
 
 def _kv_bytes_per_token(facts: JsonObject, architecture: str) -> int | None:
-    """Return the bytes of KV cache for one token at 16 bits; None where the header does not tell."""
+    """Return the bytes of KV cache for one token at 16 bits; None where the header does not show it."""
 
     def of(key: str) -> int | None:
         return count_of(facts, f"{architecture}.{key}")
@@ -201,7 +201,7 @@ def _read_header(path: Path) -> _Header:
     """Read one file's header.
 
     Raises:
-        UnreadableError: not GGUF of version 2 or 3, or cut off.
+        UnreadableError: the file is not GGUF of version 2 or 3, or is incomplete.
     """
     try:
         length = min(path.stat().st_size, MAX_HEADER_BYTES)
@@ -231,7 +231,7 @@ def _parse(cursor: _Cursor) -> _Header:
         name = cursor.text()
         count = prod(cursor.number("Q") for _ in range(cursor.number("I")))
         cursor.number("I")  # the tensor's type
-        cursor.number("Q")  # its place
+        cursor.number("Q")  # its offset
         parameters += count
         experts += count if "_exps." in name else 0
     return _Header(facts, parameters, experts)

@@ -1,4 +1,4 @@
-"""The chat template of a model and what its text gives away: tools and thinking."""
+"""Reads the chat template of a model, and detects its support of tools and thinking."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import cast
 from mcp_local_llm.models.find.files import MAX_JSON_BYTES, JsonObject, UnreadableError, read_object
 from mcp_local_llm.setup.regular_file import read_regular
 
-# A template that supports tools reads the variable `tools` inside a Jinja tag; prose may hold the word as well.
+# A template that supports tools reads the variable `tools` inside a Jinja tag; its text may contain the word as well.
 _READS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
-# Marks of a reasoning block: Qwen, DeepSeek, GLM and MiniMax; gpt-oss; Gemma 4; Magistral; Seed; LongCat.
-_THINKING_MARKS = (
+# Markers of a reasoning block: Qwen, DeepSeek, GLM and MiniMax; gpt-oss; Gemma 4; Magistral; Seed; LongCat.
+_THINKING_MARKERS = (
     "<think>",
     "</think>",
     "enable_thinking",
@@ -24,7 +24,7 @@ _THINKING_MARKS = (
 
 
 def read_template(folder: Path, tokenizer_config: JsonObject) -> str | None:
-    """Return the text of the chat template (of all variants together), or None where the model has none.
+    """Return the text of the chat template, of all variants together; None for a model without one.
 
     A file beside the tokenizer wins over the entry in tokenizer_config.json, as in transformers.
     """
@@ -37,12 +37,12 @@ def read_template(folder: Path, tokenizer_config: JsonObject) -> str | None:
         if text := _text(read_object(folder / "chat_template.json").get("chat_template")):
             return text
     except UnreadableError:
-        pass  # as above; a broken one counts as none
+        pass  # a broken file is ignored
     return _text(tokenizer_config.get("chat_template"))
 
 
 def _text(template: object) -> str | None:
-    """Flatten a template: a string, or a list of `{"name": …, "template": …}`."""
+    """Return the text of a template: of a string, or of a list of `{"name": …, "template": …}`."""
     if isinstance(template, str):
         return template or None
     if isinstance(template, list):
@@ -52,10 +52,10 @@ def _text(template: object) -> str | None:
 
 
 def reads_tools(template: str) -> bool:
-    """Tell whether the template shows tools to the model."""
+    """Return whether the template renders tools."""
     return _READS_TOOLS.search(template) is not None
 
 
 def has_thinking(template: str) -> bool:
-    """Tell whether the template knows a reasoning block."""
-    return any(mark in template for mark in _THINKING_MARKS)
+    """Return whether the template supports a reasoning block."""
+    return any(marker in template for marker in _THINKING_MARKERS)

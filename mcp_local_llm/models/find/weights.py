@@ -1,7 +1,7 @@
-"""What the tensors of a model amount to: parameters, how they are packed, and the part that one token reads.
+"""Counts the parameters and bytes of a model from the headers of its weight files, and the part that one token uses.
 
-A packed matrix is counted by what it stands for: MLX keeps `weight` as 32-bit words beside `scales` (one for each
-group of weights), GPTQ and AWQ keep `qweight`, and gpt-oss keeps `_blocks` of two 4-bit values to a byte.
+A packed matrix is counted by the parameters that it encodes: MLX keeps `weight` as 32-bit words beside `scales` (one
+for each group of weights), GPTQ and AWQ keep `qweight`, and gpt-oss keeps `_blocks` of two 4-bit values to a byte.
 """
 
 import json
@@ -20,7 +20,7 @@ from mcp_local_llm.values.model import Quantization, human_bytes
 
 
 class Tensor(NamedTuple):
-    """One tensor as the header tells it; `nbytes` on disk. A tuple, since a file may name tens of thousands."""
+    """One tensor of a header; `nbytes` on disk. A tuple, for speed: a file may have tens of thousands."""
 
     name: str
     dtype: str
@@ -28,14 +28,14 @@ class Tensor(NamedTuple):
     nbytes: int
 
 
-# Routed experts only: `shared_experts` is another path part, every token passes those.
+# Routed experts only: `shared_experts`, which every token uses, is another path part.
 _EXPERT_PATH = re.compile(r"(?:^|\.)(?:experts|switch_mlp|switch_glu)(?:\.|$)")
 _SIDE_TENSORS = frozenset({"scales", "biases", "qzeros", "g_idx", "weight_scale", "weight_scale_inv", "weight_scale_2"})
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Sums over all tensors. `quantization` is that of most packed parameters, None where none is packed."""
+    """Sums over all tensors. `quantization` is the one of most packed parameters; None for no packed ones."""
 
     parameters: int
     active_parameters: int
@@ -44,14 +44,14 @@ class Weights:
 
 
 def weigh(tensors: Iterable[Tensor], config: JsonObject) -> Weights:
-    """Count parameters and bytes, all of them and those one token reads.
+    """Count parameters and bytes, in total and for one token.
 
-    The active part counts `num_experts_per_tok` of `num_experts` for routed experts and everything else whole,
-    embeddings included, as model names do (30B-A3B: 3.3 of 30.5 billion).
+    The active part is `num_experts_per_tok` of `num_experts` of the routed experts, and all other parameters with
+    embeddings, as in the names of models (30B-A3B: 3.3 of 30.5 billion).
 
     Args:
         tensors: of all weight files together.
-        config: the model's config.json with its text part on top.
+        config: the model's config.json, as `text_part` returns it.
     """
     by_name = {tensor.name: tensor for tensor in tensors}
     packing = section(config, "quantization")
@@ -85,7 +85,7 @@ def _is_expert(tensor: Tensor, experts: int) -> bool:
 
 
 def _packed_as(tensor: Tensor, by_name: dict[str, Tensor], packing: JsonObject) -> Quantization | None:
-    """Tell how MLX packed a matrix; its own entry of config.json wins over the default there."""
+    """Return the quantization of a matrix that MLX packed; its own entry in config.json wins over the default."""
     module, _, leaf = tensor.name.rpartition(".")
     scales = by_name.get(f"{module}.scales")
     if leaf != "weight" or tensor.dtype != "U32" or scales is None or not scales.shape or not tensor.shape:
@@ -95,13 +95,13 @@ def _packed_as(tensor: Tensor, by_name: dict[str, Tensor], packing: JsonObject) 
     columns = scales.shape[-1] * group_size
     mode = own.get("mode")
     if not isinstance(mode, str):
-        # Only affine packing has biases; of the modes without, mxfp4 was the first and needs no name in old files.
+        # Only affine packing has biases; mxfp4 is the oldest mode without, and old files do not name it.
         mode = "affine" if f"{module}.biases" in by_name else "mxfp4"
     return Quantization(round(tensor.shape[-1] * 32 / columns) if columns else 0, group_size, mode)
 
 
 def _count(tensor: Tensor, by_name: dict[str, Tensor], quantization: Quantization | None, config: JsonObject) -> int:
-    """Count the parameters that a tensor stands for; scales and zero points stand for none."""
+    """Count the parameters that a tensor encodes; scales and zero points encode none."""
     module, _, leaf = tensor.name.rpartition(".")
     if quantization:
         return prod(by_name[f"{module}.scales"].shape) * (quantization.group_size or 1)
@@ -117,14 +117,14 @@ def _count(tensor: Tensor, by_name: dict[str, Tensor], quantization: Quantizatio
 
 
 MAX_HEADER_BYTES = 100_000_000
-"""The longest header that the safetensors library itself accepts, in bytes."""
+"""The most bytes of a header that the safetensors library accepts."""
 
 
 def read_tensors(path: Path) -> list[Tensor]:
     """Read the names, types and shapes of all tensors of a file.
 
     Raises:
-        UnreadableError: not a safetensors file, or shorter than its header says (a broken download).
+        UnreadableError: the file is not safetensors, or shorter than its header says (a partial download).
     """
     try:
         size = path.stat().st_size

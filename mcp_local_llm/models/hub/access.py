@@ -1,4 +1,4 @@
-"""Which hub is asked, by whom, and into which cache: the variables that `huggingface_hub` knows, read the same way."""
+"""The address, token and cache of the hub, from the variables of `huggingface_hub`, with the same meaning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from mcp_local_llm.values.errors import ConfigError
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 MAX_TOKEN_BYTES = 4096
-"""A longer file is no token."""
+"""The most bytes of a token file."""
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
 @dataclass(frozen=True)
 class HubAccess:
-    """How the hub is reached.
+    """The access to the hub.
 
     Attributes:
         cache: the hub's cache, which holds a `models--publisher--name` folder for each repository.
         endpoint: the hub's address, without a slash at the end (HF_ENDPOINT).
-        offline: the user wants no network (HF_HUB_OFFLINE).
+        offline: the user forbids the network (HF_HUB_OFFLINE).
         token: from the environment (HF_TOKEN); it wins over `token_file`.
-        token_file: where `hf auth login` keeps one; None where tokens are only sent on demand.
+        token_file: the file of `hf auth login`; None where tokens must not be sent implicitly.
     """
 
     cache: Path
@@ -33,13 +33,13 @@ class HubAccess:
     token_file: Path | None = None
 
     def read_token(self) -> str | None:
-        """Return the token to send, read anew each time: the user may log in while this process runs."""
+        """Return the token to send; the file is read each time, since the user may log in while this process runs."""
         if self.token or self.token_file is None:
             return self.token
         try:
             return "".join(read_regular(self.token_file, MAX_TOKEN_BYTES).decode().split()) or None
         except (OSError, UnicodeDecodeError):
-            return None  # No file, no login: public repositories need none.
+            return None  # Public repositories need no token.
 
 
 def hub_access(environ: Mapping[str, str], home: Path, cache: Path) -> HubAccess:

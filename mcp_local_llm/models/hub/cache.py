@@ -1,7 +1,7 @@
 """One repository in the hub's cache: blobs named by their hash, and snapshots of links to them.
 
-A blob appears under its name when it is whole and verified, a snapshot when all of its blobs are there, and `refs/main`
-last. What is on its way is called `*.incomplete`, as `huggingface_hub` calls it, so every tool sees that it is.
+A blob gets its name when it is complete and verified, a snapshot when all of its blobs are complete, and `refs/main` is
+written last. Partial files are called `*.incomplete`, as in `huggingface_hub`, so that other tools recognize them.
 """
 
 import fcntl
@@ -26,24 +26,24 @@ class RepositoryCache:
         self._lock = cache / ".locks" / name / "mcp-local-llm.lock"
 
     def blob(self, file: RepositoryFile) -> Path:
-        """Return where the whole file lies."""
+        """Return the path of the complete file."""
         return self.folder / "blobs" / file.etag
 
     def partial(self, file: RepositoryFile) -> Path:
-        """Return where the file lies until it is whole; the name is always the same, so another run continues it."""
+        """Return the path of the partial file; its name is always the same, so that another run continues it."""
         return self.folder / "blobs" / f"{file.etag}.incomplete"
 
     def present(self, file: RepositoryFile) -> int:
-        """Return how many bytes of the file are there."""
+        """Return the number of bytes of the file in the cache."""
         return file.size if self.has(file) else min(_size(self.partial(file)), file.size)
 
     def has(self, file: RepositoryFile) -> bool:
-        """Tell whether the whole file is there; it was verified when it got its name."""
+        """Return whether the complete file is in the cache; it was verified before it got its name."""
         return self.blob(file).is_file() and _size(self.blob(file)) == file.size
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Keep other processes of this program out; the kernel opens the lock again when this one dies.
+        """Lock the repository for this process; the kernel unlocks it when the process ends.
 
         Raises:
             BusyError: another process downloads this repository.
@@ -58,20 +58,20 @@ class RepositoryCache:
                 ) from error
             yield
 
-    def announce(self, files: Iterable[RepositoryFile]) -> None:
-        """Mark all files that are to come, so that whoever looks sees an unfinished model from the first moment."""
+    def create_partials(self, files: Iterable[RepositoryFile]) -> None:
+        """Create all partial files, so that other tools see an incomplete model from the beginning."""
         (self.folder / "blobs").mkdir(parents=True, exist_ok=True)
         for file in files:
             self.partial(file).touch()
 
     def finish(self, file: RepositoryFile) -> None:
-        """Give a verified file its name."""
+        """Rename a verified partial file to its blob."""
         self.partial(file).replace(self.blob(file))
 
     def publish(self) -> None:
-        """Make the snapshot visible in one step, then let `main` point to it; all blobs must be there.
+        """Create the snapshot in one step, then update `refs/main`; all blobs must be complete.
 
-        A snapshot that another tool began is completed in place, weights last.
+        A snapshot that another tool created is completed in place, weights last.
         """
         if self.snapshot.exists():
             self._link_into(self.snapshot)

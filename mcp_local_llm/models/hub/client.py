@@ -1,7 +1,7 @@
-"""The hub's HTTP: one repository's description, one small file, one large file from any byte on.
+"""Requests to the hub: the description of a repository, config.json, and a file from any byte on.
 
-The only module of this package that knows the HTTP library, and the one place where its errors, and the hub's, are
-translated.
+It translates the errors of the HTTP library and of the hub; the other modules of this package must not know the
+library.
 """
 
 import json
@@ -24,28 +24,28 @@ from mcp_local_llm.values.errors import (
 )
 
 CHUNK_BYTES = 2**18
-"""Bytes handled at a time: a download is stopped between two of these, and an interruption loses less than one."""
+"""Bytes of one chunk: a download is cancelled between chunks, and an interruption loses less than one."""
 
 MAX_JSON_BYTES = 32 * 2**20
-"""The longest description of a repository that is read, in bytes."""
+"""The most bytes of the description of a repository."""
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
-"""Longest silence in the middle of a file."""
+"""The most seconds without data in the middle of a file."""
 
 
 class HubClient:
-    """Connections to one hub; use it as an async context manager."""
+    """Connections to one hub, as an async context manager."""
 
     def __init__(self, access: HubAccess) -> None:
         self._access = access
         token = access.read_token()
         self._has_token = token is not None
-        # No compression: sizes and ranges count the bytes of the file itself.
+        # No compression, because sizes and ranges count the bytes of the uncompressed file.
         headers = {"User-Agent": f"mcp-local-llm/{__version__}", "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        # Large files are redirected to another host; the library sends the token to the first one alone.
+        # Large files are redirected to another host; the library sends the token only to the first one.
         self._http = httpx.AsyncClient(
             headers=headers,
             follow_redirects=True,
@@ -60,19 +60,19 @@ class HubClient:
         await self._http.__aexit__(*failure)
 
     async def describe(self, name: str) -> Repository:
-        """Ask for the files of a repository at its newest commit.
+        """Request the files of a repository at its newest commit.
 
         Raises:
             UnknownModelError: there is no such repository, or it is private.
             DownloadError: it is gated, or its files cannot be fetched safely.
             IncompleteModelError: it holds no safetensors weights.
-            BackendUnavailableError, BackendProtocolError: the hub does not answer, or not in its protocol.
+            BackendUnavailableError, BackendProtocolError: the hub does not answer, or its answer is not valid.
         """
         url = f"{self._access.endpoint}/api/models/{name}/revision/main"
         return read_repository(name, await self._json(name, url, {"blobs": "true"}))
 
     async def config(self, repository: Repository) -> dict[str, Any]:
-        """Read config.json into memory; an empty object where the repository has none.
+        """Request config.json; return an empty dictionary for a repository without it.
 
         Raises:
             BackendUnavailableError, BackendProtocolError: as `describe`.
@@ -87,7 +87,7 @@ class HubClient:
     async def open(
         self, repository: Repository, file: RepositoryFile, offset: int
     ) -> AsyncGenerator[tuple[int, AsyncIterator[bytes]]]:
-        """Ask for a file from byte `offset` on; gives the byte that the content really starts at, and the content.
+        """Request a file from byte `offset` on; yield the first byte of the answer, and the content.
 
         Raises:
             LocalLLMError: as `describe`, now or while the content is read.
@@ -134,7 +134,7 @@ class HubClient:
             raise self._refusal(name, response.status_code, response.headers.get("X-Error-Code", ""))
 
     def _refusal(self, name: str, status: int, code: str) -> LocalLLMError:
-        """Say in our words why the hub refused; `code` is its own word for it."""
+        """Return the error for a refusal of the hub; `code` is the hub's own error code."""
         page = f"{self._access.endpoint}/{name}"
         login = "The token that was sent is not enough." if self._has_token else "Then set HF_TOKEN to your token."
         match status, code:
@@ -158,7 +158,7 @@ class HubClient:
 
 
 def _first_byte(response: httpx.Response) -> int:
-    """Return where a partial answer starts (`Content-Range: bytes 100-199/200`)."""
+    """Return the first byte of a partial answer (`Content-Range: bytes 100-199/200`)."""
     start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     if not start.isdecimal():
         raise BackendProtocolError("The hub sent a part of a file without saying which. Call again.")

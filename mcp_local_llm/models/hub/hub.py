@@ -1,4 +1,4 @@
-"""Downloads, whole: look first, then fetch what is missing, and show the model when all of it is there."""
+"""Downloads repositories: requests the list of files, downloads the missing ones, and publishes the snapshot."""
 
 import shutil
 import time
@@ -11,31 +11,31 @@ import anyio
 from mcp_local_llm.models.hub.access import HubAccess
 from mcp_local_llm.models.hub.cache import RepositoryCache
 from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
-from mcp_local_llm.models.hub.transfer import Meter
+from mcp_local_llm.models.hub.transfer import TransferMeter
 from mcp_local_llm.values.errors import BackendUnavailableError, DownloadError
 from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
 SPARE_BYTES = 500 * 10**6
-"""Disk space that a download leaves free, in bytes: a full disk hurts every other program."""
+"""Bytes of disk space that a download leaves free for other programs."""
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A finished download: the folder of the model, and how many bytes came over the network."""
+class RepositoryDownload:
+    """A finished download: the folder of the model, and the number of downloaded bytes."""
 
     path: Path
     fetched_bytes: int
 
 
 def free_space(folder: Path) -> int:
-    """Return the bytes that can still be written on the disk of a folder, which need not exist yet."""
+    """Return the free bytes on the disk of a folder, which need not exist yet."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(existing).free
 
 
 class Hub:
-    """Fetches repositories, one at a time."""
+    """Downloads repositories, one at a time."""
 
     def __init__(
         self,
@@ -45,24 +45,24 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         pauses: tuple[float, ...] = (1.0, 2.0, 4.0),
     ) -> None:
-        """Take the way to the hub; `pauses` are the seconds before each new attempt after a connection broke."""
+        """Make a hub; `pauses` are the seconds before each new attempt after a lost connection."""
         self._access = access
         self._free = free
         self._clock = clock
         self._pauses = pauses
         self._turn = anyio.Lock()
 
-    async def look(self, name: str) -> Repository:
-        """Ask what a repository holds; writes nothing.
+    async def describe(self, name: str) -> Repository:
+        """Request the description of a repository; writes nothing.
 
         Raises:
             UnknownModelError: there is no such repository, or it is private.
             IncompleteModelError: it holds no safetensors weights.
             DownloadError: it is gated, or its files cannot be fetched safely.
-            BackendUnavailableError: offline by the user's wish, or the hub does not answer.
-            BackendProtocolError: what answers is no hub.
+            BackendUnavailableError: the user forbids the network, or the hub does not answer.
+            BackendProtocolError: the answer is not valid.
         """
-        # Imported on the first download: a server that never downloads needs no HTTP client of its own.
+        # Imported here: a server that downloads nothing needs no HTTP client.
         from mcp_local_llm.models.hub.client import HubClient
 
         self._require_online(name)
@@ -70,15 +70,15 @@ class Hub:
             repository = await client.describe(name)
             return replace(repository, config=await client.config(repository))
 
-    async def fetch(self, repository: Repository, report: ReportProgress) -> Fetched:
-        """Bring all files of a repository into the cache; whole ones are kept, partial ones continued.
+    async def fetch(self, repository: Repository, report: ReportProgress) -> RepositoryDownload:
+        """Download all files of a repository into the cache; keep complete files, continue partial ones.
 
-        Cancelling stops within a chunk and keeps what is there. Nobody sees the model before all of it is verified.
+        Cancelling stops within a chunk and keeps partial files. The snapshot appears after all files are verified.
 
         Raises:
             DownloadError: the disk is too small, a file arrived damaged, or cannot be written.
             BusyError: another process downloads the same repository.
-            LocalLLMError: as `look`.
+            LocalLLMError: as `describe`.
         """
         self._require_online(repository.id)
         if self._turn.statistics().locked:
@@ -93,12 +93,12 @@ class Hub:
                 raise DownloadError(f"{repository.id} cannot be written to {cache.folder}: {reason}.") from error
 
     def missing_bytes(self, repository: Repository) -> int:
-        """Return how many bytes are still to come."""
+        """Return the number of bytes to download."""
         cache = RepositoryCache(self._access.cache, repository)
         return sum(file.size - cache.present(file) for file in repository.files)
 
     def require_space(self, repository: Repository) -> None:
-        """Let a download pass that the disk has room for.
+        """Refuse a download that the disk has no space for.
 
         Raises:
             DownloadError: with the numbers.
@@ -111,22 +111,24 @@ class Hub:
                 "to another disk."
             )
 
-    async def _fetch(self, repository: Repository, cache: RepositoryCache, report: ReportProgress) -> Fetched:
+    async def _fetch(
+        self, repository: Repository, cache: RepositoryCache, report: ReportProgress
+    ) -> RepositoryDownload:
         self.require_space(repository)
         missing = [file for file in repository.files if not cache.has(file)]
         there = sum(cache.present(file) for file in repository.files)
-        meter = Meter(repository.size, there, report, self._clock)
-        meter.tell()
-        cache.announce(missing)
+        meter = TransferMeter(repository.size, there, report, self._clock)
+        meter.report()
+        cache.create_partials(missing)
         for file in missing:
             await self._fetch_file(repository, file, cache, meter)
         cache.publish()
-        return Fetched(cache.snapshot, meter.fetched)
+        return RepositoryDownload(cache.snapshot, meter.fetched)
 
     async def _fetch_file(
-        self, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: Meter
+        self, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: TransferMeter
     ) -> None:
-        """Fetch one file; after a broken connection try again, and give up when nothing came in between."""
+        """Download one file; after a lost connection try again, unless several attempts brought no data."""
         from mcp_local_llm.models.hub.client import HubClient
         from mcp_local_llm.models.hub.transfer import fetch_file
 

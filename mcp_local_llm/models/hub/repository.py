@@ -1,4 +1,4 @@
-"""A repository as the hub announces it: its files with sizes and hashes, and which of them make a model. Pure."""
+"""The description of a repository by the hub: the files of a model, with sizes and hashes. Pure functions."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ MAX_FILE_BYTES = 50 * 10**9
 WEIGHTS = "model*.safetensors"
 """The weight files that mlx-lm reads."""
 
-# What mlx-lm itself would fetch (mlx_lm/utils.py, DEFAULT_ALLOW_PATTERNS), less its Python files.
+# The files that mlx-lm downloads (mlx_lm/utils.py, DEFAULT_ALLOW_PATTERNS), less its Python files.
 _WANTED = ("*.json", WEIGHTS, "*.jinja", "*.txt", "*.jsonl", "tokenizer.model", "*.tiktoken")
 _UNWANTED = ("*.bin.index.json", "*.index.json.bak")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -27,26 +27,26 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Digest(Protocol):
-    """What `hashlib` makes."""
+    """A hash of `hashlib`, which has no public type."""
 
     def update(self, data: bytes, /) -> None:
-        """Take more of the content."""
+        """Add content."""
         ...
 
     def hexdigest(self) -> str:
-        """Return the hash of what was taken."""
+        """Return the hash of the content."""
         ...
 
 
 @dataclass(frozen=True)
 class RepositoryFile:
-    """One file.
+    """One file of a repository.
 
     Attributes:
         name: its path in the repository.
         size: in bytes.
-        etag: the hash by which the hub and its cache call the content: sha256 for large files (Git LFS), else the
-            id of the Git blob.
+        etag: hash of the content, which names its blob in the cache: sha256 for large files (Git LFS), else the id of
+            the Git blob.
     """
 
     name: str
@@ -59,10 +59,10 @@ class RepositoryFile:
         return fnmatchcase(self.name, WEIGHTS)
 
     def digest(self) -> Digest:
-        """Start the hash that the whole content must have as `etag`."""
+        """Return a new hash, whose value for the content must be `etag`."""
         if _SHA256.fullmatch(self.etag):
             return hashlib.sha256()
-        # The id of a Git blob is the hash of a short header and the content; it guards against damage, as Git does.
+        # The id of a Git blob is the hash of a short header and the content; it detects damage, as in Git.
         return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
 
 
@@ -72,7 +72,7 @@ class Repository:
 
     Attributes:
         revision: the commit that `main` points to.
-        files: those of a model that this program reads; nothing that is code or a pickle.
+        files: that an engine reads, without code and pickles.
         config: the content of config.json.
     """
 
@@ -93,16 +93,16 @@ class Repository:
 
 
 def is_repository_id(text: str) -> bool:
-    """Tell whether a text is the whole name of a repository, `publisher/name`."""
+    """Return whether a text is the full name of a repository, `publisher/name`."""
     return _REPOSITORY_ID.fullmatch(text) is not None and ".." not in text and "--" not in text
 
 
 def read_repository(name: str, answer: object) -> Repository:
-    """Read what the hub says of a repository (`/api/models/{id}/revision/main?blobs=true`), without its config.
+    """Read the hub's description of a repository (`/api/models/{id}/revision/main?blobs=true`).
 
     Raises:
-        BackendProtocolError: the answer is not what the hub's protocol says.
-        DownloadError: it names files that lie outside of their folder, or that cannot be verified.
+        BackendProtocolError: the answer is not valid.
+        DownloadError: a file is outside of the repository's folder, or cannot be verified.
         IncompleteModelError: the repository holds no safetensors weights.
     """
     entries = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
@@ -122,7 +122,7 @@ def read_repository(name: str, answer: object) -> Repository:
 
 
 def _require_inside(repository: str, name: str) -> None:
-    """Refuse a repository with a file name that would leave its folder."""
+    """Refuse a file name outside of the repository's folder."""
     path = PurePosixPath(name)
     odd = path.is_absolute() or "\\" in name or any(ord(letter) < 32 for letter in name)
     if odd or not name or any(part in ("", ".", "..") for part in name.split("/")):
@@ -130,7 +130,7 @@ def _require_inside(repository: str, name: str) -> None:
 
 
 def _is_wanted(name: str) -> bool:
-    """Tell whether a file belongs to a model as mlx-lm loads it; nothing below a folder does."""
+    """Return whether mlx-lm reads a file; it reads none in subfolders."""
     return (
         "/" not in name
         and any(fnmatchcase(name, pattern) for pattern in _WANTED)
@@ -144,7 +144,7 @@ def _read_file(repository: str, entry: Mapping[str, Any]) -> RepositoryFile:
     etag = large.get("sha256") or large.get("oid") if large else entry.get("blobId")
     known = isinstance(etag, str) and (_SHA256 if large else _COMMIT).fullmatch(etag)
     if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not known:
-        raise DownloadError(f"{repository} is not downloaded: the hub tells no size or no hash of {name}.")
+        raise DownloadError(f"{repository} is not downloaded: the hub gives no size or no hash of {name}.")
     if size > MAX_FILE_BYTES:
         raise DownloadError(
             f"{repository} is not downloaded: {name} has {human_bytes(size)}, and files above "

@@ -1,4 +1,4 @@
-"""One file from the hub into its partial file: continued where it stands, hashed on the way, verified at the end."""
+"""Downloads one file: continues its partial file, computes the hash, and verifies it at the end."""
 
 import os
 from collections import deque
@@ -13,46 +13,49 @@ from mcp_local_llm.models.hub.repository import Digest, Repository, RepositoryFi
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, DownloadError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
+WINDOW_S = 10.0
+"""Seconds over which the rate is measured: long enough for a steady rate, short enough to follow a change."""
 
-class Meter:
-    """Owns the counts of one download."""
+
+class TransferMeter:
+    """Counts the bytes of one download, and reports its progress."""
 
     def __init__(self, total: int, done: int, report: ReportProgress, clock: Callable[[], float]) -> None:
         self._total = total
         self._done = done
-        self._report = report
+        self._report_progress = report
         self._clock = clock
         self._fetched = 0
-        self._marks = deque([(clock(), 0)])
+        self._samples = deque([(clock(), 0)])
 
     @property
     def fetched(self) -> int:
-        """Bytes that came over the network."""
+        """Bytes that were downloaded."""
         return self._fetched
 
-    def tell(self) -> None:
-        """Report how things stand."""
-        (then, before), (now, after) = self._marks[0], self._marks[-1]
+    def report(self) -> None:
+        """Report the progress."""
+        (then, before), (now, after) = self._samples[0], self._samples[-1]
         rate = (after - before) / (now - then) if now > then else None
-        self._report(Progress("downloading", self._done, self._total, rate))
+        self._report_progress(Progress("downloading", self._done, self._total, rate))
 
     def add(self, count: int) -> None:
-        """Take bytes that arrived, and report."""
+        """Count downloaded bytes, and report."""
         self._done += count
         self._fetched += count
         now = self._clock()
-        self._marks.append((now, self._fetched))
-        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW_S:
-            self._marks.popleft()
-        self.tell()
+        self._samples.append((now, self._fetched))
+        while len(self._samples) > 2 and now - self._samples[1][0] > WINDOW_S:
+            self._samples.popleft()
+        self.report()
 
-    def take_back(self, count: int) -> None:
-        """Forget bytes that were there and have to come again."""
+    def discard(self, count: int) -> None:
+        """Subtract bytes that must be downloaded again."""
         self._done -= count
 
 
-class _Partial:
-    """A partial file that is open, with the hash of all that is in it. Methods block; they run on a thread."""
+class _PartialFile:
+    """An open partial file, with the hash of its content. Its methods block, so they run on a thread."""
 
     def __init__(self, path: Path, file: RepositoryFile) -> None:
         self._wanted = file
@@ -61,27 +64,27 @@ class _Partial:
         self._digest: Digest = file.digest()
         self.size = 0
 
-    def take_stock(self) -> None:
-        """Hash the next chunk of what an earlier run left; `size` stands still at the end."""
+    def hash_next_chunk(self) -> None:
+        """Hash the next chunk of the content of an earlier run; `size` stays the same at the end."""
         self._file.seek(self.size)
         chunk = self._file.read(CHUNK_BYTES)
         self._digest.update(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
-        """Drop everything."""
+        """Remove all content."""
         self._file.truncate(0)
         self._digest = self._wanted.digest()
         self.size = 0
 
     def append(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
         self._file.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
 
-    def seal(self) -> bool:
-        """Bring everything to the disk and say whether it is what was announced; a damaged file is deleted."""
+    def verify(self) -> bool:
+        """Return whether the hash is right; write a right file to the disk, delete a damaged one."""
         sound = self._digest.hexdigest() == self._wanted.etag
         if sound:
             self._file.flush()
@@ -91,30 +94,30 @@ class _Partial:
         return sound
 
     def close(self) -> None:
-        """Close the file; what is in it stays."""
+        """Close the file and keep its content."""
         self._file.close()
 
 
 async def fetch_file(
-    client: HubClient, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: Meter
+    client: HubClient, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: TransferMeter
 ) -> None:
-    """Bring one file into the cache, whole and verified, or raise.
+    """Download one file into the cache and verify it.
 
     Cancelling stops between two chunks; the partial file stays and is continued by the next call.
 
     Raises:
-        DownloadError: the content is not what the hub announced; it was deleted.
-        BackendUnavailableError: the connection broke off; the partial file stays.
-        BackendProtocolError: the hub sent something else than it was asked for.
+        DownloadError: the hash is wrong; the file was deleted.
+        BackendUnavailableError: the connection was lost; the partial file stays.
+        BackendProtocolError: the hub sent another part of the file.
     """
-    partial = await anyio.to_thread.run_sync(_Partial, cache.partial(file), file)
+    partial = await anyio.to_thread.run_sync(_PartialFile, cache.partial(file), file)
     try:
         await _continue(client, repository, file, partial, meter)
-        sound = await anyio.to_thread.run_sync(partial.seal)
+        sound = await anyio.to_thread.run_sync(partial.verify)
     finally:
         partial.close()
     if not sound:
-        meter.take_back(file.size)
+        meter.discard(file.size)
         raise DownloadError(
             f"{file.name} of {repository.id} arrived damaged: its hash is not the one that the hub announced. "
             "It was deleted. Call again to fetch it anew."
@@ -123,15 +126,15 @@ async def fetch_file(
 
 
 async def _continue(
-    client: HubClient, repository: Repository, file: RepositoryFile, partial: _Partial, meter: Meter
+    client: HubClient, repository: Repository, file: RepositoryFile, partial: _PartialFile, meter: TransferMeter
 ) -> None:
-    """Fill the partial file up to the announced size."""
+    """Download the rest of the partial file."""
     before = -1
     while before < partial.size <= file.size:
         before = partial.size
-        await anyio.to_thread.run_sync(partial.take_stock)
+        await anyio.to_thread.run_sync(partial.hash_next_chunk)
     if partial.size > file.size:
-        meter.take_back(file.size)
+        meter.discard(file.size)
         partial.restart()
     if partial.size == file.size:
         return
@@ -140,7 +143,7 @@ async def _continue(
             # A server without ranges sends the whole file again.
             if start:
                 raise BackendProtocolError(f"The hub sent the wrong part of {file.name}. Call again.")
-            meter.take_back(partial.size)
+            meter.discard(partial.size)
             partial.restart()
         async for chunk in content:
             if partial.size + len(chunk) > file.size:
@@ -151,7 +154,3 @@ async def _continue(
         raise BackendUnavailableError(
             f"{file.name} broke off after {partial.size:,} of {file.size:,} bytes. Call again: it is continued."
         )
-
-
-WINDOW_S = 10.0
-"""Seconds over which the rate is taken: long enough to be steady, short enough to follow a change."""

@@ -1,4 +1,4 @@
-"""How often, and for how long, a verb is tried again that a lease owner has not begun."""
+"""Decides how long a verb is retried that no lease owner has begun."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,32 +7,32 @@ from mcp_local_llm.values.errors import BackendUnavailableError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
 RETRY_S = 0.1
-"""Between two tries while a lease owner starts its socket, ends or leaves."""
-PATIENCE_S = 10.0
-"""Seconds until a lease owner that does not listen is an error; a start of the socket takes less than one."""
+"""Seconds between two tries while a lease owner starts its socket or shuts down."""
+OWNER_TIMEOUT_S = 10.0
+"""Seconds after which a lease owner that does not listen is an error; the start of the socket takes less than one."""
 LEAVING_S = 600.0
-"""Seconds that a lease owner may take to finish its answers before it leaves."""
+"""Seconds that a lease owner may take to finish its answers before it shuts down."""
 
 
-class Patience:
-    """Decides for one verb whether it is tried again, and waits in between."""
+class RetryPolicy:
+    """The time limits of one verb, and the pause before its next try."""
 
     def __init__(self, lease: Lease, sleep: Callable[[float], Awaitable[None]], clock: Callable[[], float]) -> None:
         self._lease = lease
         self._sleep = sleep
         self._clock = clock
-        self._begun = self._heard = clock()
+        self._started = self._last_answer = clock()
 
-    async def __call__(self, error: HolderGoneError, report: ReportProgress) -> None:
-        """Wait a moment.
+    async def wait(self, error: HolderGoneError, report: ReportProgress) -> None:
+        """Wait until the next try.
 
         Raises:
-            BackendUnavailableError: it was tried long enough.
+            BackendUnavailableError: a time limit is over.
         """
         now = self._clock()
         if error.leaving:
-            self._heard = now
-        if now - self._heard >= PATIENCE_S or now - self._begun >= LEAVING_S:
+            self._last_answer = now
+        if now - self._last_answer >= OWNER_TIMEOUT_S or now - self._started >= LEAVING_S:
             owner = self._lease.owner()
             who = f"process {owner.pid} (version {owner.version})" if owner else "another process"
             raise BackendUnavailableError(
