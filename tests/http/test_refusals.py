@@ -101,7 +101,7 @@ REFUSALS: dict[str, tuple[Script, type[LocalLLMError], str]] = {
     "a model it does not have": (
         refuses(404, {"error": "model 'm' not found"}), UnknownModelError, "does not have box/m",
     ),
-    "a path it does not have": (refuses(404, {"detail": "Not FoundModels"}), BackendProtocolError, "most end in /v1"),
+    "a path it does not have": (refuses(404, {"detail": "Not Found"}), BackendProtocolError, "most end in /v1"),
     "no key wanted": (refuses(401, {"error": {"message": "no"}}), ConfigError, "api_key_env"),
     "500": (refuses(500, {"error": {"message": "CUDA out of memory"}}), BackendProtocolError, "CUDA out of memory"),
     "a dead upstream": (refuses(502, {"error": "bad gateway"}), BackendUnavailableError, "bad gateway"),
