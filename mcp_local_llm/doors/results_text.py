@@ -6,20 +6,20 @@ from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.model import human_bytes, human_count
 from mcp_local_llm.values.results import Download, ModelRow, ModelTable, ProfileRow, QuickTest, Status, Switch
 
-HEAD = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
+TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
 
 
 @dataclass(frozen=True)
-class Words:
+class NoteWording:
     """What a door calls the remedies that a note speaks of."""
 
     longer: str
     no_thinking: str
-    hotter: str
+    higher_temperature: str
 
 
-def note(result: ChatResult, words: Words) -> str:
+def note(result: ChatResult, words: NoteWording) -> str:
     """Say what the reader must know about the answer; empty when there is nothing."""
     tokens = result.usage.completion_tokens
     if not result.thinking_closed and not result.text:
@@ -28,7 +28,7 @@ def note(result: ChatResult, words: Words) -> str:
     if result.looped:
         return (
             f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. Word the task "
-            f"differently, or {words.hotter}."
+            f"differently, or {words.higher_temperature}."
         )
     if result.schema_met is False:
         cut = "max_tokens was reached" if result.finish_reason == "length" else "the answer ended early"
@@ -100,8 +100,8 @@ def table_text(table: ModelTable, choose: str) -> str:
     """Write the numbered table; `choose` says how to choose where nothing is chosen."""
     if not table.models:
         return "\n".join(["No models were found.", *table.warnings])
-    rows = [HEAD, *map(cells, table.models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    rows = [TABLE_HEADER, *map(cells, table.models)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, table_notes(table, choose)])
 
@@ -113,7 +113,7 @@ def table_notes(table: ModelTable, choose: str) -> str:
 
 
 def cells(row: ModelRow) -> tuple[str, ...]:
-    """Write one model, a text for each column of `HEAD`."""
+    """Write one model, a text for each column of `TABLE_HEADER`."""
     marks = [*(["resident"] if row.resident else []), *(["chosen"] if row.chosen else []), *row.roles]
     size = "?" if row.size_bytes is None else human_bytes(row.size_bytes)
     size += f", {human_count(row.parameters)}" if row.parameters else ""

@@ -31,7 +31,7 @@ _SIMPLE_ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f
 
 
 @dataclass(frozen=True)
-class Grammar:
+class JsonVariant:
     """How one dialect differs from JSON.
 
     Attributes:
@@ -45,16 +45,16 @@ class Grammar:
     python: bool = False
 
 
-JSON = Grammar()
+STANDARD_JSON = JsonVariant()
 
 
-def read_value(text: str, position: int, grammar: Grammar = JSON) -> tuple[Any, int]:
+def read_value(text: str, position: int, variant: JsonVariant = STANDARD_JSON) -> tuple[Any, int]:
     """Return the value that starts at `position` (after blanks) and where it ends.
 
     Raises:
         PayloadError: there is no complete value.
     """
-    return _Reader(text, grammar).value(position, 0)
+    return _Reader(text, variant).value(position, 0)
 
 
 def skip_blank(text: str, position: int) -> int:
@@ -77,9 +77,9 @@ def _end(match: re.Match[str] | None) -> int:
 class _Reader:
     """One reading of one value; counts the braces that it forgave."""
 
-    def __init__(self, text: str, grammar: Grammar) -> None:
+    def __init__(self, text: str, variant: JsonVariant) -> None:
         self._text = text
-        self._grammar = grammar
+        self._variant = variant
         self._missing = 0
 
     def value(self, position: int, depth: int) -> tuple[Any, int]:
@@ -90,7 +90,7 @@ class _Reader:
         char = text[position : position + 1]
         if char == "{":
             return self._object(position, depth)
-        if char == "[" or (char == "(" and self._grammar.python):
+        if char == "[" or (char == "(" and self._variant.python):
             return self._list(position, depth)
         if self._quoted(position):
             return self._string(position)
@@ -120,7 +120,7 @@ class _Reader:
 
     def _forgive_brace(self, position: int) -> int:
         """Let the closer of the element stand for a missing brace (R18)."""
-        closer = self._grammar.closer
+        closer = self._variant.closer
         if not closer or not self._text.startswith(closer, position) or self._missing >= _MAX_MISSING_BRACES:
             raise self._error(position)
         self._missing += 1
@@ -159,17 +159,17 @@ class _Reader:
     def _quoted(self, position: int) -> bool:
         if self._text.startswith(('"', "'"), position):
             return True
-        return bool(self._grammar.quote) and self._text.startswith(self._grammar.quote, position)
+        return bool(self._variant.quote) and self._text.startswith(self._variant.quote, position)
 
     def _string(self, position: int) -> tuple[str, int]:
-        text, quote = self._text, self._grammar.quote
+        text, quote = self._text, self._variant.quote
         if quote and text.startswith(quote, position):
             start = position + len(quote)
             end = text.find(quote, start)
             if end < 0:
                 raise PayloadError(len(text), cut=True)
             return text[start:end], end + len(quote)
-        if self._grammar.python and text.startswith('"""', position):
+        if self._variant.python and text.startswith('"""', position):
             pattern, python = _TRIPLE, True
         else:
             python = text.startswith("'", position)
@@ -177,7 +177,7 @@ class _Reader:
         match = pattern.match(text, position)
         if match is None:
             raise PayloadError(len(text), cut=True)
-        return _unescape(match[1], python=python or self._grammar.python), match.end()
+        return _unescape(match[1], python=python or self._variant.python), match.end()
 
     def _scalar(self, position: int) -> tuple[Any, int]:
         text = self._text

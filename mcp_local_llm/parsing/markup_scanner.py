@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from mcp_local_llm.parsing.markup import END_OF_TURN, HARMONY_HEADS, RESPONSE_WRAPPERS, TAG_PAIRS, TagPair, any_literal
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.tool_formats.reader import Reading, read_element
 from mcp_local_llm.parsing.tool_formats.table import RESPONSES, WRAPPERS, Wrapper
 
@@ -20,27 +20,27 @@ MAX_FALLBACKS = 8
 Zones hide every closer only by accident. What does so time and again is read without zones, in linear time.
 """
 
-Kind = Literal["open", "close", "end", "response", "call", "harmony"]
+MarkupKind = Literal["open", "close", "end", "response", "call", "harmony"]
 
 
 @dataclass(frozen=True)
-class Marker:
+class MarkupMeaning:
     """What one literal means; `pair` and `wrapper` belong to reasoning tags and openers of calls."""
 
-    kind: Kind
+    kind: MarkupKind
     pair: TagPair | None = None
     wrapper: Wrapper | None = None
 
 
 @dataclass(frozen=True)
-class Mark:
+class MarkupToken:
     """One piece of markup outside every literal zone.
 
     Attributes:
         reading: of a call, what its element holds.
     """
 
-    kind: Kind
+    kind: MarkupKind
     start: int
     end: int
     pair: TagPair | None = None
@@ -58,7 +58,7 @@ class Markup:
     """
 
     pairs: tuple[TagPair, ...]
-    meanings: Mapping[str, Marker]
+    meanings: Mapping[str, MarkupMeaning]
     token: re.Pattern[str]
 
     @cached_property
@@ -91,12 +91,12 @@ class Markup:
 def markup_of(pairs: Sequence[TagPair]) -> Markup:
     """Return the markup of a model whose reasoning blocks have one of these tags."""
     meanings = (
-        {wrapper.opener: Marker("call", wrapper=wrapper) for wrapper in WRAPPERS}
-        | {token: Marker("end") for token in END_OF_TURN}
-        | {head: Marker("harmony") for head in HARMONY_HEADS}
-        | {token: Marker("response") for token in RESPONSES}
-        | {pair.opener: Marker("open", pair=pair) for pair in pairs}
-        | {pair.closer: Marker("close", pair=pair) for pair in pairs}
+        {wrapper.opener: MarkupMeaning("call", wrapper=wrapper) for wrapper in WRAPPERS}
+        | {token: MarkupMeaning("end") for token in END_OF_TURN}
+        | {head: MarkupMeaning("harmony") for head in HARMONY_HEADS}
+        | {token: MarkupMeaning("response") for token in RESPONSES}
+        | {pair.opener: MarkupMeaning("open", pair=pair) for pair in pairs}
+        | {pair.closer: MarkupMeaning("close", pair=pair) for pair in pairs}
     )
     # Each branch begins with a literal character, so that the search skips prose quickly.
     return Markup(tuple(pairs), meanings, re.compile(rf"\n|``*+|{any_literal(meanings)}"))
@@ -109,9 +109,9 @@ _FENCE = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`\n]*|(?P<tildes>~{3,})[^\n]*)(
 _CLOSING_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
 
 
-def marks(
-    text: str, start: int, toolbox: Toolbox, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
-) -> Iterator[Mark]:
+def scan_markup(
+    text: str, start: int, tools: OfferedTools, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
+) -> Iterator[MarkupToken]:
     """Yield the markup of the channel that begins at `start`, in order.
 
     Zones begin afresh at `start`. Openers of calls that turn out to be text are not yielded; nothing inside
@@ -132,9 +132,9 @@ def marks(
         marker, quoted = markup.meanings[token[0]], runs % 2 == 1
         if marker.wrapper is None:
             if not quoted:
-                yield Mark(marker.kind, token.start(), position, marker.pair)
+                yield MarkupToken(marker.kind, token.start(), position, marker.pair)
         elif token.start() >= (quoted_from if quoted else calls_from):
-            reading = read_element(text, token.start(), marker.wrapper, toolbox)
+            reading = read_element(text, token.start(), marker.wrapper, tools)
             if reading is None:
                 continue
             if quoted:
@@ -143,7 +143,7 @@ def marks(
                 position = reading.resume if reading.calls and not reading.stop else position
                 continue
             calls_from = len(text) if reading.stop else reading.resume
-            yield Mark("call", token.start(), reading.end, reading=reading)
+            yield MarkupToken("call", token.start(), reading.end, reading=reading)
             # A payload without an end is no zone: the block around it may still be closed.
             if reading.calls or not (reading.stop or in_block):
                 runs, position = 0, _after_call(text, reading)

@@ -21,7 +21,7 @@ _MAX_SCHEMA_DEPTH = 8
 
 
 @dataclass(frozen=True)
-class Toolbox:
+class OfferedTools:
     """The offered tools: name → JSON Schema of the parameters. Empty means that no tools were offered (R13)."""
 
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -52,7 +52,7 @@ class Toolbox:
         return raw
 
 
-def toolbox(tools: Sequence[Mapping[str, Any]] | None) -> Toolbox:
+def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> OfferedTools:
     """Read an OpenAI tool list; entries that are no tools are passed over."""
     schemas: dict[str, Mapping[str, Any]] = {}
     for tool in tools or ():
@@ -61,7 +61,7 @@ def toolbox(tools: Sequence[Mapping[str, Any]] | None) -> Toolbox:
         name = spec.get("name")
         if isinstance(name, str) and name:
             schemas[name] = _mapping(spec.get("parameters") or spec.get("inputSchema") or spec.get("input_schema"))
-    return Toolbox(schemas, offered=bool(tools))
+    return OfferedTools(schemas, offered=bool(tools))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

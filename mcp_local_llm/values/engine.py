@@ -1,6 +1,6 @@
 """The seams below the core: what an engine and a backend can do, and the progress they tell.
 
-Protocols only. An `Engine` answers requests with a loaded model; a `Backend` turns a `ModelInfo` into
+Protocols only. An `Engine` answers requests with a loaded model; a `EngineLoader` turns a `ModelInfo` into
 an engine. Both are implemented in `engines/`, and the core knows nothing else of them.
 """
 
@@ -66,7 +66,7 @@ class Engine(Protocol):
         ...
 
 
-class Backend(Protocol):
+class EngineLoader(Protocol):
     """Loads models of one kind."""
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:

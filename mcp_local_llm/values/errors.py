@@ -3,7 +3,6 @@
 LocalLLMError
 ├── ConfigError                 a file, its key and the allowed values
 ├── InvalidRequestError         shape or range of a request
-├── FileAccessError             outside the allowed roots, a secret, binary, too large
 ├── ModelError
 │   ├── UnknownModelError       no such model; the nearest names
 │   ├── AmbiguousModelError     several; the numbered candidates
@@ -40,12 +39,6 @@ class InvalidRequestError(LocalLLMError):
     """The request's shape or a value's range is wrong."""
 
     status = 400
-
-
-class FileAccessError(LocalLLMError):
-    """A file may not be read: outside the allowed roots, a secret, binary or too large."""
-
-    status = 403
 
 
 class ModelError(LocalLLMError):

@@ -17,7 +17,7 @@ from mlx_lm.models.cache import (
 )
 
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers
-from mcp_local_llm.engines.mlx.prefix.cache import Entry, PrefixCache
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache, PrefixEntry
 from mcp_local_llm.engines.mlx.prefix.disk import RESTORED, PrefixDisk
 from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.engines.kept_prefixes import LENGTH, entry, files_of, key, never
@@ -28,7 +28,7 @@ utils: Any = mlx.utils
 caches: Any = mlx_lm.models.cache
 
 
-def values(found: Entry | None) -> list[float]:
+def values(found: PrefixEntry | None) -> list[float]:
     assert found is not None
     layer = found.layers[0]
     return layer.keys[0, 0, : layer.offset, 0].tolist()

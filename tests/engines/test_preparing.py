@@ -15,7 +15,7 @@ import pytest
 from transformers.utils import chat_template_utils
 
 from mcp_local_llm.engines.mlx.batch import prepare as preflight
-from mcp_local_llm.engines.mlx.batch.prepare import Preflight
+from mcp_local_llm.engines.mlx.batch.prepare import RequestPreparer
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
 from mcp_local_llm.engines.mlx.prompt.render import PIECE, TextModel, render
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT, cut_between_words, longest_token
@@ -51,7 +51,12 @@ async def others_go_on(engine: Any, failing: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("cause", [ValueError("odd"), RecursionError("deep"), NativePanic("index out of bounds")])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Preflight, "plan"), (ProcessorFactory, "processors_for"), (preflight, "sampler_for"), (TextModel, "encode")],
+    [
+        (RequestPreparer, "plan"),
+        (ProcessorFactory, "processors_for"),
+        (preflight, "sampler_for"),
+        (TextModel, "encode"),
+    ],
 )
 async def test_whatever_is_raised_while_a_request_is_prepared_fails_it_alone(
     tiny: ModelInfo,

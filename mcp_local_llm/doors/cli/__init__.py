@@ -5,7 +5,7 @@ Answers go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 it fai
 """
 
 from mcp_local_llm.doors.cli.commands import run_command
-from mcp_local_llm.doors.cli.login_service import Background, background
-from mcp_local_llm.doors.cli.serve import Holder, ServeOptions
+from mcp_local_llm.doors.cli.login_service import LoginService, login_service
+from mcp_local_llm.doors.cli.serve import ServeActions, ServeOptions
 
-__all__ = ["Background", "Holder", "ServeOptions", "background", "run_command"]
+__all__ = ["LoginService", "ServeActions", "ServeOptions", "login_service", "run_command"]

@@ -22,7 +22,7 @@ Command = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Background:
+class LoginService:
     """A standing service.
 
     Attributes:
@@ -38,7 +38,9 @@ class Background:
     stop: tuple[Command, ...]
 
 
-def background(system: str, home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+def login_service(
+    system: str, home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int
+) -> LoginService:
     """Describe the service that runs `command`.
 
     Args:
@@ -60,7 +62,7 @@ def background(system: str, home: Path, environ: Mapping[str, str], command: Seq
     raise ConfigError(f"There is no service to install on {system}. Run `mcp-local-llm serve` by other means.")
 
 
-def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> LoginService:
     file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
     logs = home / "Library" / "Logs" / "mcp-local-llm"
     agent = {
@@ -76,7 +78,7 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
         "StandardErrorPath": str(logs / "serve.log"),
     }
     domain = f"gui/{uid}"
-    return Background(
+    return LoginService(
         file=file,
         content=plistlib.dumps(agent),
         folders=(logs,),
@@ -85,7 +87,7 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
     )
 
 
-def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> Background:
+def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> LoginService:
     named = Path(environ.get("XDG_CONFIG_HOME", ""))
     config = named if named.is_absolute() else home / ".config"
     settings = "".join(f"Environment={_quoted(f'{name}={value}', program=False)}\n" for name, value in environ.items())
@@ -104,7 +106,7 @@ TimeoutStopSec=10
 WantedBy=default.target
 """
     control: Command = ("systemctl", "--user")
-    return Background(
+    return LoginService(
         file=config / "systemd" / "user" / UNIT,
         content=content.encode(),
         folders=(),

@@ -18,14 +18,14 @@ WRONG_REQUEST = 2
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended (128 + SIGINT)."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-Open = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
+OpenLLM = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
 """Opens the core, given what takes a sentence for the user; leaving the context ends everything that it started."""
 
 
 def perform(
-    open_llm: Open, ask: Callable[[LLM, ReportProgress], Awaitable[Answer]], show: Callable[[Answer], None]
+    open_llm: OpenLLM, ask: Callable[[LLM, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
 ) -> None:
     """Ask the core, then show its answer; meanwhile progress is one line on stderr, if that is a terminal.
 

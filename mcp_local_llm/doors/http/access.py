@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
-class Guard:
+class AccessGuard:
     """Lets through what the rules allow; answers the rest itself."""
 
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:

@@ -22,23 +22,23 @@ ENDED = "The server ended before the answer was finished. Send the request again
 
 
 @dataclass(frozen=True)
-class TrafficState:
-    """A look at the traffic: answers under way, and their clients, each once."""
+class InFlightState:
+    """A look at the in_flight: answers under way, and their clients, each once."""
 
     answers: int
     clients: tuple[str, ...]
 
 
-class Traffic:
+class InFlightAnswers:
     """Counts the answers under way, and ends them all when serving ends."""
 
     def __init__(self) -> None:
         self._open: dict[object, str] = {}
         self._ended = anyio.Event()
 
-    def state(self) -> TrafficState:
+    def state(self) -> InFlightState:
         """Return how things stand."""
-        return TrafficState(len(self._open), tuple(sorted(set(self._open.values()))))
+        return InFlightState(len(self._open), tuple(sorted(set(self._open.values()))))
 
     def end(self) -> None:
         """Give every answer under way up; its client gets an error."""

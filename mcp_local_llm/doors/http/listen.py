@@ -19,7 +19,7 @@ BACKLOG = 128
 KEEP_ALIVE_S = 60
 """An idle connection is closed after so many seconds: clients give theirs up sooner (httpx after 5), so that none of
 them sends a request into a connection that is being closed."""
-GRACE_S = 1
+CLOSE_TIMEOUT_S = 1
 """Answers get an error when serving ends; connections that still do not close are cut after so many seconds."""
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
     """Serve `app` on `listener` for the length of the block; the socket is closed at the end.
 
-    End what the application is answering first (`Traffic.end`), or it is cut after `GRACE_S`.
+    End what the application is answering first (`InFlightAnswers.end`), or it is cut after `CLOSE_TIMEOUT_S`.
 
     """
     server = _Server(_config(app))
@@ -117,5 +117,5 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_local_llm.doors.http.in_flight import Traffic, client_of
-from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
 from mcp_local_llm.llm.llm import LLM, answered
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
@@ -22,6 +22,9 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
 from mcp_local_llm.wire.sse import DONE
+
+MAX_BODY_BYTES = 32 * 2**20
+"""A conversation that fills a window of a million tokens takes about 5 MB."""
 
 
 class EventWriter(Protocol):
@@ -33,7 +36,7 @@ class EventWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Dialect:
+class ApiFormat:
     """How one of the two APIs is read and written; `kind` is what its ids begin with."""
 
     kind: str
@@ -46,10 +49,12 @@ class Dialect:
         return CompletionIdentity(f"{self.kind}-{uuid.uuid4().hex}", int(time.time()), model)
 
 
-CHAT = Dialect(
+CHAT = ApiFormat(
     "chatcmpl", incoming_request, completion, lambda identity, usage: CompletionStream(identity, include_usage=usage)
 )
-TEXT = Dialect(
+
+
+TEXT = ApiFormat(
     "cmpl",
     incoming_completion,
     text_completion,
@@ -59,29 +64,31 @@ TEXT = Dialect(
 
 @dataclass(frozen=True)
 class AnswerRoute:
-    """Answers questions of one dialect."""
+    """Answers questions of one format."""
 
     llm: LLM
-    traffic: Traffic
-    dialect: Dialect
+    in_flight: InFlightAnswers
+    format: ApiFormat
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
-        asked = self.dialect.read(await json_body(request))
+        asked = self.format.read(await json_body(request))
         question = replace(asked.request, client=client)
         # An empty name is what clients send that must name some model and care for none.
         model = asked.model or None
         if asked.stream:
             usage = asked.include_usage
-            return EventAnswer(
-                lambda report: self._events(question, model, usage, report), traffic=self.traffic, client=client
+            return EventStreamResponse(
+                lambda report: self._events(question, model, usage, report), in_flight=self.in_flight, client=client
             )
-        return JsonAnswer(lambda report: self._whole(question, model, report), traffic=self.traffic, client=client)
+        return WholeResponse(
+            lambda report: self._whole(question, model, report), in_flight=self.in_flight, client=client
+        )
 
     async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
         result = await answered(self.llm.chat(question, report, model=model))
-        return self.dialect.whole(result, self.dialect.identity(result.model))
+        return self.format.whole(result, self.format.identity(result.model))
 
     async def _events(
         self, question: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
@@ -90,14 +97,10 @@ class AnswerRoute:
         async with aclosing(self.llm.chat(question, report, model=model)) as chunks:
             async for chunk in chunks:
                 if writer is None:
-                    writer = self.dialect.stream(self.dialect.identity(chunk.model), include_usage)
+                    writer = self.format.stream(self.format.identity(chunk.model), include_usage)
                 for event in writer.events(chunk):
                     yield json.dumps(event, ensure_ascii=False)
         yield DONE
-
-
-MAX_BODY_BYTES = 32 * 2**20
-"""A conversation that fills a window of a million tokens takes about 5 MB."""
 
 
 async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:

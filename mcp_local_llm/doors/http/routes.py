@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
 from mcp_local_llm.llm.llm import LLM
@@ -18,10 +18,10 @@ from mcp_local_llm.wire.openai.errors import envelope, error_body
 from mcp_local_llm.wire.openai.write_response import model_list
 
 
-def build_api(llm: LLM, traffic: Traffic) -> ASGIApp:
-    """Make the application; `traffic` ends what it is answering."""
-    chat, completions = AnswerRoute(llm, traffic, CHAT), AnswerRoute(llm, traffic, TEXT)
-    reports = ReportRoutes(llm, traffic)
+def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
+    """Make the application; `in_flight` ends what it is answering."""
+    chat, completions = AnswerRoute(llm, in_flight, CHAT), AnswerRoute(llm, in_flight, TEXT)
+    reports = ReportRoutes(llm, in_flight)
     routes = [
         Route("/v1/chat/completions", chat.answer, methods=["POST"]),
         Route("/v1/completions", completions.answer, methods=["POST"]),
@@ -44,7 +44,7 @@ class ReportRoutes:
     """Answers what can be told at once."""
 
     llm: LLM
-    traffic: Traffic
+    in_flight: InFlightAnswers
 
     async def models(self, request: Request) -> Response:
         """List what a request can name: the resident model first, then roles and profiles, then the other models."""
@@ -64,7 +64,7 @@ class ReportRoutes:
 
     async def metrics(self, request: Request) -> Response:
         """Tell the numbers."""
-        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.traffic.state())
+        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.in_flight.state())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _names(self) -> list[str]:

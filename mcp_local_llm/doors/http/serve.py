@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from mcp_local_llm.doors.http.access import Guard, access_rules
-from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.access import AccessGuard, access_rules
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
 from mcp_local_llm.llm.llm import LLM
@@ -27,7 +27,7 @@ class Address:
 
 
 async def serve_standing(
-    llm: LLM, address: Address, announce: Callable[[str], None], *, traffic: Traffic, model: str | None = None
+    llm: LLM, address: Address, announce: Callable[[str], None], *, in_flight: InFlightAnswers, model: str | None = None
 ) -> None:
     """Serve on `address`; SIGINT and SIGTERM end it, and answers under way get an error.
 
@@ -35,7 +35,7 @@ async def serve_standing(
         llm: who answers.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
-        traffic: ends what is being answered.
+        in_flight: ends what is being answered.
         model: made resident at once, as by `set_model`; None waits for the first call.
 
     Raises:
@@ -44,18 +44,18 @@ async def serve_standing(
     """
     rules = access_rules(address.host, address.key)
     listener = bind_tcp(address.host, address.port)
-    with anyio.CancelScope() as scope, _on_signals(traffic, scope):
-        async with serving(Guard(build_api(llm, traffic), rules), listener):
+    with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
+        async with serving(AccessGuard(build_api(llm, in_flight), rules), listener):
             announce(_url(listener, address.host))
             if model is not None:
                 await llm.set_model(model, _ignore)
-            await traffic.ended()
+            await in_flight.ended()
 
 
 @contextmanager
-def _on_signals(traffic: Traffic, scope: anyio.CancelScope) -> Generator[None]:
+def _on_signals(in_flight: InFlightAnswers, scope: anyio.CancelScope) -> Generator[None]:
     def leave() -> None:
-        traffic.end()
+        in_flight.end()
         scope.cancel()
 
     loop = asyncio.get_running_loop()

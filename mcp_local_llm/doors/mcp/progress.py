@@ -13,12 +13,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
-from mcp_local_llm.values.progress import Progress, ReportProgress
-
-INTERVAL_S = 0.25
-"""Least time between two notifications."""
-HEARTBEAT_S = 5.0
-"""Most time between two notifications."""
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
 
 
 @asynccontextmanager
@@ -38,14 +33,14 @@ async def reporting(
         while True:
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the news, and the call never ends.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
+                async with asyncio.timeout(PROGRESS_KEEPALIVE_S):
                     await news.wait()
             news.clear()
             # Seconds since the start: the one number that grows through every phase, as the protocol demands.
             elapsed = round(clock() - started, 3)
             words = str(latest[0]) if latest else "starting"
             await context.report_progress(elapsed, message=words)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
 
     # A plain task, not a task group: a group would wrap the tool's own errors into an exception group.
     sender = asyncio.create_task(send())

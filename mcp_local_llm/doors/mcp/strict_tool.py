@@ -15,9 +15,20 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
-from mcp_local_llm.doors.results_text import Words, note
+from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError
+
+NOTE_WORDING = NoteWording(
+    longer="with a larger max_tokens",
+    no_thinking="Call again with thinking=false",
+    higher_temperature="call again with a higher temperature",
+)
+"""How a note names the arguments of `chat`."""
+
+
+RESULT_META = "local-llm/result"
+"""Key of the numbers in `_meta`: clients do not show it to their model."""
 
 
 class StrictTool(Tool):
@@ -69,48 +80,13 @@ class StrictTool(Tool):
         return " ".join(dict.fromkeys(sentences))
 
 
-def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic makes of every field name: they repeat it, and every session pays for them."""
-
-    def strip(node: Any, *, names: bool) -> Any:
-        if isinstance(node, dict):
-            items = cast(dict[str, Any], node).items()
-            # Below "properties" and "$defs" the keys are names of the user's choice, not keywords.
-            return {
-                key: strip(value, names=not names and key in ("properties", "$defs"))
-                for key, value in items
-                if names or key != "title"
-            }
-        if isinstance(node, list):
-            return [strip(item, names=False) for item in cast(list[Any], node)]
-        return node
-
-    return cast(dict[str, Any], strip(schema, names=False))
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-WORDS = Words(
-    longer="with a larger max_tokens",
-    no_thinking="Call again with thinking=false",
-    hotter="call again with a higher temperature",
-)
-"""How a note names the arguments of `chat`."""
-
-RESULT_META = "local-llm/result"
-"""Key of the numbers in `_meta`: clients do not show it to their model."""
-
-
 def chat_result(result: ChatResult) -> CallToolResult:
     """Plain text first, parsed tool calls as a JSON list in a second block; no structured content.
 
     Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
     escaped line.
     """
-    said = note(result, WORDS)
+    said = note(result, NOTE_WORDING)
     text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
     blocks = [TextContent(type="text", text=text)]
     if result.tool_calls:
@@ -134,3 +110,27 @@ def report_result(report: BaseModel, text: str) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
     )
+
+
+def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop the titles that pydantic makes of every field name: they repeat it, and every session pays for them."""
+
+    def strip(node: Any, *, names: bool) -> Any:
+        if isinstance(node, dict):
+            items = cast(dict[str, Any], node).items()
+            # Below "properties" and "$defs" the keys are names of the user's choice, not keywords.
+            return {
+                key: strip(value, names=not names and key in ("properties", "$defs"))
+                for key, value in items
+                if names or key != "title"
+            }
+        if isinstance(node, list):
+            return [strip(item, names=False) for item in cast(list[Any], node)]
+        return node
+
+    return cast(dict[str, Any], strip(schema, names=False))
+
+
+def _excerpt(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -5,7 +5,7 @@ server it talks to.
 """
 
 from mcp_local_llm.engines.http.endpoint_models import EndpointModels
-from mcp_local_llm.engines.http.engine import HttpBackend
+from mcp_local_llm.engines.http.engine import EndpointLoader
 from mcp_local_llm.engines.http.probe import list_endpoint, look_at_ports
 
-__all__ = ["EndpointModels", "HttpBackend", "list_endpoint", "look_at_ports"]
+__all__ = ["EndpointLoader", "EndpointModels", "list_endpoint", "look_at_ports"]

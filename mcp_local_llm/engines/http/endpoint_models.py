@@ -20,7 +20,7 @@ KEEP_FAILURE_S = 5.0
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedModels:
     """What one endpoint said, and until when that counts."""
 
     found: Found
@@ -40,7 +40,7 @@ class EndpointModels:
         self._endpoints = endpoints
         self._environ = environ
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedModels] = {}
 
     async def __call__(self) -> Found:
         """Return all models, and a sentence for each endpoint that did not tell its own; asks all at once."""
@@ -59,11 +59,11 @@ class EndpointModels:
         if endpoint.models:
             found = Found(tuple(endpoint_model(endpoint, name) for name in endpoint.models))
         else:
-            found = await self._asked(endpoint)
+            found = await self._list_models(endpoint)
         keep_s = KEEP_FAILURE_S if found.warnings else KEEP_S
-        self._known[endpoint.name] = _Known(found, self._clock() + keep_s)
+        self._known[endpoint.name] = _CachedModels(found, self._clock() + keep_s)
 
-    async def _asked(self, endpoint: Endpoint) -> Found:
+    async def _list_models(self, endpoint: Endpoint) -> Found:
         try:
             served = await ask_for_models(endpoint, self._environ, LIST_TIMEOUT_S)
             return Found(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
@@ -82,16 +82,16 @@ async def ask_for_models(endpoint: Endpoint, environ: Mapping[str, str], timeout
     from mcp_local_llm.engines.http.connection import Connection
 
     connection = Connection(endpoint, environ)
-    failures = connection.failures()
+    errors = connection.errors()
     try:
         with anyio.fail_after(timeout_s):
-            async with connection.get("/models", timeout_s, failures) as reply:
-                body = await reply.body()
+            async with connection.get("/models", timeout_s, errors) as response:
+                body = await response.body()
     except TimeoutError as error:
-        raise failures.silent(timeout_s) from error
-    if reply.status != 200:
-        raise failures.status(reply.status, body, reply.headers)
+        raise errors.silent(timeout_s) from error
+    if response.status != 200:
+        raise errors.status(response.status, body, response.headers)
     try:
         return read_models(json.loads(body))
     except (ValueError, RecursionError) as error:
-        raise failures.garbage("no list of models") from error
+        raise errors.garbage("no list of models") from error

@@ -30,7 +30,7 @@ MAX_SHOWN = 400
 
 
 @dataclass(frozen=True)
-class Failures:
+class EndpointErrors:
     """Makes the errors of one endpoint.
 
     Attributes:
@@ -61,9 +61,9 @@ class Failures:
 
     def cut(self, reason: str, tokens: int = 0) -> BackendUnavailableError:
         """Say that the connection ended before the answer did."""
-        told = f": {self.shown(reason)}" if reason else ""
+        detail = f": {self.shown(reason)}" if reason else ""
         return BackendUnavailableError(
-            f"{self.who} ended the connection in the middle of the answer, after {tokens} tokens{told}. "
+            f"{self.who} ended the connection in the middle of the answer, after {tokens} tokens{detail}. "
             "It may have crashed or run out of memory; look at its log, then send the request again."
         )
 
@@ -89,10 +89,10 @@ class Failures:
         if status in (401, 403):
             return self._refused_key(status)
         error = read_error(_decoded(body)) or ServerError(body.decode(errors="replace").strip() or "nothing")
-        return self.told(error, status, headers.get("retry-after", ""))
+        return self.from_server(error, status, headers.get("retry-after", ""))
 
-    def told(self, error: ServerError, status: int | None = None, retry_after: str = "") -> LocalLLMError:
-        """Return the error that a server told, with a status or, where it is None, in the middle of a stream."""
+    def from_server(self, error: ServerError, status: int | None = None, retry_after: str = "") -> LocalLLMError:
+        """Return the error that a server sent, with a status or, where it is None, in the middle of a stream."""
         ours = error_type(error.code) if self.endpoint.flavor == "mcp-local-llm" else None
         if ours is not None:
             return ours(self._without_key(error.message))

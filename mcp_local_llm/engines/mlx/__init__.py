@@ -4,7 +4,7 @@ Importing this package does not import mlx: `worker` and what it uses are import
 command, because `import mlx_lm` takes longer than a whole MCP handshake may.
 """
 
-from mcp_local_llm.engines.mlx.engine import MlxBackend
+from mcp_local_llm.engines.mlx.engine import MlxLoader
 from mcp_local_llm.engines.mlx.limits import EngineLimits, PrefixDiskLimits
 
-__all__ = ["EngineLimits", "MlxBackend", "PrefixDiskLimits"]
+__all__ = ["EngineLimits", "MlxLoader", "PrefixDiskLimits"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Reply:
+class ChunkBuilder:
     """Turns one job's events into chunks, and the last one into the result."""
 
     request: ChatRequest

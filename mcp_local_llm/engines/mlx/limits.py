@@ -8,7 +8,10 @@ from typing import Literal
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.machine import Memory
 
+MIB = 2**20
+
 WiredPolicy = Literal["auto", "off"]
+
 KVBits = Literal[4, 8]
 
 
@@ -63,9 +66,6 @@ class EngineLimits:
     def places(self) -> int:
         """How many requests run at a time: quantized keys and values cannot be decoded together."""
         return self.batch_size if self.kv_bits is None else 1
-
-
-MIB = 2**20
 
 
 def mlx_limits(settings: Settings, *, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:

@@ -15,9 +15,8 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
     from mcp_local_llm.engines.mlx.prompt.render import TextModel
-    from mcp_local_llm.engines.mlx.prompt.renderer import Rendered
+    from mcp_local_llm.engines.mlx.prompt.renderer import RenderedPrompt
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,10 @@ class Loaded:
 
     Attributes:
         text: what prompts are made with.
-        traits: how the model marks reasoning.
         checkpoints: whether KV caches of its prompts can only be kept at certain places.
     """
 
     text: "TextModel"
-    traits: "ThinkingTraits"
     checkpoints: bool
 
 
@@ -129,14 +126,14 @@ class Job:
     """
 
     request: ChatRequest
-    rendered: "Rendered"
+    rendered: "RenderedPrompt"
     emit: Emit
     submitted: float
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(eq=False)
-class Vitals:
+class ModelState:
     """How a loaded model is, written by the MLX thread and read by anyone, one reference at a time.
 
     Attributes:
@@ -149,12 +146,12 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Load:
-    """Load this model; answered by `LoadProgress`, then `Loaded` or `Failed`. `vitals` tells of it from then on."""
+    """Load this model; answered by `LoadProgress`, then `Loaded` or `Failed`. `state` tells of it from then on."""
 
     model: ModelInfo
     emit: Emit
     cancelled: threading.Event
-    vitals: Vitals
+    state: ModelState
 
 
 @dataclass(frozen=True)

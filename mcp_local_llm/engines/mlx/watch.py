@@ -36,7 +36,7 @@ def loop_call_later(seconds: float, callback: Callable[[], None]) -> Timer:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _BoundedStep:
     what: str
     since: float
     bound_s: float
@@ -47,22 +47,22 @@ class StepWatch:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._work: _Work | None = None
+        self._work: _BoundedStep | None = None
 
     @contextmanager
     def bounded(self, what: str, bound_s: float) -> Generator[None]:
         """Say, on the MLX thread, that the block may take `bound_s` seconds; an inner block counts by itself."""
         outer = self._work
-        self._work = _Work(what, self._clock(), bound_s)
+        self._work = _BoundedStep(what, self._clock(), bound_s)
         try:
             yield
         finally:
-            self._work = None if outer is None else _Work(outer.what, self._clock(), outer.bound_s)
+            self._work = None if outer is None else _BoundedStep(outer.what, self._clock(), outer.bound_s)
 
     def advance(self) -> None:
         """Count the bound from now on again, because the work has made progress."""
         if self._work is not None:
-            self._work = _Work(self._work.what, self._clock(), self._work.bound_s)
+            self._work = _BoundedStep(self._work.what, self._clock(), self._work.bound_s)
 
     def fault(self) -> str | None:
         """Say that the thread has not come back in time, and what can be done; None while it has."""

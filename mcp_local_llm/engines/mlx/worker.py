@@ -24,10 +24,10 @@ from mcp_local_llm.engines.mlx.messages import (
     Job,
     Load,
     LoadProgress,
+    ModelState,
     Stop,
     Submit,
     Unload,
-    Vitals,
 )
 from mcp_local_llm.engines.mlx.watch import StepWatch
 from mcp_local_llm.values.errors import GenerationError, ModelLoadError, reason_of
@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Loaded:
+class _ActiveModel:
     """The loaded model at work, and how it fares: failed steps since the last whole answer."""
 
     batch: Batch
-    vitals: Vitals
+    state: ModelState
     failures: int = 0
     answered: int = 0
     stepped: bool = False
@@ -67,7 +67,7 @@ class Worker:
         self._limits = limits
         self._watch = watch
         self._clock = clock
-        self._loaded: _Loaded | None = None
+        self._loaded: _ActiveModel | None = None
         self._command: Command | None = None
         self._jobs: list[Job] = []
 
@@ -109,7 +109,7 @@ class Worker:
                 self._try(partial(_save, cancelled=self._called))
         return True
 
-    def _step(self, loaded: _Loaded) -> None:
+    def _step(self, loaded: _ActiveModel) -> None:
         """Make one step of the batch; the first gets the time of a load: the device compiles its kernels then."""
         bound, longest = self._limits.step_timeout_s, self._limits.load_timeout_s
         with self._watch.bounded("a step of the model", bound if loaded.stepped else max(bound, longest)):
@@ -120,7 +120,7 @@ class Worker:
         """Note who waits for the batch, and let go of the model; nothing of MLX is called."""
         if self._loaded is not None:
             loaded, self._loaded = self._loaded, None
-            loaded.vitals.lost = True
+            loaded.state.lost = True
             self._jobs = loaded.batch.jobs()
 
     def _clean_up(self) -> None:
@@ -183,17 +183,17 @@ class Worker:
             self._give_up(error)
             command.emit(Failed(ModelLoadError(f"{command.model.id} could not be loaded: {reason_of(error)}")))
         else:
-            self._loaded = _Loaded(batch, command.vitals)
-            command.vitals.memory = memory.held(0)
+            self._loaded = _ActiveModel(batch, command.state)
+            command.state.memory = memory.held(0)
             command.emit(batch.loaded)
 
     def _batch(self, command: Load, report: Callable[[int, int], None]) -> Batch:
         """Load the model, and make what answers its requests."""
         model = load(command.model, report, command.cancelled.is_set, self._limits.kv_bits)
         memory.wire_weights(self._limits.wired)
-        free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
+        free = memory.read_free_memory(self._limits, promised=0, live=0, prefixes=0).free
         budget = kv_budget(free, self._limits.prefix_cache_bytes)
-        return Batch(model, self._limits, budget, command.vitals, self._clock)
+        return Batch(model, self._limits, budget, command.state, self._clock)
 
     def _give_up(self, error: BaseException) -> None:
         memory.let_go(error)
@@ -235,7 +235,7 @@ class Worker:
             loaded.batch.look()
         return None
 
-    def _recover(self, loaded: _Loaded, reason: str) -> str | None:
+    def _recover(self, loaded: _ActiveModel, reason: str) -> str | None:
         """Keep the weights after a failure if they still compute; give them up after a second one in a row."""
         loaded.failures += 1
         if loaded.failures < MAX_FAILURES:
@@ -245,7 +245,7 @@ class Worker:
                 loaded.batch.look()
                 return None
         # Set before anybody hears of the failure: the next call must find nothing resident, and load.
-        loaded.vitals.lost = True
+        loaded.state.lost = True
         return f"Generation failed again: {reason}. The model was unloaded; the next request loads it anew."
 
     def _computes(self, batch: Batch) -> bool:
@@ -260,10 +260,10 @@ class Worker:
         if self._loaded is not None:
             loaded, self._loaded = self._loaded, None
             loaded.batch.fail_all(GenerationError(reason))
-            vitals = loaded.vitals
+            state = loaded.state
             del loaded
             memory.give_back()
-            vitals.memory = memory.held(0)
+            state.memory = memory.held(0)
 
 
 def _save(batch: Batch, cancelled: Callable[[], bool]) -> None:

@@ -4,7 +4,7 @@ A server is used over HTTP like any other one; who speaks HTTP is handed in, so 
 lines, no protocol. A server never outlives its owner: see `supervisor.py`.
 """
 
-from mcp_local_llm.engines.servers.engine import ProcessBackend, ServerSettings
+from mcp_local_llm.engines.servers.engine import ServerLoader, ServerSettings
 from mcp_local_llm.engines.servers.programs import Programs, find_programs, startable_models
 
-__all__ = ["ProcessBackend", "Programs", "ServerSettings", "find_programs", "startable_models"]
+__all__ = ["Programs", "ServerLoader", "ServerSettings", "find_programs", "startable_models"]

@@ -13,7 +13,7 @@ KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 @dataclass(frozen=True)
-class Start:
+class ServerStart:
     """What is run for one model.
 
     Attributes:
@@ -45,7 +45,7 @@ class Start:
         return replace(model, id=self.model_id, source="endpoint", endpoint=endpoint)
 
 
-def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slots: int, secret: str) -> Start:
+def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slots: int, secret: str) -> ServerStart:
     """Return the start of llama-server for a GGUF file.
 
     Args:
@@ -68,10 +68,10 @@ def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slot
         "--parallel": str(slots),
     }
     command = (str(binary), *(part for option in options.items() for part in option), "--jinja")
-    return Start("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
+    return ServerStart("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
 
 
-def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> Start:
+def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> ServerStart:
     """Return the start of a model on several machines.
 
     Args:
@@ -96,7 +96,7 @@ def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path,
         *("--port", str(port)),
         *(("--pipeline",) if cluster.mode == "pipeline" else ()),
     )
-    return Start("mlx.launch", "mlx_lm.server", "mlx.launch/default_model", command, loads_late=True)
+    return ServerStart("mlx.launch", "mlx_lm.server", "mlx.launch/default_model", command, loads_late=True)
 
 
 def machines_of(cluster: Cluster) -> list[dict[str, object]]:

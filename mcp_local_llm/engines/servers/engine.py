@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.servers.commands import Start, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.commands import ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
 from mcp_local_llm.setup.settings import Settings
@@ -22,6 +22,48 @@ from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
+
+START_LIMIT_S = 900.0
+"""Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
+
+
+HEALTH_POLL_S = 0.1
+"""Between two looks at a server that starts."""
+
+
+EXIT_WAIT_S = 1.0
+"""Seconds between a cut connection and the end of the process that cut it."""
+
+
+ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
+"""The shortest question; its answer shows that a model is loaded."""
+
+HEALTHY = 200
+
+UNAVAILABLE = 503
+
+
+ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
+"""Makes the engine that asks a server over HTTP: its model, with the endpoint, and the variables that hold its key."""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How servers are started where the model does not say.
+
+    Attributes:
+        context: tokens of context for each call.
+        slots: calls that llama-server answers side by side.
+        environ: what every server inherits.
+        folder: where hostfiles are written.
+        python: the interpreter that has mlx-lm.
+    """
+
+    context: int
+    slots: int
+    environ: Mapping[str, str]
+    folder: Path
+    python: str
 
 
 class ProcessEngine:
@@ -65,11 +107,11 @@ class ProcessEngine:
                 async for chunk in chunks:
                     yield chunk if chunk.result is None else self._named(chunk)
         except BackendUnavailableError as error:
-            if not await self._server.ended(END_S):
+            if not await self._server.ended(EXIT_WAIT_S):
                 raise
-            await self._server.last_words()
+            await self._server.wait_for_output()
             raise BackendUnavailableError(
-                f"{self._title}, which ran {self._model.id}, {self._server.ending()}\n"
+                f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
                 "Send the request again; it is started anew."
             ) from error
 
@@ -83,45 +125,13 @@ class ProcessEngine:
         return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
 
 
-START_LIMIT_S = 900.0
-"""Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
-LOOK_S = 0.1
-"""Between two looks at a server that starts."""
-ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
-"""The shortest question; its answer shows that a model is loaded."""
-WELL = 200
-SICK = 503
-
-Connect = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
-"""Makes the engine that asks a server over HTTP: its model, with the endpoint, and the variables that hold its key."""
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """How servers are started where the model does not say.
-
-    Attributes:
-        context: tokens of context for each call.
-        slots: calls that llama-server answers side by side.
-        environ: what every server inherits.
-        folder: where hostfiles are written.
-        python: the interpreter that has mlx-lm.
-    """
-
-    context: int
-    slots: int
-    environ: Mapping[str, str]
-    folder: Path
-    python: str
-
-
-class ProcessBackend:
+class ServerLoader:
     """Starts servers, and knows those that run."""
 
     def __init__(
         self,
         settings: ServerSettings,
-        connect: Connect,
+        connect: ConnectEngine,
         programs: Callable[[], Programs],
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -157,14 +167,14 @@ class ProcessBackend:
     def close(self) -> None:
         """Let every server end; does not wait. They end by themselves when this process does."""
         for server in self._running:
-            server.let_go()
+            server.request_stop()
 
     def join(self, seconds: float) -> bool:
         """Wait at most `seconds` for each server's end after `close`; say whether all have ended."""
         ended = [server.join(seconds) for server in self._running]
         return all(ended)
 
-    def _start_of(self, model: ModelInfo, port: int) -> Start:
+    def _start_of(self, model: ModelInfo, port: int) -> ServerStart:
         programs, settings = self._programs(), self._settings
         if model.cluster is not None:
             if programs.mlx_launch is None:
@@ -183,35 +193,37 @@ class ProcessBackend:
         )
 
     async def _ready(
-        self, start: Start, server: ServerProcess, model: ModelInfo, port: int, report: ReportProgress
+        self, start: ServerStart, server: ServerProcess, model: ModelInfo, port: int, report: ReportProgress
     ) -> Engine:
         try:
             with anyio.fail_after(START_LIMIT_S):
-                await self._well(start, server, port, report)
+                await self._until_healthy(start, server, port, report)
                 engine = await self._connect(start.model(model, port), start.environ, report)
                 if start.loads_late:
-                    await self._answered(start, engine, server, port)
+                    await self._until_loaded(start, engine, server, port)
                 return engine
         except TimeoutError:
             reason = f"was not ready after {START_LIMIT_S:.0f} s"
-        except _NotWellError:
+        except _UnhealthyError:
             reason = "could not be loaded"
         except LocalLLMError as error:
             reason = f"could not be loaded: {error}"
-        await server.last_words()
-        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.ending()}")
+        await server.wait_for_output()
+        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}")
 
-    async def _well(self, start: Start, server: ServerProcess, port: int, report: ReportProgress) -> None:
+    async def _until_healthy(
+        self, start: ServerStart, server: ServerProcess, port: int, report: ReportProgress
+    ) -> None:
         """Wait until the server says that it is well."""
         while True:
             report(Progress("loading"))
             status = await health_status(port)
-            _require_well(start, server, status)
-            if status == WELL:
+            _require_health(start, server, status)
+            if status == HEALTHY:
                 return
-            await self._sleep(LOOK_S)
+            await self._sleep(HEALTH_POLL_S)
 
-    async def _answered(self, start: Start, engine: Engine, server: ServerProcess, port: int) -> None:
+    async def _until_loaded(self, start: ServerStart, engine: Engine, server: ServerProcess, port: int) -> None:
         """Wait for one token, which comes when the model is loaded; give up where the server is not well."""
         failures: list[LocalLLMError] = []
 
@@ -228,44 +240,13 @@ class ProcessBackend:
             group.start_soon(ask)
             while True:
                 try:
-                    _require_well(start, server, await health_status(port))
-                except _NotWellError as error:
+                    _require_health(start, server, await health_status(port))
+                except _UnhealthyError as error:
                     failures.append(error)
                     group.cancel_scope.cancel()
-                await self._sleep(LOOK_S)
+                await self._sleep(HEALTH_POLL_S)
         if failures:
             raise failures[0]
-
-
-class _NotWellError(LocalLLMError):
-    """The server ended, or says that it cannot answer."""
-
-
-def _require_well(start: Start, server: ServerProcess, status: int | None) -> None:
-    if not server.alive or (start.loads_late and status == SICK):
-        raise _NotWellError
-
-
-def _free_port() -> int:
-    """Return a port that nobody uses now. Whoever takes it first makes the start fail, which says so."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _written(cluster: Cluster, folder: Path) -> Path:
-    """Write the hostfile of a cluster that names its hosts."""
-    path = folder / f"{cluster.name}.hosts.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
-    except OSError as error:
-        raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
-    return path
-
-
-END_S = 1.0
-"""Seconds between a cut connection and the end of the process that cut it."""
 
 
 def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
@@ -284,3 +265,30 @@ def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: P
         folder=folder,
         python=python,
     )
+
+
+class _UnhealthyError(LocalLLMError):
+    """The server ended, or says that it cannot answer."""
+
+
+def _require_health(start: ServerStart, server: ServerProcess, status: int | None) -> None:
+    if not server.alive or (start.loads_late and status == UNAVAILABLE):
+        raise _UnhealthyError
+
+
+def _free_port() -> int:
+    """Return a port that nobody uses now. Whoever takes it first makes the start fail, which says so."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _written(cluster: Cluster, folder: Path) -> Path:
+    """Write the hostfile of a cluster that names its hosts."""
+    path = folder / f"{cluster.name}.hosts.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
+    except OSError as error:
+        raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
+    return path

@@ -12,6 +12,7 @@ NO_LLAMA_SERVER = (
     "llama-server is not installed: get it with `brew install llama.cpp` or from the releases of "
     "github.com/ggml-org/llama.cpp, or name it with the setting llama_server"
 )
+
 NO_MLX_LAUNCH = "mlx.launch is not installed: it comes with mlx, so install mcp-local-llm with its dependencies again"
 
 
@@ -39,10 +40,6 @@ def find_programs(environ: Mapping[str, str], *, llama_server: Path | None, besi
     )
 
 
-def _path(found: str | None) -> Path | None:
-    return Path(found) if found else None
-
-
 def startable_models(
     models: Sequence[ModelInfo], clusters: Iterable[Cluster], programs: Programs
 ) -> tuple[ModelInfo, ...]:
@@ -54,6 +51,10 @@ def startable_models(
         for model in models
     ]
     return (*listed, *(_of_cluster(cluster, models, programs) for cluster in clusters))
+
+
+def _path(found: str | None) -> Path | None:
+    return Path(found) if found else None
 
 
 def _of_cluster(cluster: Cluster, models: Iterable[ModelInfo], programs: Programs) -> ModelInfo:

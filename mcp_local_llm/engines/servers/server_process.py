@@ -13,19 +13,34 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-GRACE_S = 5.0
+STOP_GRACE_S = 5.0
 """Seconds that a server has to end by itself before it is killed."""
+
 KEPT_LINES = 40
+
+
 MAX_LINE = 500
 """Of a server's output: so many lines of at most so many bytes are kept, the last ones."""
+
+
 SIGNALLED = 128
 """Exit codes above this tell the signal that ended it."""
+
+
 SHOWN_LINES = 6
 """The lines of those that a message shows."""
-QUIET_S = 0.5
+
+
+OUTPUT_PAUSE_S = 0.5
 """A server that says nothing for so long, after its first line, has said what it had to say."""
-WORDS_S = 5.0
+
+
+OUTPUT_WAIT_S = 5.0
 """Seconds that its words may take to come to us."""
+
+
+HEALTH_TIMEOUT_S = 2.0
+"""Seconds that a server may take to say so; a busy one is asked again."""
 
 
 class ServerProcess:
@@ -41,7 +56,7 @@ class ServerProcess:
 
     @classmethod
     def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = GRACE_S
+        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = STOP_GRACE_S
     ) -> "ServerProcess":
         """Run `command`; what is wrong with it shows in its exit code and its last lines.
 
@@ -70,7 +85,7 @@ class ServerProcess:
         """Whether it runs."""
         return self._supervisor.poll() is None
 
-    def ending(self) -> str:
+    def describe_exit(self) -> str:
         """Say how it ended and the last that it said."""
         code = self._supervisor.poll()
         if code is None:
@@ -82,16 +97,16 @@ class ServerProcess:
             f"{how}. Its last lines:\n" + "\n".join(f"  {line}" for line in said) if said else f"{how}, without a word."
         )
 
-    async def last_words(self) -> None:
+    async def wait_for_output(self) -> None:
         """Wait, not for long, until what it said is here: words come through pipes, later than what they are about."""
         if not self.alive:
-            await anyio.to_thread.run_sync(self._reader.join, WORDS_S)
+            await anyio.to_thread.run_sync(self._reader.join, OUTPUT_WAIT_S)
             return
         before = 0
-        with anyio.move_on_after(WORDS_S):
+        with anyio.move_on_after(OUTPUT_WAIT_S):
             while not before or self._heard > before:
                 before = self._heard
-                await anyio.sleep(QUIET_S)
+                await anyio.sleep(OUTPUT_PAUSE_S)
 
     async def ended(self, within_s: float) -> bool:
         """Wait at most `within_s` seconds for its end; say whether it has come."""
@@ -99,11 +114,11 @@ class ServerProcess:
 
     async def stop(self) -> None:
         """End it, and wait until it is gone; a second call does nothing."""
-        self.let_go()
+        self.request_stop()
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._reap)
 
-    def let_go(self) -> None:
+    def request_stop(self) -> None:
         """Let it end by itself, as it does when this process ends; does not wait."""
         assert self._supervisor.stdin is not None
         with contextlib.suppress(OSError):
@@ -120,14 +135,14 @@ class ServerProcess:
 
     def _reap(self) -> None:
         # The supervisor ends by itself, soon after its grace; somebody may have stopped it.
-        self._wait(2 * GRACE_S)
+        self._wait(2 * STOP_GRACE_S)
         self._supervisor.kill()
         code = self._supervisor.wait()
         if code < 0 and self._group is not None:
             # Somebody killed the supervisor, which could not end the server any more.
             with contextlib.suppress(OSError):
                 os.killpg(self._group, signal.SIGKILL)
-        self._reader.join(GRACE_S)
+        self._reader.join(STOP_GRACE_S)
 
     def _read(self) -> None:
         """Keep the server's last lines; runs on a thread of its own, because nobody else reads while nobody asks."""
@@ -145,14 +160,10 @@ class ServerProcess:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
 
 
-ANSWER_S = 2.0
-"""Seconds that a server may take to say so; a busy one is asked again."""
-
-
 async def health_status(port: int, path: str = "/health") -> int | None:
     """Return the HTTP status that a server on loopback gives for its health; None where it gives none yet."""
     try:
-        with anyio.fail_after(ANSWER_S):
+        with anyio.fail_after(HEALTH_TIMEOUT_S):
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(
                     f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.values.chat import ToolCall
 
@@ -29,7 +29,7 @@ class Source:
 
     text: str
     closer: str
-    toolbox: Toolbox
+    tools: OfferedTools
     explicit: bool = True
 
 

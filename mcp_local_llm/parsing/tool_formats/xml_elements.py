@@ -138,7 +138,7 @@ class _Element:
             except PayloadError:
                 return raw
             return value if end == len(raw.strip()) else raw
-        return self._source.toolbox.typed(self._name, parameter, raw)
+        return self._source.tools.typed(self._name, parameter, raw)
 
     def _value_end(self, parameter: str, start: int) -> tuple[int, int]:
         """Return where a value ends and where its closing tag does.
@@ -176,7 +176,7 @@ class _Element:
         opening = self._syntax.parameter.fullmatch(tag[0])
         name = opening[1].strip() if opening else parameter
         fresh = name != parameter and name not in self._arguments
-        return fresh and self._source.text[tag.start() - 1] == "\n" and self._source.toolbox.declares(self._name, name)
+        return fresh and self._source.text[tag.start() - 1] == "\n" and self._source.tools.declares(self._name, name)
 
 
 def _unframed(raw: str) -> str:

@@ -6,7 +6,7 @@ would change it and is not supported here is refused by name.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -162,19 +162,10 @@ def _tools(tools: list[ToolIn]) -> tuple[ToolSpec, ...]:
 
 
 def _sampling(body: ChatCompletionRequest) -> SamplingParams:
-    return SamplingParams(
-        max_tokens=body.max_completion_tokens or body.max_tokens,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        stop=tuple(body.stop or ()),
-        top_k=body.top_k,
-        min_p=body.min_p,
-        repetition_penalty=body.repetition_penalty,
-        frequency_penalty=body.frequency_penalty,
-        presence_penalty=body.presence_penalty,
-        repetition_limit=body.repetition_limit,
-    )
+    """Read the fields that have the names of ours; OpenAI's newer name of `max_tokens` wins."""
+    values: dict[str, Any] = {field.name: getattr(body, field.name) for field in fields(SamplingParams)}
+    values |= {"max_tokens": body.max_completion_tokens or body.max_tokens, "stop": tuple(body.stop or ())}
+    return SamplingParams(**values)
 
 
 def _thinking(body: ChatCompletionRequest) -> bool | None:

@@ -24,7 +24,7 @@ KV_BUDGET_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeMemory:
     """Memory at the moment of admission, in bytes.
 
     Attributes:
@@ -60,7 +60,7 @@ class RequestPlan:
 
 
 def plan_request(
-    prompt_tokens: int, max_tokens: int, *, asked: bool, shape: NetworkShape, room: Room, model: str
+    prompt_tokens: int, max_tokens: int, *, asked: bool, shape: NetworkShape, memory: FreeMemory, model: str
 ) -> RequestPlan:
     """Fit a request in: with a smaller prefill step, then with fewer kept prefixes, else later, else not at all.
 
@@ -69,7 +69,7 @@ def plan_request(
         max_tokens: of the answer.
         asked: the caller named `max_tokens`; a default may shrink to `LEAST_ANSWER`.
         shape: of the network.
-        room: memory now.
+        memory: memory now.
         model: its name, for the message.
 
     Raises:
@@ -77,21 +77,21 @@ def plan_request(
     """
     context = prompt_tokens + max_tokens
     kv_bytes = context * shape.kv_bytes_per_token
-    left = room.free - room.promised - kv_bytes
+    left = memory.free - memory.promised - kv_bytes
     for step in PREFILL_STEPS:
         if shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) <= left:
-            return RequestPlan(step, max_tokens, kv_bytes, room.prefixes)
+            return RequestPlan(step, max_tokens, kv_bytes, memory.prefixes)
     step = PREFILL_STEPS[-1]
     missing = shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) - left
-    if missing <= room.prefixes:
-        return RequestPlan(step, max_tokens, kv_bytes, room.prefixes - missing)
-    if missing <= room.prefixes + room.live:
+    if missing <= memory.prefixes:
+        return RequestPlan(step, max_tokens, kv_bytes, memory.prefixes - missing)
+    if missing <= memory.prefixes + memory.live:
         return RequestPlan(step, max_tokens, kv_bytes, 0, waits=True)
-    ceiling = room.free - room.promised + room.live + room.prefixes
+    ceiling = memory.free - memory.promised + memory.live + memory.prefixes
     fitting = _largest_answer(prompt_tokens, shape, ceiling)
     if not asked and fitting >= LEAST_ANSWER:
         kv_bytes = (prompt_tokens + fitting) * shape.kv_bytes_per_token
-        return RequestPlan(step, fitting, kv_bytes, 0, waits=room.live > 0)
+        return RequestPlan(step, fitting, kv_bytes, 0, waits=memory.live > 0)
     raise InsufficientMemoryError(_refusal(prompt_tokens, max_tokens, shape, ceiling, model))
 
 

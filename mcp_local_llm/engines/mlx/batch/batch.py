@@ -15,16 +15,26 @@ from mlx_lm.models.cache import make_prompt_cache
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.decoder import Decoder
 from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, Prefill
-from mcp_local_llm.engines.mlx.batch.prepare import Preflight, Prepared
-from mcp_local_llm.engines.mlx.batch.request import Answer, Drawn, Running, Sequence
-from mcp_local_llm.engines.mlx.batch.request_queue import WaitingLine
+from mcp_local_llm.engines.mlx.batch.prepare import PreparedRequest, RequestPreparer
+from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken, RequestState, RunningRequest
+from mcp_local_llm.engines.mlx.batch.request_queue import RequestQueue
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, trimmable_for_good
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Job, Loaded, Prefilled, Queued, Started, Vitals
+from mcp_local_llm.engines.mlx.messages import (
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Loaded,
+    ModelState,
+    Prefilled,
+    Queued,
+    Started,
+)
 from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache
 from mcp_local_llm.engines.mlx.prefix.disk import open_prefix_disk
-from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind, beyond
+from mcp_local_llm.engines.mlx.prompt.checkpoints import CheckpointKind, beyond
 from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
 from mcp_local_llm.values.errors import GenerationError, LocalLLMError, reason_of
 
@@ -39,18 +49,23 @@ class Batch:
     """Admits, steps and ends requests; an error of one never reaches another."""
 
     def __init__(
-        self, model: LoadedModel, limits: EngineLimits, kv_bytes: int, vitals: Vitals, clock: Callable[[], float]
+        self,
+        model: LoadedModel,
+        limits: EngineLimits,
+        kv_bytes: int,
+        model_state: ModelState,
+        clock: Callable[[], float],
     ) -> None:
         self._model = model
-        self._vitals = vitals
+        self._model_state = model_state
         self._limits = limits
         self._clock = clock
-        self._line = WaitingLine()
+        self._line = RequestQueue()
         self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
-        self._preflight = Preflight(model, limits, clock)
+        self._preparer = RequestPreparer(model, limits, clock)
         self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
-        self._live: dict[int, Running] = {}
+        self._live: dict[int, RunningRequest] = {}
         self._no_room = False
         self._uids = 0
         self._plain = trimmable_for_good(make_prompt_cache(model.network))
@@ -65,7 +80,7 @@ class Batch:
     @property
     def loaded(self) -> Loaded:
         """What the event loop is told of the model."""
-        return Loaded(self._model.text, self._model.traits, checkpoints=not self._plain)
+        return Loaded(self._model.text, checkpoints=not self._plain)
 
     @property
     def prefixes(self) -> PrefixCache:
@@ -74,7 +89,7 @@ class Batch:
 
     def look(self) -> None:
         """Publish what is held now."""
-        self._vitals.memory = memory.held(self._prefixes.nbytes)
+        self._model_state.memory = memory.held(self._prefixes.nbytes)
 
     def submit(self, job: Job) -> None:
         """Put a request into the line."""
@@ -86,7 +101,7 @@ class Batch:
     def jobs(self) -> list[Job]:
         """Return every request that waits for an answer."""
         # A request that fails while it begins is in both places.
-        return list(dict.fromkeys([*(running.answer.job for running in self._live.values()), *self._line]))
+        return list(dict.fromkeys([*(running.state.job for running in self._live.values()), *self._line]))
 
     def step(self) -> None:
         """Drop what was cancelled, draw one token a request, then read one chunk of a prompt."""
@@ -117,7 +132,7 @@ class Batch:
 
     def _drop_cancelled(self) -> None:
         self._line.drop(lambda job: job.cancelled.is_set())
-        for uid in [uid for uid, running in self._live.items() if running.answer.job.cancelled.is_set()]:
+        for uid in [uid for uid, running in self._live.items() if running.state.job.cancelled.is_set()]:
             self._remove(uid)
 
     def _remove(self, uid: int, *, keep: bool = True) -> None:
@@ -132,7 +147,7 @@ class Batch:
         if kept is not None and keep:
             self._keep(*kept)
 
-    def _keep(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+    def _keep(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
         self._prefixes.make_room(self._live_bytes())
         self._prefixes.put(tokens, layers, kind)
         if self.busy:
@@ -155,7 +170,7 @@ class Batch:
             reached = prefill.checkpoint()
             if reached is not None:
                 self._keep(prefill.tokens, reached[1], reached[0].kind)
-            self._live[prefill.uid].answer.job.emit(Prefilled(prefill.done, prefill.total))
+            self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
                 self._start(prefill)
             # Once somebody decodes, the rest of this step is theirs but for a small chunk.
@@ -180,13 +195,13 @@ class Batch:
         self._tell_line()
         return True
 
-    def _prepare(self, job: Job) -> Prepared | None:
-        """Make what the request needs; None: it must wait for memory. Raises as `Preflight.prepare`."""
+    def _prepare(self, job: Job) -> PreparedRequest | None:
+        """Make what the request needs; None: it must wait for memory. Raises as `RequestPreparer.prepare`."""
         live = self._live_bytes()
         promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
-        return self._preflight.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
+        return self._preparer.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
 
-    def _begin(self, job: Job, prepared: Prepared) -> None:
+    def _begin(self, job: Job, prepared: PreparedRequest) -> None:
         """Begin with the prompt of a request, from what is kept of it."""
         prompt, plan = job.rendered.prompt, prepared.plan
         self._prefixes.keep(plan.keep_prefixes)
@@ -197,7 +212,7 @@ class Batch:
         self._uids += 1
         ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
-        self._live[self._uids] = Running(prepared.answer, plan, prepared.sampler, prepared.processors)
+        self._live[self._uids] = RunningRequest(prepared.state, plan, prepared.sampler, prepared.processors)
         job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
 
     def _share_running(self, tokens: list[int]) -> None:
@@ -217,7 +232,7 @@ class Batch:
         self._prefill = None
         running = self._live[prefill.uid]
         self._decoder.add(
-            Sequence(
+            DecodingSequence(
                 uid=prefill.uid,
                 tokens=prefill.tokens,
                 layers=prefill.layers,
@@ -229,10 +244,10 @@ class Batch:
             )
         )
 
-    def _take(self, drawn: Drawn) -> None:
+    def _take(self, drawn: DrawnToken) -> None:
         """Hand a token to its answer, and end the request where it was the last."""
-        answer = self._live[drawn.uid].answer
-        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(answer, drawn)
+        state = self._live[drawn.uid].state
+        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(state, drawn)
         ended = isinstance(event, Finished | Failed)
         if drawn.kept is not None:
             del self._live[drawn.uid]
@@ -246,12 +261,12 @@ class Batch:
             # Before the caller hears of the end: whoever asks for the status then sees what was kept.
             self.look()
         if event is not None:
-            answer.job.emit(event)
+            state.job.emit(event)
 
-    def _event(self, answer: Answer, drawn: Drawn) -> Event | None:
+    def _event(self, state: RequestState, drawn: DrawnToken) -> Event | None:
         """Let an answer take its token; what its detokenizer or its script raises ends it alone."""
         try:
-            return answer.add(drawn.token, drawn.finish_reason, self._clock())
+            return state.add(drawn.token, drawn.finish_reason, self._clock())
         except Exception as error:
             # No device works here: a tokenizer that came with the model turns ids into text, in native code.
             log.exception("an answer could not be written")

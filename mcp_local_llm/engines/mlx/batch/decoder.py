@@ -8,7 +8,7 @@ from typing import Any
 
 from mlx_lm.generate import BatchGenerator
 
-from mcp_local_llm.engines.mlx.batch.request import Drawn, Sequence
+from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
 
@@ -22,7 +22,7 @@ class Decoder:
     def __init__(self, network: Any, batch_size: int) -> None:
         self._network = network
         self._batch_size = batch_size
-        self._joining: list[Sequence] = []
+        self._joining: list[DecodingSequence] = []
         self._solo: SoloDecoder | None = None
         self._generator: Any = None
         self._uids: dict[int, int] = {}
@@ -38,14 +38,14 @@ class Decoder:
             total += self._solo.nbytes
         return total + (self._generator.prompt_cache_nbytes if self._generator is not None else 0)
 
-    def add(self, sequence: Sequence) -> None:
+    def add(self, sequence: DecodingSequence) -> None:
         """Take a request; its first token comes with the next step."""
         self._joining.append(sequence)
 
-    def next(self) -> list[Drawn]:
+    def next(self) -> list[DrawnToken]:
         """Draw a token of each request; of one that changes from alone to the batch, two."""
         joining, self._joining = self._joining, []
-        settled: list[Drawn] = []
+        settled: list[DrawnToken] = []
         if joining and self._solo is not None:
             drawn, rest = self._solo.settle()
             self._solo = None
@@ -98,7 +98,7 @@ class Decoder:
             self._generator.close()
             self._generator = None
 
-    def _insert(self, sequences: list[Sequence]) -> None:
+    def _insert(self, sequences: list[DecodingSequence]) -> None:
         if self._generator is None:
             self._generator = BatchGenerator(
                 self._network,
@@ -117,14 +117,14 @@ class Decoder:
         )
         self._uids |= zip(inner, (sequence.uid for sequence in sequences), strict=True)
 
-    def _next_of_batch(self) -> list[Drawn]:
+    def _next_of_batch(self) -> list[DrawnToken]:
         _, responses = self._generator.next()
-        drawn: list[Drawn] = []
+        drawn: list[DrawnToken] = []
         for response in responses:
             uid = self._uids[response.uid]
             kept = None
             if response.finish_reason is not None:
                 del self._uids[response.uid]
                 kept = (list(response.all_tokens), response.prompt_cache)
-            drawn.append(Drawn(uid, response.token, response.finish_reason, kept))
+            drawn.append(DrawnToken(uid, response.token, response.finish_reason, kept))
         return drawn

@@ -10,7 +10,7 @@ import traceback
 
 import mlx.core as mx
 
-from mcp_local_llm.engines.mlx.batch.admission import Room
+from mcp_local_llm.engines.mlx.batch.admission import FreeMemory
 from mcp_local_llm.engines.mlx.limits import EngineLimits, WiredPolicy
 from mcp_local_llm.values.engine import EngineMemory
 
@@ -50,15 +50,15 @@ def wire_weights(policy: WiredPolicy) -> None:
     mx.set_wired_limit(min(mx.get_active_memory(), recommended) if policy == "auto" else 0)
 
 
-def room(limits: EngineLimits, *, promised: int, live: int, prefixes: int) -> Room:
-    """Read what MLX can still take; see `Room`."""
+def read_free_memory(limits: EngineLimits, *, promised: int, live: int, prefixes: int) -> FreeMemory:
+    """Read what MLX can still take; see `FreeMemory`."""
     if limits.memory is None:
-        return Room(UNLIMITED, promised, live, prefixes)
+        return FreeMemory(UNLIMITED, promised, live, prefixes)
     memory = limits.memory()
     free = memory.available + mx.get_cache_memory()
     if memory.gpu_limit is not None:
         free = min(free, memory.gpu_limit - mx.get_active_memory())
-    return Room(max(free, 0), promised, live, prefixes)
+    return FreeMemory(max(free, 0), promised, live, prefixes)
 
 
 def held(prefix_bytes: int) -> EngineMemory:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from mcp_local_llm.engines.mlx.messages import Job
 
 
-class WaitingLine:
+class RequestQueue:
     """A queue of queues: one client that sends many requests delays another by one request, not by all."""
 
     def __init__(self) -> None:

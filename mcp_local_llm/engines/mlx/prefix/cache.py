@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, cut_back, held_bytes, snapshot, trimmable_now
-from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind
+from mcp_local_llm.engines.mlx.prompt.checkpoints import CheckpointKind
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 
 MAX_ENTRIES = 64
@@ -21,7 +21,7 @@ _ITEM = array("i").itemsize
 
 
 @dataclass(eq=False)
-class Entry:
+class PrefixEntry:
     """A prefix in memory.
 
     Attributes:
@@ -34,7 +34,7 @@ class Entry:
     layers: Layers
     nbytes: int
     trimmable: bool
-    kind: Kind
+    kind: CheckpointKind
     used: int = 0
     settled: bool = False
 
@@ -42,11 +42,11 @@ class Entry:
 class DiskTier(Protocol):
     """What keeps long prefixes on the disk; see `prefix_disk`."""
 
-    def take(self, key: bytes, limit: int, known: int) -> Entry | None:
+    def take(self, key: bytes, limit: int, known: int) -> PrefixEntry | None:
         """Return the first tokens of `key`, up to `limit`, where that is worth more than the `known` first ones."""
         ...
 
-    def save(self, entry: Entry, cancelled: Callable[[], bool]) -> bool:
+    def save(self, entry: PrefixEntry, cancelled: Callable[[], bool]) -> bool:
         """Write an entry if that is worth it; False where it was given up because `cancelled` said so."""
         ...
 
@@ -65,8 +65,8 @@ class PrefixCache:
     def __init__(self, budget_bytes: int, disk: DiskTier | None = None) -> None:
         self._budget_bytes = budget_bytes
         self._disk = disk
-        self._entries: list[Entry] = []
-        self._leaving: list[Entry] = []
+        self._entries: list[PrefixEntry] = []
+        self._leaving: list[PrefixEntry] = []
         self._uses = 0
 
     @property
@@ -114,10 +114,10 @@ class PrefixCache:
         found = [(_shared(entry.key, key), entry) for entry in self._entries]
         return max((shared for shared, entry in found if entry.trimmable or shared == entry.length), default=0)
 
-    def put(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+    def put(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
         """Keep `layers`, which hold exactly `tokens` and are not written to any more."""
         if tokens:
-            self._add(Entry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
+            self._add(PrefixEntry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
 
     def make_room(self, live_bytes: int) -> None:
         """Drop entries until they and `live_bytes` of running requests fit the budget together."""
@@ -141,7 +141,7 @@ class PrefixCache:
         """Drop what has lost its place in memory and was not written yet."""
         self._leaving = []
 
-    def _add(self, new: Entry) -> None:
+    def _add(self, new: PrefixEntry) -> None:
         for entry in self._entries:
             if entry.key == new.key or (new.trimmable and entry.trimmable and entry.key.startswith(new.key)):
                 self._touch(entry)
@@ -157,13 +157,13 @@ class PrefixCache:
         if self._disk is not None:
             self._leaving += [entry for entry in left if not entry.settled]
 
-    def _touch(self, entry: Entry) -> None:
+    def _touch(self, entry: PrefixEntry) -> None:
         self._uses += 1
         entry.used = self._uses
 
-    def _shrink(self, nbytes: int) -> list[Entry]:
+    def _shrink(self, nbytes: int) -> list[PrefixEntry]:
         """Take out what was used longest ago until the rest takes at most `nbytes`; return it."""
-        left: list[Entry] = []
+        left: list[PrefixEntry] = []
         held = self.nbytes
         while self._entries and (held > nbytes or len(self._entries) > MAX_ENTRIES):
             oldest = min(self._entries, key=_used)
@@ -173,7 +173,7 @@ class PrefixCache:
         return left
 
 
-def _used(entry: Entry) -> int:
+def _used(entry: PrefixEntry) -> int:
     return entry.used
 
 
@@ -186,7 +186,7 @@ def _shared(one: bytes, other: bytes) -> int:
     return alike(one, other) // _ITEM
 
 
-def _copy_of(entry: Entry, length: int) -> Layers:
+def _copy_of(entry: PrefixEntry, length: int) -> Layers:
     """Return the first `length` tokens of an entry."""
     layers = snapshot(entry.layers)
     if length < entry.length:

@@ -49,7 +49,7 @@ class PrefixFile:
     Attributes:
         key: its tokens, as 32-bit numbers in this machine's byte order.
         trimmable: its caches can be cut back, so it serves what begins like it; else only what continues it.
-        kind: what it ends with (see `prefix_cache.Kind`).
+        kind: what it ends with (see `prefix_cache.CheckpointKind`).
     """
 
     path: Path
@@ -137,7 +137,7 @@ class PrefixFiles:
         handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
-                sink = _Sink(file, cancelled)
+                sink = _ChecksummedFile(file, cancelled)
                 save(sink)
             Path(temporary).replace(self._folder / _name(sink.checksum))
         except BaseException:
@@ -203,7 +203,7 @@ class PrefixFiles:
             return None
 
 
-class _Sink:
+class _ChecksummedFile:
     """What MLX writes a file into, in order; it is asked for `write`, `seek`, `tell` and `closed`."""
 
     closed = False

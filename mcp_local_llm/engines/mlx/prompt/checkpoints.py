@@ -12,7 +12,7 @@ from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, template_
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import InvalidRequestError
 
-Kind = Literal["system", "files", "user", "answer"]
+CheckpointKind = Literal["system", "files", "user", "answer"]
 """What an entry ends with. `answer` also stands for a prompt that was given up half-way."""
 
 
@@ -28,7 +28,7 @@ class Checkpoint:
     """The first `end` tokens of a prompt, and what they end with."""
 
     end: int
-    kind: Kind
+    kind: CheckpointKind
 
 
 def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple[Checkpoint, ...]:
@@ -42,7 +42,7 @@ def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple
         return ()
     found: list[Checkpoint] = []
     per_token = len(prompt.text) / len(prompt.tokens)
-    heads: tuple[tuple[str, Kind], ...] = (
+    heads: tuple[tuple[str, CheckpointKind], ...] = (
         (_system_part(request, prompt, model), "system"),
         (_with_files(request, prompt, round(LEAST_TOKENS * per_token)), "files"),
     )

@@ -13,7 +13,7 @@ _QUESTION, _THOUGHT, _ANSWER = "one question", "one thought", "one answer"
 
 
 @dataclass(frozen=True)
-class ThoughtMarkers:
+class ReasoningMarkers:
     """Token ids around a reasoning block.
 
     Attributes:
@@ -31,7 +31,7 @@ class ThoughtMarkers:
 class ThinkingTraits:
     """Markers, None where the model's files name none; whether the template's switch changes anything."""
 
-    markers: ThoughtMarkers | None
+    markers: ReasoningMarkers | None
     switchable: bool
 
 
@@ -65,7 +65,7 @@ def thinking_traits(model: TextModel) -> ThinkingTraits:
         # Plain text: it merges with what stands beside it, so that its ids cannot be followed. The parser finds it.
         return ThinkingTraits(None, on != off)
     before, after = _frame(model, question, off)
-    markers = ThoughtMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
+    markers = ReasoningMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
     return ThinkingTraits(markers, on != off)
 
 

@@ -17,14 +17,14 @@ from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, render
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 
-PATIENCE_S = 0.25
+SLOW_AFTER_S = 0.25
 """Seconds after which a prompt that is still being prepared lets the next one begin."""
-MOST = 8
+MAX_SIDE_BY_SIDE = 8
 """Prompts that are prepared side by side at most; those that were given up count until they notice it."""
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedPrompt:
     """A prompt, and where its KV cache is worth keeping."""
 
     prompt: Prompt
@@ -52,7 +52,7 @@ class Renderer:
         """Whose prompts are rendered."""
         return self._model
 
-    async def render(self, request: ChatRequest) -> Rendered:
+    async def render(self, request: ChatRequest) -> RenderedPrompt:
         """Prepare a prompt; cancelling leaves the thread behind, which ends at its next look.
 
         Raises:
@@ -66,9 +66,9 @@ class Renderer:
             )
         cancelled = threading.Event()
         loop = asyncio.get_running_loop()
-        turn = _Turn(self)
+        turn = _RenderingTimer(self)
 
-        def work() -> Rendered:
+        def work() -> RenderedPrompt:
             # At exit the loop may be closed already; then nobody waits for this prompt any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(turn.begin, loop)
@@ -83,10 +83,10 @@ class Renderer:
         finally:
             cancelled.set()
 
-    def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> Rendered:
+    def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
         try:
             prompt = render(request, self._model, cancelled.is_set)
-            return Rendered(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
+            return RenderedPrompt(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
         except LocalLLMError:
             raise
         except BaseException as error:
@@ -97,10 +97,10 @@ class Renderer:
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""
         self._slow += count
-        self._limiter.total_tokens = 1 + min(self._slow, MOST - 1)
+        self._limiter.total_tokens = 1 + min(self._slow, MAX_SIDE_BY_SIDE - 1)
 
 
-class _Turn:
+class _RenderingTimer:
     """One prompt's time on its thread; lets others pass once it takes long."""
 
     def __init__(self, renderer: Renderer) -> None:
@@ -109,7 +109,7 @@ class _Turn:
         self._slow = False
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(PATIENCE_S, self._take_long)
+        self._timer = loop.call_later(SLOW_AFTER_S, self._take_long)
 
     def end(self) -> None:
         if self._timer is not None:

@@ -12,18 +12,18 @@ from typing import cast
 
 import mlx.core as mx
 
-from mcp_local_llm.engines.mlx.steer.grammar import Grammar
-from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, Plan
+from mcp_local_llm.engines.mlx.steer.grammar import TokenGrammar
+from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, DecodingPlan
 
 
-class AnswerControl:
+class AnswerProcessor:
     """Decides what may come next in one answer.
 
     Attributes:
         failure: why the answer cannot go on, in words; the batch ends it then, and it alone.
     """
 
-    def __init__(self, plan: Plan, schema: Grammar | None, ends: Iterable[int]) -> None:
+    def __init__(self, plan: DecodingPlan, schema: TokenGrammar | None, ends: Iterable[int]) -> None:
         self._script = AnswerScript(plan)
         self._schema = schema
         self._ends = mx.array([sorted(ends)])
@@ -88,7 +88,7 @@ class AnswerControl:
         forced, constraint = self._script.forced, self._script.constraint
         if forced is not None:
             return mx.where(mx.arange(logits.shape[-1]) == forced, logits, -mx.inf)
-        if isinstance(constraint, Grammar):
+        if isinstance(constraint, TokenGrammar):
             return constraint.mask(logits, self._script.openers)
         if self._script.must_go_on:
             return mx.put_along_axis(logits, self._ends, mx.array(-mx.inf, logits.dtype), axis=-1)

@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThoughtMarkers
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
 
 LONGEST_MARKER = 16
 """Tokens of a marker that can be recognised; the known ones have at most six."""
 
-Phase = Literal["reasoning", "start", "json", "call", "text"]
+AnswerPart = Literal["reasoning", "start", "json", "call", "text"]
 """`start` is the place where JSON begins, unless a thought or a tool call is opened first."""
 
 
 class Constraint(Protocol):
-    """A grammar as the script sees it; `Grammar` is one."""
+    """A grammar as the script sees it; `TokenGrammar` is one."""
 
     @property
     def full(self) -> bool:
@@ -37,7 +37,7 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
-class CallForm:
+class ToolCallForm:
     """How a model writes a tool call: its marker, what follows it, what ends it; and the grammar of what is between."""
 
     opener: tuple[int, ...]
@@ -47,7 +47,7 @@ class CallForm:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DecodingPlan:
     """What is asked of an answer.
 
     Attributes:
@@ -58,17 +58,17 @@ class Plan:
         calls: how tool calls are written; None leaves them free.
     """
 
-    markers: ThoughtMarkers | None
+    markers: ReasoningMarkers | None
     prefilled: bool
     budget: int | None
     schema: Constraint | None
-    calls: CallForm | None
+    calls: ToolCallForm | None
 
 
 class AnswerScript:
     """Follows one answer."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: DecodingPlan) -> None:
         self._plan = plan
         markers = plan.markers
         self._reasoning = ReasoningTokens(
@@ -80,7 +80,7 @@ class AnswerScript:
         self._drawn = 0
         self.json_from: int | None = None
         """How many tokens of the answer come before its JSON; None until that begins."""
-        self._phase: Phase = "text"
+        self._phase: AnswerPart = "text"
         if markers and (plan.prefilled or plan.schema is None):
             self._phase = "reasoning"
         elif plan.schema is not None:

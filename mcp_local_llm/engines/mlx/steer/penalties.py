@@ -44,7 +44,7 @@ class Penalties:
         """Whether nothing would change."""
         return self.repetition == 1.0 and self.frequency == 0.0 and self.presence == 0.0
 
-    def told(self, answer_tokens: int) -> str | None:
+    def warning(self, answer_tokens: int) -> str | None:
         """Say that a penalty which nobody asked for acted on an answer of so many tokens; None where none did."""
         if not self.unasked or answer_tokens <= self.onset:
             return None

@@ -12,7 +12,7 @@ from typing import Any
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
-from mcp_local_llm.engines.mlx.steer.grammar import Grammar, GrammarError, Grammars
+from mcp_local_llm.engines.mlx.steer.grammar import GrammarCompiler, GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.json_schema import (
     JsonSchema,
     answer_grammar,
@@ -20,8 +20,8 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
     call_grammar,
     unsupported,
 )
-from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerControl
-from mcp_local_llm.engines.mlx.steer.next_token import CallForm, Plan
+from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
+from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
@@ -41,7 +41,7 @@ class Processors:
     """
 
     all: tuple[Any, ...] = ()
-    control: AnswerControl | None = None
+    control: AnswerProcessor | None = None
     penalties: Penalties = NO_PENALTIES
     warnings: tuple[str, ...] = ()
 
@@ -52,7 +52,7 @@ class ProcessorFactory:
     def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
         self._model = model
         self._long_input_penalty = long_input_penalty
-        self._grammars = Grammars(model)
+        self._grammars = GrammarCompiler(model)
         self._known_tools: dict[str, str] = {}
 
     def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
@@ -67,7 +67,7 @@ class ProcessorFactory:
         if schema is not None or calls is not None or request.max_thinking_tokens is not None:
             plan = self._plan(request, prompt, schema, calls)
             if schema is not None or calls is not None or plan.markers is not None:
-                control = AnswerControl(plan, schema, self._model.tokenizer.eos_token_ids)
+                control = AnswerProcessor(plan, schema, self._model.tokenizer.eos_token_ids)
         penalties = penalties_for(
             request.sampling,
             self._model.sampling,
@@ -82,13 +82,15 @@ class ProcessorFactory:
     def _traits(self) -> ThinkingTraits:
         return self._model.traits
 
-    def _plan(self, request: ChatRequest, prompt: Prompt, schema: Grammar | None, calls: CallForm | None) -> Plan:
+    def _plan(
+        self, request: ChatRequest, prompt: Prompt, schema: TokenGrammar | None, calls: ToolCallForm | None
+    ) -> DecodingPlan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
         none = request.thinking is False and not prompt.think_prefilled
         markers = None if none else self._traits.markers
-        return Plan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
 
-    def _schema(self, schema: JsonSchema) -> Grammar:
+    def _schema(self, schema: JsonSchema) -> TokenGrammar:
         refused = unsupported(schema)
         if refused:
             raise InvalidRequestError(
@@ -100,7 +102,7 @@ class ProcessorFactory:
         except GrammarError as error:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
-    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[CallForm | None, list[str]]:
+    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[ToolCallForm | None, list[str]]:
         """Say how calls are written; formats other than JSON in one pair of markers stay free."""
         tokenizer = self._model.tokenizer
         parser = getattr(tokenizer.tool_parser, "__module__", "")
@@ -115,7 +117,7 @@ class ProcessorFactory:
         newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
         begin = partial(self._grammars.compile, call_grammar(arguments))
         opener, closer = tuple(tokenizer.tool_call_start_tokens), tuple(tokenizer.tool_call_end_tokens)
-        return CallForm(opener, newline, closer, begin), doubts
+        return ToolCallForm(opener, newline, closer, begin), doubts
 
     def _known_doubt(self, tool: ToolSpec) -> str:
         """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
