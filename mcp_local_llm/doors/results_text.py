@@ -1,4 +1,4 @@
-"""Results of the verbs as text, once for MCP and the command line. Each door hands in its own words. Pure."""
+"""Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed"
 
 @dataclass(frozen=True)
 class NoteWording:
-    """What a door calls the remedies that a note speaks of."""
+    """How a door words the remedies in a note: names of arguments or of options."""
 
     longer: str
     no_thinking: str
@@ -20,7 +20,7 @@ class NoteWording:
 
 
 def note(result: ChatResult, words: NoteWording) -> str:
-    """Say what the reader must know about the answer; empty when there is nothing."""
+    """Return a note about an answer that is empty, cut off or incomplete; else an empty text."""
     tokens = result.usage.completion_tokens
     if not result.thinking_closed and not result.text:
         how = "max_tokens ended" if result.finish_reason == "length" else "the model stopped in the middle of"
@@ -42,7 +42,7 @@ def note(result: ChatResult, words: NoteWording) -> str:
 
 
 def switch_text(switch: Switch) -> str:
-    """Say what is chosen now, and what the load took."""
+    """Write the chosen model, and what its load took."""
     if switch.endpoint:
         head = f"{switch.model} is the choice; calls go to {switch.endpoint}."
     elif not switch.loaded:
@@ -56,13 +56,13 @@ def switch_text(switch: Switch) -> str:
 
 
 def download_text(download: Download) -> str:
-    """Say where the model lies."""
+    """Write the folder of a downloaded model."""
     head = f"{download.model} ({human_bytes(download.size_bytes)}) is in {download.path}"
     return "\n".join([head, *download.notes])
 
 
 def quick_test_text(test: QuickTest) -> str:
-    """Tell the verdict, then the answer it is about."""
+    """Write the verdict, the numbers, the question and the answer."""
     rate = "" if test.tokens_per_second is None else f", {test.tokens_per_second:.0f} tok/s"
     head = f"{test.test}: {'passed' if test.passed else 'failed'}. {test.verdict}"
     numbers = f"{test.model}, {test.completion_tokens} tokens in {test.seconds:.2f} s{rate}"
@@ -71,7 +71,7 @@ def quick_test_text(test: QuickTest) -> str:
 
 
 def status_text(status: Status) -> str:
-    """Tell the state in a few lines."""
+    """Write the state in a few lines."""
     model = f" {status.model}" if status.model else ""
     progress = f" ({status.progress})" if status.progress else ""
     waiting = f"{status.waiting} waiting, " if status.waiting else ""
@@ -124,5 +124,5 @@ def cells(row: ModelRow) -> tuple[str, ...]:
 
 
 def _profile_line(row: ProfileRow) -> str:
-    """Say what a profile is short for."""
+    """Write a profile with its model and its settings."""
     return f"profile {row.name}: {row.model}{f' ({row.sets})' if row.sets else ''}{', chosen' if row.chosen else ''}"

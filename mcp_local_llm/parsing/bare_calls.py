@@ -1,6 +1,6 @@
 """Calls without markup (R23): a whole message that is one JSON value, one fence with it, or a Pythonic list.
 
-Nothing but the form says that these are calls. So every name must be known, and prose around makes it text.
+Only the form shows that these are calls, so every name must be an offered tool, and text around them makes them text.
 """
 
 import re
@@ -20,7 +20,7 @@ _PRINT = re.compile(r"print\((.*)\)\Z", re.DOTALL)
 
 
 def implicit_calls(content: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
-    """Return the calls that the whole content is, or none."""
+    """Return the calls where the whole content consists of calls, else none."""
     message = content.strip()
     fence = _FENCE.match(message) if message.startswith(("```", "~~~")) else None
     if fence is not None:

@@ -64,7 +64,7 @@ class _Messages:
         self._fallbacks = 0
 
     def run(self, *, think_prefilled: bool) -> None:
-        """Read message after message, until the turn ends or somebody else speaks."""
+        """Read message after message, until the turn ends or a message of another role begins."""
         position = self._lead(think_prefilled)
         while 0 <= position < len(self._text):
             header = HEADER.match(self._text, position)
@@ -78,7 +78,7 @@ class _Messages:
             position = self._message(header)
 
     def _lead(self, think_prefilled: bool) -> int:
-        """Store what stands before the first header; return where that begins."""
+        """Store the text before the first header; return the position of that header."""
         first = next(scan_markup(self._text, 0, self._tools), None)
         start = first.start if first else len(self._text)
         ended = self._text.startswith("<|end|>", start)

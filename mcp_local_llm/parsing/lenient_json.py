@@ -3,7 +3,7 @@
 Repaired: trailing commas, Python literals, raw control characters in strings, invalid escapes, unquoted keys,
 comments, doubled braces, and up to two missing braces where the element's closer stands in their place. Never:
 a string, number, list or object that the end of the text cut off, or a guess at unescaped inner quotes.
-It knows no markup; a dialect tells it the closer of its element and its own quotation mark.
+It must not know markup; a tool-call format passes the closer of its element and its own quotation mark.
 """
 
 import re
@@ -32,11 +32,11 @@ _SIMPLE_ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f
 
 @dataclass(frozen=True)
 class JsonVariant:
-    """How one dialect differs from JSON.
+    """How the values of one tool-call format differ from JSON.
 
     Attributes:
         closer: the text that ends the element; it may stand for two missing braces.
-        quote: the dialect's own quotation mark, such as Gemma's.
+        quote: the format's own quotation mark, such as Gemma's.
         python: tuples and triple quotes are values as well.
     """
 
@@ -75,7 +75,7 @@ def _end(match: re.Match[str] | None) -> int:
 
 
 class _Reader:
-    """One reading of one value; counts the braces that it forgave."""
+    """Reads one value; counts the missing braces that it accepted."""
 
     def __init__(self, text: str, variant: JsonVariant) -> None:
         self._text = text
@@ -218,6 +218,6 @@ def _unescape(body: str, *, python: bool) -> str:
 
     decoded = _ESCAPE.sub(decode, body)
     if _SURROGATE.search(decoded):
-        # `\ud83d\ude00` is one character; half of a pair could not be encoded by whoever prints it.
+        # `\ud83d\ude00` is one character; half of a pair cannot be encoded as UTF-8.
         decoded = decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return decoded

@@ -1,6 +1,6 @@
-"""Find the markup that counts: one pass over a channel that knows literal zones (R2) and the payloads of calls.
+"""Finds markup in one pass over a channel, and skips literal zones (R2) and the payloads of calls.
 
-It decides what is markup and what is quoted. What a mark means for the answer is not its business.
+It decides what is markup and what is quoted. It must not know what a token of markup means for the answer.
 """
 
 import re
@@ -17,7 +17,7 @@ from mcp_local_llm.parsing.tool_formats.table import RESPONSES, WRAPPERS, Wrappe
 MAX_FALLBACKS = 8
 """How often one text may need the first closer inside a zone (R7).
 
-Zones hide every closer only by accident. What does so time and again is read without zones, in linear time.
+Zones hide every closer only by accident. A text in which they do so repeatedly is read without zones, in linear time.
 """
 
 MarkupKind = Literal["open", "close", "end", "response", "call", "harmony"]
@@ -37,7 +37,7 @@ class MarkupToken:
     """One piece of markup outside every literal zone.
 
     Attributes:
-        reading: of a call, what its element holds.
+        reading: the content of the element, where this is the opener of a call.
     """
 
     kind: MarkupKind
@@ -49,7 +49,7 @@ class MarkupToken:
 
 @dataclass(frozen=True)
 class Markup:
-    """What counts as markup in one model's answers.
+    """The literals that are markup in one model's answers.
 
     Attributes:
         pairs: the tags of its reasoning blocks, the likeliest first; not empty.
@@ -63,7 +63,7 @@ class Markup:
 
     @cached_property
     def meaningless_at_end(self) -> tuple[str, ...]:
-        """What says nothing at the end of an answer."""
+        """Literals that carry no meaning at the end of an answer."""
         return (*END_OF_TURN, *(pair.closer for pair in self.pairs))
 
     @cached_property
@@ -103,7 +103,8 @@ def markup_of(pairs: Sequence[TagPair]) -> Markup:
 
 
 KNOWN_MARKUP = markup_of(TAG_PAIRS)
-"""For answers of which nobody says how they mark reasoning: those of foreign servers."""
+"""For the answers of other servers, whose reasoning tags are not known."""
+
 # A fence may be indented by three spaces; the info string of a backtick fence holds no backtick.
 _FENCE = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`\n]*|(?P<tildes>~{3,})[^\n]*)(?=\n|\Z)")
 _CLOSING_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
@@ -150,7 +151,7 @@ def scan_markup(
 
 
 def _after_call(text: str, reading: Reading) -> int:
-    # What follows a call on its line is a line of its own once the call is taken out.
+    # Once the call is removed, the rest of its line begins a new line.
     return _after_fence(text, reading.resume) if reading.calls else reading.resume
 
 

@@ -1,6 +1,6 @@
 """The whole-text parser: one raw answer in, text, reasoning and calls out.
 
-It puts the steps in order; what each step decides stands in its own module. Pure, linear in the length of the
+It calls the steps in order; each step is a module of its own. Pure, linear in the length of the
 text, and it never raises (R1).
 """
 

@@ -1,7 +1,7 @@
-"""Split an answer into reasoning and content by its tags (R3 to R11, R14, R25).
+"""Splits an answer into reasoning and content: by its tags (R3 to R11, R14, R25), or by an announcement in plain text.
 
-It asks `scan_markup` what is markup, and decides which channel everything belongs to. The text of a segment is cut
-out later; here are only positions.
+`split_reasoning` gets markup from `scan_markup` and assigns every stretch of the text to a channel, as positions only.
+`split_announced` handles models that write "Thinking Process:" or "Here is my thought process:" instead of tags.
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_TAKEN_BACK = 400
 """Characters of answer that a stray closer after a closed block may still turn into reasoning.
 
 R8 takes back everything since the last boundary. Where a block was opened and closed before, a longer passage
-is an answer: P2 forbids to lose it, and a stream may show it.
+is an answer: P2 forbids losing it, and a stream may have shown it.
 """
 
 _MAX_INDENT = 80
@@ -57,7 +57,7 @@ def split_reasoning(
 
 
 def split_announced(text: str) -> tuple[str, str] | None:
-    """Return reasoning and answer, or None where there is no announcement or no boundary."""
+    """Split an answer without tags into reasoning and answer; None where it has no announcement, or no end."""
     granite = _GRANITE.match(text)
     if granite is not None:
         answer = _GRANITE_ANSWER.search(text, granite.end())
@@ -161,7 +161,7 @@ class _Splitter:
         self._answered = self._answered or self._visible
 
     def _call(self, token: MarkupToken, spans: list[Span]) -> int:
-        """Note a call; return from where on text is visible again, or the end of a text that a payload swallowed."""
+        """Store a call; return where visible text goes on, which is the end of the text where a payload was cut off."""
         reading = token.reading
         assert reading is not None  # every token of this kind has one
         if reading.problem:

@@ -1,4 +1,4 @@
-"""Messages of OpenAI- and Ollama-style servers, which have taken the answer apart already, or not quite (R31)."""
+"""Reads messages of OpenAI- and Ollama-style servers, which have split the answer fully, partly or not at all (R31)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

@@ -1,4 +1,6 @@
-"""What of an unfinished answer can be shown, because no continuation can change it (R28).
+"""One answer as it arrives: shows the text that no continuation can change (R28), and parses the whole at the end.
+
+`CertainOutput` finds the text that can be shown:
 
 - Reasoning, from the opener that begins the answer (or from the start of a prefilled block) up to the first marker.
 - The answer, once that block was closed outside every zone and so much of it stands there that a stray closer
@@ -32,11 +34,7 @@ _Phase = Literal["start", "block", "after", "answer", "header", "waiting"]
 
 
 class OutputStream:
-    """One answer as it arrives.
-
-    Attributes:
-        channel: where the answer is now, for a progress display; a good guess until `finish`.
-    """
+    """One answer as it arrives."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class OutputStream:
 
     @property
     def channel(self) -> Channel:
-        """The channel that the answer is in."""
+        """The channel of the text that arrives now, for a progress display; may be wrong until `finish`."""
         return self._certain.channel
 
     def feed(self, chunk: str) -> list[StreamEvent]:
@@ -68,10 +66,10 @@ class OutputStream:
 
 
 class CertainOutput:
-    """The part of a stream that looks at text as it arrives.
+    """Finds the text of an unfinished answer that can be shown.
 
     Attributes:
-        channel: where the answer is now; a good guess.
+        channel: the channel of the text that arrives now; may be wrong.
     """
 
     def __init__(self, *, think_prefilled: bool, tools_offered: bool, markup: Markup = KNOWN_MARKUP) -> None:
@@ -196,7 +194,7 @@ class CertainOutput:
 
 
 class _ShownText:
-    """What was shown of one channel; blanks wait, because the result has none at either end of a block."""
+    """The text of one channel that was shown; blanks are held back, because a block of the result is stripped."""
 
     def __init__(self) -> None:
         self._blanks: list[str] = []

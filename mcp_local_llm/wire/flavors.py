@@ -1,7 +1,8 @@
-"""What the known OpenAI-compatible servers understand, as a table. Pure data.
+"""Tables of the known OpenAI-compatible servers: the fields that each one accepts, and how to recognise it. Pure.
 
-A row says which fields are sent to a server; nothing else in the program asks which server it is. What a server sends
-back is read without a row: reasoning in any of its three fields, tool calls structured or as raw markup, usage or none.
+No other module depends on which server it talks to. Responses are read without a table: reasoning in any of three
+fields, tool calls structured or as raw markup, usage or none. Recognition uses a server's usual port, the `owned_by` of
+its list of models, its `Server` header, and at last probes: paths that only one kind of server answers in this way.
 """
 
 import json
@@ -73,11 +74,11 @@ VLLM_MLX_SAMPLING: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Flavor:
-    """What one kind of server understands.
+    """The fields that one kind of server accepts.
 
     Attributes:
         title: what the program is called in messages.
-        start: what to start or check when nobody answers.
+        start: advice for an address that does not answer.
         sampling: our sampling field → its name there; a field that is not listed is refused by name.
         thinking: how reasoning is switched on and off.
         thinking_budget: the field that limits the tokens of reasoning; None where there is none.
@@ -196,7 +197,7 @@ USUAL_PORTS: Mapping[int, tuple[FlavorName, ...]] = {
     8000: ("vllm", "vllm-mlx", "omlx"),
     4000: ("litellm",),
 }
-"""Port → who listens there unless told otherwise."""
+"""Port → the servers whose default it is."""
 
 
 OWNERS: Mapping[str, FlavorName] = {
@@ -207,16 +208,16 @@ OWNERS: Mapping[str, FlavorName] = {
     "omlx": "omlx",  # omlx/api/openai_models.py: ModelInfo
     "mcp-local-llm": "mcp-local-llm",
 }
-"""`owned_by` of the list → who writes it."""
+"""`owned_by` in the list of models → the server that writes it."""
 
 
 HEADERS: Mapping[str, FlavorName] = {"llama.cpp": "llama-server"}
-"""`Server` of any answer → who writes it."""
+"""`Server` header of any response → the server that writes it."""
 
 
 @dataclass(frozen=True)
 class ProbeResponse:
-    """An answer to a GET: its status, its `Server` header (empty where there is none) and its body."""
+    """A response to a GET: its status, its `Server` header (empty where there is none) and its body."""
 
     status: int
     server: str
@@ -232,7 +233,7 @@ class ProbeResponse:
 
 @dataclass(frozen=True)
 class FlavorProbe:
-    """What tells one kind of server: a path that costs it nothing, and whether the answer matches it."""
+    """Recognises one kind of server: a path that is cheap to request, and a test of the response."""
 
     flavor: FlavorName
     path: str
@@ -246,7 +247,7 @@ def probes_for(port: int) -> tuple[FlavorProbe, ...]:
 
 
 def named_flavor(answer: ProbeResponse) -> FlavorName | None:
-    """Return who answered, where the list of models or the header says so."""
+    """Return the server's flavor where the list of models or the `Server` header names it."""
     if flavor := HEADERS.get(answer.server):
         return flavor
     entries = as_list(as_object(answer.value()).get("data"))
@@ -255,7 +256,7 @@ def named_flavor(answer: ProbeResponse) -> FlavorName | None:
 
 
 def probe_matches(probe: FlavorProbe, answer: ProbeResponse) -> bool:
-    """Say whether the answer on the probe's path matches its server."""
+    """Whether the response on the probe's path comes from the probe's server."""
     return answer.status == 200 and probe.matches(as_object(answer.value()), answer)
 
 
@@ -288,4 +289,4 @@ FLAVOR_PROBES = (
     FlavorProbe("mlx_lm.server", "/health", _is_mlx_lm),  # mlx_lm/server.py: Python's own HTTP server
     FlavorProbe("mcp-local-llm", "/health", _is_ours),  # needs no key
 )
-"""For those that do not say in the list who they are."""
+"""For servers that are not named in their list of models."""

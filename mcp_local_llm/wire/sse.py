@@ -1,7 +1,7 @@
-"""Server-sent events, both ways: bytes as they arrive → events and comments, and back.
+"""Server-sent events, both ways: bytes to events and comments, and back; and progress as the text of a comment.
 
-Pure. What an event's data means is not known here. Source: the HTML standard, section 9.2.6 ("Interpreting an event
-stream").
+Pure. It must not know the data of an event. Source: the HTML standard, section 9.2.6 ("Interpreting an event stream").
+Progress is read from our own comments and from mlx_lm.server's `keepalive DONE/TOTAL`.
 """
 
 import codecs
@@ -47,7 +47,7 @@ SseItem = SseEvent | SseComment
 
 
 class SseReader:
-    """Takes bytes in any cut and returns what is complete; unknown fields and invalid UTF-8 do no harm."""
+    """Takes bytes in chunks of any size and returns complete events; ignores unknown fields and invalid UTF-8."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -108,7 +108,7 @@ class SseReader:
             case "event":
                 self._kind = value
             case _:
-                pass  # id, retry, and whatever is not a field
+                pass  # id, retry and unknown fields
         return []
 
     def _dispatch(self) -> list[SseItem]:
@@ -139,7 +139,7 @@ def progress_comment(progress: Progress) -> str:
 
 
 def read_comment(text: str) -> Progress | None:
-    """Return the progress that a comment tells; None for any other comment."""
+    """Return the progress in a comment; None for any other comment."""
     if keepalive := _KEEPALIVE.fullmatch(text.strip()):
         return Progress("prefill", int(keepalive[1]), int(keepalive[2]))
     if ours := _OUR_COMMENT.fullmatch(text.strip()):

@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="Role, id, fragment or number of the l
 
 
 def run_command(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> int:
-    """Obey `sys.argv` and return the exit code."""
+    """Run the command in `sys.argv` and return the exit code."""
     try:
         build_commands(open_llm, actions, examine)(prog_name="mcp-local-llm")
     except SystemExit as leave:
@@ -34,7 +34,7 @@ def run_command(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> i
 
 
 def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> typer.Typer:
-    """Make the commands; `actions` is what `serve` can do, `examine` what `doctor` does, `open_llm` is for the rest."""
+    """Make the commands: `serve` calls `actions`, `doctor` calls `examine`, and all others open `open_llm`."""
     commands = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def options(
@@ -45,7 +45,7 @@ def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -
             bool, typer.Option("--verbose", "-v", help="Write a line for each request to stderr (log_level INFO).")
         ] = False,
     ) -> None:
-        """Take what stands before a command; --verbose was taken by `__main__`, which serves without a command."""
+        """Take the options before a command; `__main__` has read --verbose already."""
 
     commands.callback()(options)
     _add_model_commands(commands, open_llm)

@@ -1,6 +1,6 @@
-"""The files that make `serve` a standing service of this user: a LaunchAgent on macOS, a systemd user unit on Linux.
+"""The files that start `serve` at login: a LaunchAgent on macOS, a systemd user unit on Linux.
 
-What they hold is decided by pure functions; keys and tokens are never among it.
+Pure: it writes no file. The content never holds keys or tokens.
 
 Sources: launchd.plist(5); systemd.service(5), systemd.syntax(7).
 """
@@ -23,12 +23,12 @@ Command = tuple[str, ...]
 
 @dataclass(frozen=True)
 class LoginService:
-    """A standing service.
+    """A service that starts at login.
 
     Attributes:
-        file: where the system looks for it, and `content`, what stands in it.
-        folders: that must be there before it starts.
-        start, stop: the commands for it, in their order.
+        file, content: the path where the system looks for it, and its bytes.
+        folders: folders that must exist before it starts.
+        start, stop: the commands that start and stop it, in order.
     """
 
     file: Path
@@ -46,7 +46,7 @@ def login_service(
     Args:
         system: as `platform.system()`.
         home: the user's home folder.
-        environ: the environment; what says where models and settings are goes into the file.
+        environ: the environment; variables that locate models and settings go into the file.
         command: program and arguments.
         uid: the user's number.
 

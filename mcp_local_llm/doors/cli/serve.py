@@ -41,11 +41,11 @@ class ServeOptions:
 
 @dataclass(frozen=True)
 class ServeActions:
-    """What `serve` can do.
+    """The functions that `serve` calls.
 
     Attributes:
         run: serves until it is told to end; calls back with its URL once it takes requests.
-        service: describes the standing service that runs this program with the given arguments.
+        service: describes the login service that runs this program with the given arguments.
     """
 
     run: Callable[[ServeOptions, Callable[[str], None]], None]

@@ -1,4 +1,4 @@
-"""Results on a terminal: answers to stdout, what is to be known about them to stderr."""
+"""Prints results: answers on stdout, notes about them on stderr."""
 
 import sys
 
@@ -32,7 +32,7 @@ def show_models(table: ModelTable) -> None:
 
 
 def show_chat(result: ChatResult) -> None:
-    """Print the answer alone; what is to be known about it goes to stderr."""
+    """Print the answer on stdout, and warnings and notes on stderr."""
     print(result.text)
     note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
@@ -40,17 +40,17 @@ def show_chat(result: ChatResult) -> None:
 
 
 def show_switch(switch: Switch) -> None:
-    """Print what is chosen now, and what the load took."""
+    """Print the chosen model, and what its load took."""
     print(results_text.switch_text(switch))
 
 
 def show_download(download: Download) -> None:
-    """Print where the model lies."""
+    """Print the folder of a downloaded model."""
     print(results_text.download_text(download))
 
 
 def show_test(test: QuickTest) -> None:
-    """Print the verdict, then the answer it is about."""
+    """Print the verdict and the answer."""
     print(results_text.quick_test_text(test))
 
 

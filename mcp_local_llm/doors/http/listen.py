@@ -1,6 +1,6 @@
-"""Sockets, and serving on them inside a running event loop: no signal handlers, nothing on stdout.
+"""Opens sockets and serves any ASGI application inside a running event loop. It must not know routes.
 
-It knows uvicorn and sockets; what is served is any ASGI application.
+uvicorn runs without its signal handlers and writes nothing to stdout.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers and without its ten looks a second at a flag."""
+    """uvicorn without its signal handlers and without polling a flag ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
         self._end = asyncio.Event()
 
     async def listening(self, task: asyncio.Task[None]) -> None:
-        """Wait until connections are taken; an error of the start is raised here."""
+        """Wait until connections are accepted; raises the error of a failed start."""
         waiting = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)

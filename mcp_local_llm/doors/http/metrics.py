@@ -1,4 +1,4 @@
-"""The numbers of the server in Prometheus' text format, version 0.0.4. Pure.
+"""Writes the server's metrics in Prometheus' text format, version 0.0.4. Pure.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """

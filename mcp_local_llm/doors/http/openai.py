@@ -1,4 +1,7 @@
-"""`POST /v1/chat/completions` and `POST /v1/completions`: translate in, ask, translate out."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`: read the body, call `chat`, write the answer.
+
+It must not know sockets; `streaming` sends the responses.
+"""
 
 import json
 import time
@@ -37,7 +40,7 @@ class EventWriter(Protocol):
 
 @dataclass(frozen=True)
 class ApiFormat:
-    """How one of the two APIs is read and written; `kind` is what its ids begin with."""
+    """Reads and writes one of the two APIs; `kind` is the prefix of its ids."""
 
     kind: str
     read: Callable[[object], IncomingRequest]
@@ -45,7 +48,7 @@ class ApiFormat:
     stream: Callable[[CompletionIdentity, bool], EventWriter]
 
     def identity(self, model: str) -> CompletionIdentity:
-        """Name a new answer."""
+        """Make the id of a new answer."""
         return CompletionIdentity(f"{self.kind}-{uuid.uuid4().hex}", int(time.time()), model)
 
 
@@ -64,7 +67,7 @@ TEXT = ApiFormat(
 
 @dataclass(frozen=True)
 class AnswerRoute:
-    """Answers questions of one format."""
+    """Answers the requests of one API."""
 
     llm: LLM
     in_flight: InFlightAnswers
@@ -73,28 +76,28 @@ class AnswerRoute:
     async def answer(self, request: Request) -> Response:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
-        asked = self.format.read(await json_body(request))
-        question = replace(asked.request, client=client)
-        # An empty name is what clients send that must name some model and care for none.
-        model = asked.model or None
-        if asked.stream:
-            usage = asked.include_usage
+        incoming = self.format.read(await json_body(request))
+        chat_request = replace(incoming.request, client=client)
+        # Clients that must send a model name, but have none, send an empty one.
+        model = incoming.model or None
+        if incoming.stream:
+            usage = incoming.include_usage
             return EventStreamResponse(
-                lambda report: self._events(question, model, usage, report), in_flight=self.in_flight, client=client
+                lambda report: self._events(chat_request, model, usage, report), in_flight=self.in_flight, client=client
             )
         return WholeResponse(
-            lambda report: self._whole(question, model, report), in_flight=self.in_flight, client=client
+            lambda report: self._whole(chat_request, model, report), in_flight=self.in_flight, client=client
         )
 
-    async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
-        result = await answered(self.llm.chat(question, report, model=model))
+    async def _whole(self, chat_request: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
+        result = await answered(self.llm.chat(chat_request, report, model=model))
         return self.format.whole(result, self.format.identity(result.model))
 
     async def _events(
-        self, question: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
+        self, chat_request: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
     ) -> AsyncGenerator[str]:
         writer: EventWriter | None = None
-        async with aclosing(self.llm.chat(question, report, model=model)) as chunks:
+        async with aclosing(self.llm.chat(chat_request, report, model=model)) as chunks:
             async for chunk in chunks:
                 if writer is None:
                     writer = self.format.stream(self.format.identity(chunk.model), include_usage)

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and every failure in OpenAI's envelope with its HTTP status."""
+"""The ASGI application: routes, and every error in OpenAI's envelope with its HTTP status."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from mcp_local_llm.wire.openai.write_response import model_list
 
 
 def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
-    """Make the application; `in_flight` ends what it is answering."""
+    """Make the application; `in_flight` counts and cancels its answers."""
     chat, completions = AnswerRoute(llm, in_flight, CHAT), AnswerRoute(llm, in_flight, TEXT)
     reports = ReportRoutes(llm, in_flight)
     routes = [
@@ -41,7 +41,7 @@ def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
 
 @dataclass(frozen=True)
 class ReportRoutes:
-    """Answers what can be told at once."""
+    """Answers requests that need no generation: models, health, metrics."""
 
     llm: LLM
     in_flight: InFlightAnswers
@@ -51,7 +51,7 @@ class ReportRoutes:
         return JSONResponse(model_list(await self._names()))
 
     async def model(self, request: Request) -> Response:
-        """Tell one model of the list."""
+        """Return one model of the list."""
         name = request.path_params["name"]
         if name not in await self._names():
             message = f"The model {name!r} does not exist. GET /v1/models lists what there is."
@@ -59,11 +59,11 @@ class ReportRoutes:
         return JSONResponse(model_list([name])["data"][0])
 
     async def health(self, request: Request) -> Response:
-        """Say which program is here; a server that wants a key is recognised by it."""
+        """Name this program; clients recognise a server by it that requires a key."""
         return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
 
     async def metrics(self, request: Request) -> Response:
-        """Tell the numbers."""
+        """Return the metrics."""
         text = metrics_text(await self.llm.status(), await self.llm.counters(), self.in_flight.state())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
@@ -95,10 +95,10 @@ async def _http_failure(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """Answer nobody: the client went while it was still sending."""
+    """End a request whose client disconnected while it was still sending."""
     return Response(status_code=400)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Answer for a defect of ours, which is logged with its traceback once this is sent."""
+    """Answer 500 for a defect; starlette logs its traceback after the response."""
     return JSONResponse(envelope("The server failed; its log says why.", status=500, code="internal"), 500)

@@ -1,4 +1,4 @@
-"""A server without stdio: the door on a TCP port, until a signal comes."""
+"""Serves the HTTP door on a TCP port, without stdio, until a signal arrives."""
 
 import asyncio
 import signal
@@ -29,17 +29,17 @@ class Address:
 async def serve_standing(
     llm: LLM, address: Address, announce: Callable[[str], None], *, in_flight: InFlightAnswers, model: str | None = None
 ) -> None:
-    """Serve on `address`; SIGINT and SIGTERM end it, and answers under way get an error.
+    """Serve on `address`; SIGINT and SIGTERM end it, and answers in progress get an error.
 
     Args:
-        llm: who answers.
+        llm: executes the verbs.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
-        in_flight: ends what is being answered.
+        in_flight: counts and cancels the answers.
         model: made resident at once, as by `set_model`; None waits for the first call.
 
     Raises:
-        ConfigError: the address cannot be had, or would let others in without a key.
+        ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `model` could not be made resident.
     """
     rules = access_rules(address.host, address.key)
@@ -74,4 +74,4 @@ def _url(listener: socket.socket, host: str) -> str:
 
 
 def _ignore(progress: Progress) -> None:
-    """Drop progress: the status shows it meanwhile."""
+    """Drop progress; `status` shows it."""

@@ -1,7 +1,7 @@
-"""Answers that take their time: as one JSON body, or as a stream of events with progress on the way.
+"""Responses that take long: one JSON body, or a stream of events with progress in between.
 
-Both stop the work when the client goes. Progress travels as comments of the stream, which clients ignore and which keep
-a connection alive through a load or a long prefill.
+Both cancel the work when the client disconnects. Progress is sent as comments of the stream, which clients ignore and
+which keep a connection alive through a load or a long prefill.
 """
 
 import json
@@ -20,7 +20,7 @@ from mcp_local_llm.wire.openai.errors import error_body
 from mcp_local_llm.wire.sse import progress_comment, sse_comment, sse_event
 
 STATUS_WAIT_S = 1.0
-"""An error within so many seconds is told by the HTTP status; then the stream is opened, and errors are events."""
+"""Seconds in which an error sets the HTTP status; after them the stream is open, and an error is an event."""
 
 
 _HEADERS = (
@@ -39,7 +39,7 @@ Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
 
 
 class WholeResponse(Response):
-    """Does the work, then sends its result."""
+    """Sends the result of the work as one JSON body."""
 
     def __init__(self, work: Work, *, in_flight: InFlightAnswers, client: str) -> None:
         self._work = work
@@ -49,7 +49,7 @@ class WholeResponse(Response):
         self._failure: LocalLLMError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Work, then send."""
+        """Do the work, then send."""
         with self._in_flight.answering(self._client):
             await self._in_flight.unless_ended(receive, self._answer)
         if self._failure is not None:
@@ -66,7 +66,7 @@ class WholeResponse(Response):
 
 
 class EventStreamResponse(Response):
-    """Sends events as they are made."""
+    """Sends each event when it is ready."""
 
     def __init__(self, events: Events, *, in_flight: InFlightAnswers, client: str) -> None:
         self._events = events
@@ -102,7 +102,7 @@ class EventStreamResponse(Response):
 
 
 class _EventStream:
-    """One response: opened by its first byte."""
+    """The body of one response; its first byte sends the headers."""
 
     def __init__(self, send: Send) -> None:
         self.open = False
@@ -114,11 +114,11 @@ class _EventStream:
         self._last = anyio.current_time()
 
     def report(self, progress: Progress) -> None:
-        """Take a step of progress, from any thread; the beat sends it."""
+        """Take a step of progress, from any thread; `beat` sends it."""
         self._news = progress
 
     async def beat(self) -> None:
-        """Send what is new, and something now and then even if nothing is."""
+        """Send new progress, and a comment after `PROGRESS_KEEPALIVE_S` without any."""
         await anyio.sleep(STATUS_WAIT_S)
         while True:
             news = self._news

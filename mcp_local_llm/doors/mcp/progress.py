@@ -1,7 +1,7 @@
-"""Progress of a call as MCP notifications: about four a second, in words, and never a long silence.
+"""Sends the progress of a call as MCP notifications: at most four a second, and at least one in five seconds.
 
-A client's timers are reset by every notification (Claude Code and opencode do so), so a load or a long prefill that
-has no news repeats its last words.
+Every notification resets a client's timers (in Claude Code and opencode), so a load or a long prefill without news
+repeats the last message.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIV
 async def reporting(
     context: Context[Any, Any], clock: Callable[[], float] = time.monotonic
 ) -> AsyncGenerator[ReportProgress]:
-    """Give a function that takes steps of progress, and send them on while the block runs."""
+    """Yield a function that takes steps of progress, and send them while the block runs."""
     news = asyncio.Event()
     latest: list[Progress] = []
     started = clock()

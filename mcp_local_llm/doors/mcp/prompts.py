@@ -1,4 +1,4 @@
-"""`/switch-model` as an MCP prompt: the same text that can be copied into `.claude/commands/`."""
+"""The MCP prompt `/switch-model`, from the text of the slash command, and completions of its argument `name`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
 
 ARGUMENTS = "$ARGUMENTS"
-"""Where a slash command's text wants what the user typed behind its name."""
+"""The place in a slash command's text for what the user typed after its name."""
 
 
 MAX_COMPLETIONS = 100

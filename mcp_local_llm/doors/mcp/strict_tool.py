@@ -1,4 +1,4 @@
-"""A tool that refuses unknown arguments and words every refusal for the agent that reads it.
+"""A tool that refuses unknown arguments, with errors that an agent can act on; and the results of tools.
 
 The SDK ignores arguments it does not know, publishes pydantic's titles with every schema, and hands validation errors
 on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
@@ -51,7 +51,7 @@ class StrictTool(Tool):
         return cast(Self, tool)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Run it; failures of our own tree and refused arguments become the text of a tool error."""
+        """Run the tool; a `LocalLLMError` and a refused argument become the text of a tool error."""
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
             names = ", ".join(f"'{name}'" for name in unknown)
@@ -106,14 +106,14 @@ def chat_result(result: ChatResult) -> CallToolResult:
 
 
 def report_result(report: BaseModel, text: str) -> CallToolResult:
-    """Put a structured value and its words side by side; each client shows one of the two."""
+    """Return a structured value and its text side by side; each client shows one of the two."""
     return CallToolResult(
         content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
     )
 
 
 def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic makes of every field name: they repeat it, and every session pays for them."""
+    """Drop the titles that pydantic makes of every field name: they repeat it, and they cost tokens in every session."""
 
     def strip(node: Any, *, names: bool) -> Any:
         if isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""The five tools: arguments in, one verb, its result out."""
+"""The five tools: each reads its arguments, calls one verb and writes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
@@ -32,19 +32,19 @@ MAX_RESULT_CHARACTERS = 300_000
 
 
 HOW_TO_CHOOSE = "set_model takes a number or a name"
-"""What a list says where nothing is chosen."""
+"""The hint in a list of models where nothing is chosen."""
 
 Ask = Callable[[str, Context[Any, Any]], Awaitable[Elicit["ModelChoice"] | None]]
 
 
 class ModelChoice(BaseModel):
-    """What the user answers."""
+    """The user's answer to `model_question`."""
 
     model: str
 
 
 def chat_tool(llm: LLM) -> StrictTool:
-    """Make the tool that all others serve."""
+    """Make the tool `chat`."""
 
     async def chat(
         message: Annotated[
@@ -120,7 +120,7 @@ def report_tools(llm: LLM) -> list[StrictTool]:
             case AcceptedElicitation(data=ModelChoice(model=chosen)):
                 wanted = chosen
             case _:
-                wanted = name  # Nothing was asked, or not answered: then the error holds the candidates.
+                wanted = name  # There was no question or no answer: then the error lists the candidates.
         async with reporting(ctx) as report:
             switch = await llm.set_model(wanted, report, download=download)
         return report_result(switch, results_text.switch_text(switch))
@@ -175,7 +175,7 @@ def conversation(message: str, system: str | None, history: Sequence[Message]) -
 
 
 def model_question(llm: LLM) -> Ask:
-    """Make the resolver that asks which model a name means; it gives None where there is nothing to ask."""
+    """Make the resolver that asks which model a name means; it returns None where the name is clear."""
 
     async def ask_which_model(name: str, ctx: Context[Any, Any]) -> Elicit[ModelChoice] | None:
         if not _shows_questions(ctx):
@@ -191,7 +191,7 @@ def model_question(llm: LLM) -> Ask:
 
 
 def _shows_questions(ctx: Context[Any, Any]) -> bool:
-    """Tell whether the client takes form questions; a bare `elicitation: {}` means that it does."""
+    """Whether the client shows form questions; a bare `elicitation: {}` means that it does."""
     capabilities = ctx.client_capabilities
     elicitation = capabilities.elicitation if capabilities else None
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

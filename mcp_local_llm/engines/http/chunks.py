@@ -1,4 +1,4 @@
-"""One answer while it arrives: pieces of a server's stream in, chunks and the result out. Knows no HTTP."""
+"""One answer as it arrives: pieces of a server's stream in, chunks and the result out. It must not know HTTP."""
 
 import json
 import re
@@ -16,13 +16,13 @@ _ADDITION = re.compile(r"(?:\.gguf|:latest|[-@]\d{4}-?\d\d-?\d\d)$")
 
 @dataclass(frozen=True)
 class AnswerContext:
-    """What an answer is the answer to.
+    """The request of an answer, and the properties of the server that decide how the answer is read.
 
     Attributes:
-        model_id: the model in our words; `served_name`: in the server's.
+        model_id, served_name: the model's id here, and its name on the server.
         server: the endpoint's name, for warnings.
-        switched: whether the server can be told to reason or not to.
-        raw: whether what it sends as content may hold markup.
+        switched: whether the server has a switch for reasoning.
+        raw: whether its content may hold markup.
     """
 
     request: ChatRequest
@@ -35,7 +35,7 @@ class AnswerContext:
 
 
 class AnswerCollector:
-    """Collects one answer and says how far it is."""
+    """Collects the pieces of one answer into chunks and the result."""
 
     def __init__(self, context: AnswerContext, clock: Callable[[], float]) -> None:
         self._context = context
@@ -54,7 +54,7 @@ class AnswerCollector:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing that matters can still come: the answer has ended, and its tokens are counted."""
+        """Whether the answer has ended and its token counts are here."""
         return self.ended and self._last.usage is not None
 
     @property
@@ -85,7 +85,7 @@ class AnswerCollector:
         return ChatChunk(self._progress(phase, now))
 
     def result(self) -> ChatResult:
-        """Read the whole message by the rules of `parsing` and tell what came of it."""
+        """Parse the whole message into the result."""
         parsed = self._parsed()
         reason, doubt = _finish_reason(self._last.finish_reason, parsed.tool_calls)
         result = ChatResult(
@@ -150,7 +150,7 @@ class AnswerCollector:
         return Progress(phase, self.pieces, rate=self.pieces / seconds if seconds > 0 else None)
 
     def _doubts(self, parsed: Parsed) -> list[str]:
-        """Say where the server did something else than it was asked to."""
+        """Warn where the server did not do what the request asked."""
         context, doubts = self._context, list[str]()
         if self._last.model is not None and not _same_model(self._last.model, context.served_name):
             doubts.append(
@@ -177,7 +177,7 @@ class AnswerCollector:
 
 
 class _Trimmed:
-    """Lets a text pass in pieces as it would read without white space around it."""
+    """Strips outer white space from a text that arrives in pieces."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -192,7 +192,7 @@ class _Trimmed:
 
 
 def _merged(before: AnswerPiece, piece: AnswerPiece) -> AnswerPiece:
-    """Keep what stands for the whole answer: the first name, and of everything else what was said last."""
+    """Merge what describes the whole answer: the first model name, and the last value of everything else."""
     return AnswerPiece(
         finish_reason=piece.finish_reason or before.finish_reason,
         model=before.model or piece.model,
@@ -203,7 +203,7 @@ def _merged(before: AnswerPiece, piece: AnswerPiece) -> AnswerPiece:
 
 
 def _finish_reason(told: str | None, calls: tuple[ToolCall, ...]) -> tuple[FinishReason, list[str]]:
-    """Translate a server's word; the second value says what was lost on the way."""
+    """Translate a server's finish reason, with warnings about what it lost."""
     if told == "length":
         return "length", []
     doubts: list[str] = []

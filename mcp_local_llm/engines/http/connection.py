@@ -1,7 +1,7 @@
-"""The wire to one server: requests out, bytes in, and httpx's exceptions translated. The one module that uses httpx.
+"""Sends requests to one server over httpx, and translates its exceptions. It must not know chats.
 
-A connection is opened for each request and closed with it: closing is how a server learns that nobody waits any more,
-and an idle one that the server dropped would fail the next call.
+A connection is opened for each request and closed with it: closing tells the server that the request was cancelled, and
+an idle connection that the server has dropped would fail the next call.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ MAX_BODY = 8 * 2**20
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """The beginning of an answer: the status and headers are here, the body comes on demand."""
+    """A response whose status and headers have arrived; its body is read on demand."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,7 +71,7 @@ class Connection:
         self._key: str | None = None
 
     def errors(self, model_id: str = "") -> EndpointErrors:
-        """Return what makes this endpoint's errors, for a call to `model_id`."""
+        """Return the error factory for a call to `model_id`."""
         return EndpointErrors(self.endpoint, model_id, lambda: self._key)
 
     @asynccontextmanager
@@ -140,7 +140,7 @@ class Connection:
 
 @contextlib.contextmanager
 def translated(errors: EndpointErrors, silence_s: float | None) -> Generator[None]:
-    """Turn httpx's exceptions into ours; every one of them ends here."""
+    """Translate every exception of httpx."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:

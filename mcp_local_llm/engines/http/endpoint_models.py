@@ -1,4 +1,4 @@
-"""The models of all endpoints: those that the settings name, and those that a server lists when it is asked."""
+"""Lists the models of all endpoints: from the settings, or from the server's own list."""
 
 import json
 import time
@@ -16,19 +16,19 @@ LIST_TIMEOUT_S = 2.0
 """Seconds that a server may take to list its models; a list of all models waits for the slowest."""
 KEEP_S = 30.0
 KEEP_FAILURE_S = 5.0
-"""Seconds that an answer, or the lack of one, is not asked for again: every choice of a model looks at the list."""
+"""Seconds for which a list, or a failure, is kept: every choice of a model reads the list."""
 
 
 @dataclass(frozen=True)
 class _CachedModels:
-    """What one endpoint said, and until when that counts."""
+    """The models of one endpoint, and when they must be listed again."""
 
     found: Found
     until: float
 
 
 class EndpointModels:
-    """Lists the models of the endpoints; what cannot be asked is a warning."""
+    """Lists the models of the endpoints; an endpoint that does not answer is a warning."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class EndpointModels:
         self._known: dict[str, _CachedModels] = {}
 
     async def __call__(self) -> Found:
-        """Return all models, and a sentence for each endpoint that did not tell its own; asks all at once."""
+        """Return all models, and a warning for each endpoint that failed; requests all lists at once."""
         async with anyio.create_task_group() as group:
             for endpoint in self._endpoints:
                 known = self._known.get(endpoint.name)

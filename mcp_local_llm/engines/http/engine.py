@@ -1,4 +1,7 @@
-"""A model of an endpoint as the core sees it: one POST per answer, read as it streams."""
+"""Models of endpoints as engines: the loader that checks the server, and one POST per answer, read as it streams.
+
+It must not know httpx: see `connection`.
+"""
 
 import json
 import math
@@ -38,11 +41,11 @@ USAGE_WAIT_S = 5.0
 
 
 PROBE_TIMEOUT_S = 10.0
-"""Seconds that a server may take to say that it is there."""
+"""Seconds that a server may take to answer at the first call."""
 
 
 class HttpEngine:
-    """One model of one endpoint. It holds nothing; the server does."""
+    """One model of one endpoint; the server holds its weights."""
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class HttpEngine:
 
     @property
     def waiting(self) -> int:
-        """0: the line is the server's."""
+        """0: the queue is on the server."""
         return 0
 
     @property
@@ -85,7 +88,7 @@ class HttpEngine:
         Raises:
             InvalidRequestError: the server's flavor does not know a field, or the server refused the request.
             ContextLengthError, BusyError, UnknownModelError, ConfigError: as the server said.
-            BackendUnavailableError, BackendProtocolError: the server did not answer, or not sensibly.
+            BackendUnavailableError, BackendProtocolError: the server did not answer, or not in the protocol.
         """
         # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
         from mcp_local_llm.engines.http.chunks import AnswerCollector
@@ -98,7 +101,7 @@ class HttpEngine:
         while True:
             async with self._connection.post(outgoing.path, outgoing.body, errors) as response:
                 body = b"" if response.status == 200 else await response.body()
-                # Our own server says what it means by a code, and its messages may hold any word.
+                # Our own server sends error codes, and its messages may hold any word.
                 if endpoint.flavor == "mcp-local-llm" or not loading(response.status, body):
                     if response.status != 200:
                         raise errors.status(response.status, body, response.headers)
@@ -117,7 +120,7 @@ class HttpEngine:
     async def _pieces(
         self, response: "HttpResponse", errors: EndpointErrors, answer: "AnswerCollector"
     ) -> AsyncGenerator[AnswerPiece]:
-        """Yield the pieces of a good answer; raise where it is none, or stops before its end."""
+        """Yield the pieces of an answer; raise where the response is an error or ends early."""
         if not response.streams:
             yield _piece((await response.body()).decode(errors="replace"), errors)
             return
@@ -141,7 +144,7 @@ class HttpEngine:
 
 
 class EndpointLoader:
-    """Reaches the endpoints of the settings; their keys are read from `environ` when a request is sent."""
+    """Connects to the endpoints of the settings; keys are read from `environ` when a request is sent."""
 
     def __init__(
         self,
@@ -156,11 +159,11 @@ class EndpointLoader:
         self._reached: dict[str, HttpEngine] = {}
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> HttpEngine:
-        """Return the engine of an endpoint's model; the first time the server must be there and have loaded.
+        """Return the engine of an endpoint's model; at the first call the server must answer and have loaded.
 
         Raises:
             BackendUnavailableError, ConfigError, BackendProtocolError: the server does not answer, or refuses us.
-            ModelLoadError: the model is not an endpoint's.
+            ModelLoadError: the model has no endpoint.
         """
         if model.endpoint is None:
             raise ModelLoadError(f"{model.id} is no model of an endpoint.")
@@ -174,14 +177,14 @@ class EndpointLoader:
         return engine
 
     def fault(self) -> str | None:
-        """Return None: nothing of it hangs in this process."""
+        """Return None: no thread of this process is used."""
         return None
 
     def close(self) -> None:
         """Do nothing: nothing runs between calls."""
 
     async def _reach(self, connection: "Connection", report: ReportProgress) -> None:
-        """Ask for the list of models; any answer but a refusal shows that the server is there."""
+        """Ask for the list of models; any response but a refusal shows that the server runs."""
         errors = connection.errors()
         report(Progress("loading"))
         while True:
@@ -196,7 +199,7 @@ class EndpointLoader:
 
 
 async def events_of(response: "HttpResponse", errors: EndpointErrors) -> AsyncGenerator[SseItem]:
-    """Yield the events and comments of a stream; what cannot be one is a `BackendProtocolError`."""
+    """Yield the events and comments of a stream; anything else is a `BackendProtocolError`."""
     reader = SseReader()
     try:
         async for chunk in response.chunks():

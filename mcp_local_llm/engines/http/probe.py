@@ -1,6 +1,6 @@
-"""Asks who is there: the endpoints of the settings, and the ports of this machine on which known servers listen.
+"""Finds servers: the endpoints of the settings, and known servers on the ports of this machine.
 
-Nothing here chooses or changes anything; ports are asked on 127.0.0.1 only, without a key, with GET.
+It chooses and changes nothing; ports are probed on 127.0.0.1 only, without a key, with GET.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ ENDPOINT_TIMEOUT_S = 3.0
 
 
 async def look_at_ports(ports: Iterable[int]) -> tuple[Sighting, ...]:
-    """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; asks all at once."""
+    """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; probes all at once."""
     found: dict[int, Sighting] = {}
 
     async def look(port: int) -> None:
@@ -39,7 +39,7 @@ async def look_at_ports(ports: Iterable[int]) -> tuple[Sighting, ...]:
 
 
 async def list_endpoint(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Ask an endpoint of the settings for its models, with its key; the names that it gives them.
+    """Return the names of an endpoint's models; the request carries its key.
 
     Raises:
         BackendUnavailableError: it does not answer, or not in time.
@@ -86,4 +86,4 @@ async def _get(port: int, path: str) -> ProbeResponse | None:
         async with connection.get(path, ANSWER_TIMEOUT_S, connection.errors()) as response:
             return ProbeResponse(response.status, response.headers.get("server", ""), await response.body())
     except LocalLLMError:
-        return None  # Nobody is there, or nobody who speaks HTTP.
+        return None  # No server listens there, or it does not speak HTTP.

@@ -1,4 +1,4 @@
-"""The MLX engine as the core sees it: coroutines over the thread's commands and events."""
+"""The MLX engine on the event loop: coroutines over the commands and events of the MLX thread."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class _EventQueue:
-    """Carries events from the MLX thread to the event loop that made it."""
+    """Passes events from the MLX thread to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,7 +46,7 @@ class _EventQueue:
 
     def put(self, event: Event) -> None:
         """Hand over an event; called on the MLX thread."""
-        # At exit the loop may be closed already; then nobody waits for this event any more.
+        # At exit the loop may be closed already, and with it the call that waited for this event.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
@@ -69,7 +69,7 @@ class MlxLoader:
         self._clock = clock
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> "MlxEngine":
-        """Load `model`, dropping whatever was loaded before; cancelling gives up between two steps of reading.
+        """Load `model` and drop the one before; cancelling gives up between two steps of reading.
 
         Raises:
             ModelLoadError: mlx-lm refused the folder, or MLX cannot be used on this machine.
@@ -95,11 +95,11 @@ class MlxLoader:
         finally:
             if not loaded:
                 cancelled.set()
-                # The load may have ended in this very moment, or end when nobody waits; then this takes it back.
+                # The load may have ended just now, or may end after the cancellation; then this drops the model.
                 self._thread.post(Unload(_ignore))
 
     def fault(self) -> str | None:
-        """Say why no call is taken now, with the remedy; see `EngineLoader.fault`."""
+        """Return why no call is accepted now, with the remedy; see `EngineLoader.fault`."""
         return self._thread.watch.fault()
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class MlxLoader:
         self._thread.post(Stop())
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the thread's end; say whether it came."""
+        """Wait up to `timeout` seconds for the thread's end; return whether it has ended."""
         return self._thread.join(timeout)
 
     def _engine(self, model: ModelInfo, loaded: Loaded, state: ModelState) -> "MlxEngine":
@@ -153,7 +153,7 @@ class MlxEngine:
 
     @property
     def memory(self) -> EngineMemory | None:
-        """What MLX holds, as of the last event."""
+        """The memory that MLX holds, as of the last event."""
         return self._state.memory
 
     @property
@@ -171,7 +171,7 @@ class MlxEngine:
         self._thread.watch.check()
         running, queue = self._limits.places, self._limits.queue_size
         pending = self._pending.total()
-        # A client that has no call here is let in all the same: another's batch must not shut it out.
+        # A client without a pending call is accepted even then: the calls of another client must not shut it out.
         if pending >= running + queue and self._pending[request.client]:
             raise BusyError(
                 f"{running} calls are running and {pending - running} are waiting; the queue holds {queue}. Try "
@@ -213,10 +213,10 @@ class MlxEngine:
         self._thread.post(Unload(events.put))
         with self._watchdog.guarding(events.put):
             event = await events.get()
-        # An engine that has ended by itself holds nothing any more.
+        # After any other failure the thread has ended and dropped the model.
         if isinstance(event, Failed) and isinstance(event.error, BackendUnavailableError):
             raise event.error
 
 
 def _ignore(event: Event) -> None:
-    """Take an event that nobody waits for."""
+    """Drop an event."""

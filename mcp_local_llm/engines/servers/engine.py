@@ -1,4 +1,7 @@
-"""Turns a model that needs a server of its own into an engine: starts the server, waits for it, connects."""
+"""Models that need a server of their own as engines: the loader starts the server and waits until it answers.
+
+It must not know HTTP: the engine that sends requests comes from `ConnectEngine`.
+"""
 
 import dataclasses
 import json
@@ -28,7 +31,7 @@ START_LIMIT_S = 900.0
 
 
 HEALTH_POLL_S = 0.1
-"""Between two looks at a server that starts."""
+"""Seconds between two health checks of a server that starts."""
 
 
 EXIT_WAIT_S = 1.0
@@ -36,7 +39,7 @@ EXIT_WAIT_S = 1.0
 
 
 ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
-"""The shortest question; its answer shows that a model is loaded."""
+"""The shortest request; its answer shows that a model is loaded."""
 
 HEALTHY = 200
 
@@ -44,17 +47,20 @@ UNAVAILABLE = 503
 
 
 ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
-"""Makes the engine that asks a server over HTTP: its model, with the endpoint, and the variables that hold its key."""
+"""Makes the engine that sends requests to a server over HTTP.
+
+Takes its model, with the endpoint, and the variables that hold its key.
+"""
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How servers are started where the model does not say.
+    """How servers are started where the model's own values do not apply.
 
     Attributes:
         context: tokens of context for each call.
         slots: calls that llama-server answers side by side.
-        environ: what every server inherits.
+        environ: variables that every server inherits.
         folder: where hostfiles are written.
         python: the interpreter that has mlx-lm.
     """
@@ -67,7 +73,7 @@ class ServerSettings:
 
 
 class ProcessEngine:
-    """Asks the server, and stops it with the model."""
+    """Forwards requests to the server, and stops the server when the model is unloaded."""
 
     def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess) -> None:
         self._model = model
@@ -87,7 +93,7 @@ class ProcessEngine:
 
     @property
     def waiting(self) -> int:
-        """0: the line is the server's."""
+        """0: the queue is on the server."""
         return 0
 
     @property
@@ -120,13 +126,13 @@ class ProcessEngine:
         await self._server.stop()
 
     def _named(self, chunk: ChatChunk) -> ChatChunk:
-        """Call the model in the result what it is called here."""
+        """Put this program's id of the model into the result."""
         assert chunk.result is not None
         return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
 
 
 class ServerLoader:
-    """Starts servers, and knows those that run."""
+    """Starts servers, and stops the running ones at exit."""
 
     def __init__(
         self,
@@ -155,17 +161,17 @@ class ServerLoader:
         try:
             engine = await self._ready(start, server, model, port, report)
         except BaseException:
-            # Cancelled callers pass here as well: nobody would stop it later.
+            # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
         return ProcessEngine(model, start.title, engine, server)
 
     def fault(self) -> str | None:
-        """Return None: nothing of it hangs in this process."""
+        """Return None: no thread of this process is used."""
         return None
 
     def close(self) -> None:
-        """Let every server end; does not wait. They end by themselves when this process does."""
+        """Ask every server to end; does not wait. They also end when this process does."""
         for server in self._running:
             server.request_stop()
 
@@ -214,7 +220,7 @@ class ServerLoader:
     async def _until_healthy(
         self, start: ServerStart, server: ServerProcess, port: int, report: ReportProgress
     ) -> None:
-        """Wait until the server says that it is well."""
+        """Wait until the health check succeeds."""
         while True:
             report(Progress("loading"))
             status = await health_status(port)
@@ -224,7 +230,7 @@ class ServerLoader:
             await self._sleep(HEALTH_POLL_S)
 
     async def _until_loaded(self, start: ServerStart, engine: Engine, server: ServerProcess, port: int) -> None:
-        """Wait for one token, which comes when the model is loaded; give up where the server is not well."""
+        """Wait for one token, which comes when the model is loaded; give up where the health check fails."""
         failures: list[LocalLLMError] = []
 
         async def ask() -> None:
@@ -250,13 +256,13 @@ class ServerLoader:
 
 
 def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
-    """Return what servers that are started for a model are told.
+    """Return the settings of servers that are started for a model.
 
     Args:
-        settings: those of the process that holds the model.
-        environ: the environment that they inherit.
+        settings: the settings of the lease owner.
+        environ: variables that every server inherits.
         folder: where the hostfiles of clusters are written.
-        python: the interpreter that machines of a cluster use, unless theirs is named.
+        python: the interpreter on the machines of a cluster that names none.
     """
     return ServerSettings(
         context=settings.reserve_context,
@@ -268,7 +274,7 @@ def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: P
 
 
 class _UnhealthyError(LocalLLMError):
-    """The server ended, or says that it cannot answer."""
+    """The server ended, or reports that it cannot answer."""
 
 
 def _require_health(start: ServerStart, server: ServerProcess, status: int | None) -> None:
@@ -277,7 +283,7 @@ def _require_health(start: ServerStart, server: ServerProcess, status: int | Non
 
 
 def _free_port() -> int:
-    """Return a port that nobody uses now. Whoever takes it first makes the start fail, which says so."""
+    """Return a port that is free now; a server that finds it taken ends, and its output says so."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""One server as a process: started, watched, stopped. Knows no model and no protocol."""
+"""One server as a process: start, output, health check, stop. It must not know models or OpenAI's API."""
 
 import contextlib
 import os
@@ -14,37 +14,37 @@ import anyio
 import anyio.to_thread
 
 STOP_GRACE_S = 5.0
-"""Seconds that a server has to end by itself before it is killed."""
+"""Seconds between asking a server to end and killing it."""
 
 KEPT_LINES = 40
 
 
 MAX_LINE = 500
-"""Of a server's output: so many lines of at most so many bytes are kept, the last ones."""
+"""Lines of a server's output that are kept, and the bytes of each."""
 
 
 SIGNALLED = 128
-"""Exit codes above this tell the signal that ended it."""
+"""Exit codes above this hold the number of the signal that ended the server."""
 
 
 SHOWN_LINES = 6
-"""The lines of those that a message shows."""
+"""Lines of the output that a message shows."""
 
 
 OUTPUT_PAUSE_S = 0.5
-"""A server that says nothing for so long, after its first line, has said what it had to say."""
+"""Seconds without a new line after which the output counts as complete."""
 
 
 OUTPUT_WAIT_S = 5.0
-"""Seconds that its words may take to come to us."""
+"""Most seconds to wait for output."""
 
 
 HEALTH_TIMEOUT_S = 2.0
-"""Seconds that a server may take to say so; a busy one is asked again."""
+"""Seconds that a health check may take; a busy server is asked again."""
 
 
 class ServerProcess:
-    """A running server, its supervisor, and the last of what it said."""
+    """A running server, its supervisor, and its last lines of output."""
 
     def __init__(self, supervisor: "subprocess.Popen[bytes]", secret: str) -> None:
         self._supervisor = supervisor
@@ -58,12 +58,12 @@ class ServerProcess:
     def start(
         cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = STOP_GRACE_S
     ) -> "ServerProcess":
-        """Run `command`; what is wrong with it shows in its exit code and its last lines.
+        """Run `command`; a failure shows in its exit code and its last lines.
 
         Args:
             command: program and arguments; no shell reads them.
             environ: the server's whole environment.
-            secret: a text that must not be shown when the server says it.
+            secret: a text that is removed from the output.
             grace_s: seconds between asking it to end and killing it.
         """
         program = Path(__file__).with_name("supervisor.py")
@@ -86,7 +86,7 @@ class ServerProcess:
         return self._supervisor.poll() is None
 
     def describe_exit(self) -> str:
-        """Say how it ended and the last that it said."""
+        """Describe how it ended, with its last lines."""
         code = self._supervisor.poll()
         if code is None:
             how = "is running"
@@ -98,7 +98,7 @@ class ServerProcess:
         )
 
     async def wait_for_output(self) -> None:
-        """Wait, not for long, until what it said is here: words come through pipes, later than what they are about."""
+        """Wait at most `OUTPUT_WAIT_S` for its output: a pipe delivers it later than the event it describes."""
         if not self.alive:
             await anyio.to_thread.run_sync(self._reader.join, OUTPUT_WAIT_S)
             return
@@ -109,7 +109,7 @@ class ServerProcess:
                 await anyio.sleep(OUTPUT_PAUSE_S)
 
     async def ended(self, within_s: float) -> bool:
-        """Wait at most `within_s` seconds for its end; say whether it has come."""
+        """Wait at most `within_s` seconds for its end; return whether it has ended."""
         return await anyio.to_thread.run_sync(self.join, within_s)
 
     async def stop(self) -> None:
@@ -119,13 +119,13 @@ class ServerProcess:
             await anyio.to_thread.run_sync(self._reap)
 
     def request_stop(self) -> None:
-        """Let it end by itself, as it does when this process ends; does not wait."""
+        """Close its lifeline, as the end of this process does; does not wait."""
         assert self._supervisor.stdin is not None
         with contextlib.suppress(OSError):
             self._supervisor.stdin.close()
 
     def join(self, seconds: float) -> bool:
-        """Wait at most `seconds` for its end; say whether it has come."""
+        """Wait at most `seconds` for its end; return whether it has ended."""
         self._wait(seconds)
         return not self.alive
 
@@ -134,18 +134,18 @@ class ServerProcess:
             self._supervisor.wait(seconds)
 
     def _reap(self) -> None:
-        # The supervisor ends by itself, soon after its grace; somebody may have stopped it.
+        # The supervisor ends soon after its grace, unless it was stopped by a signal.
         self._wait(2 * STOP_GRACE_S)
         self._supervisor.kill()
         code = self._supervisor.wait()
         if code < 0 and self._group is not None:
-            # Somebody killed the supervisor, which could not end the server any more.
+            # The supervisor was killed, so it could not end the server.
             with contextlib.suppress(OSError):
                 os.killpg(self._group, signal.SIGKILL)
         self._reader.join(STOP_GRACE_S)
 
     def _read(self) -> None:
-        """Keep the server's last lines; runs on a thread of its own, because nobody else reads while nobody asks."""
+        """Keep the server's last lines; runs on a thread of its own, so that a full pipe never blocks the server."""
         told, said = self._supervisor.stderr, self._supervisor.stdout
         assert told is not None
         assert said is not None

@@ -1,4 +1,4 @@
-"""Read one element that may hold calls: R15 to R17 and R20 to R22, the same for every dialect."""
+"""Read one element that may hold calls: R15 to R17 and R20 to R22, the same for every tool-call format."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ _LONGEST_CLOSER = max(map(len, CLOSERS))
 
 @dataclass(frozen=True)
 class Reading:
-    """What stands at an opener.
+    """The content of the element at an opener.
 
     Attributes:
         calls: empty where the region is text after all (R21).
@@ -85,8 +85,8 @@ def _read_payload(source: Source, wrapper: Wrapper, position: int) -> Payload | 
 def _failure(text: str, error: PayloadError, wrapper: Wrapper) -> Reading:
     """Decide how far a broken payload reaches (R17, R21).
 
-    Up to its closer, if that comes before another opener. Otherwise nobody knows where it ends, and what looks
-    like a call behind it may be a string inside it.
+    Up to its closer, if that comes before another opener. Otherwise its end is unknown, and text behind it that looks
+    like a call may be a string inside it.
     """
     problem = _problem(wrapper, cut=error.cut)
     closer = text.find(wrapper.closer, error.position) if wrapper.closer and not error.cut else -1

@@ -1,4 +1,8 @@
-"""The error envelope of OpenAI's API, both ways: `{"error": {"message", "type", "param", "code"}}`. Pure."""
+"""The error envelope of OpenAI's API, both ways: `{"error": {"message", "type", "param", "code"}}`. Pure.
+
+Errors of other servers are read in all forms that are known, and recognised where they mean that the prompt does not
+fit into the context window. `HolderGoneError` has no code: it exists between sessions only.
+"""
 
 import re
 from collections.abc import Mapping
@@ -99,7 +103,7 @@ class ParameterError(InvalidRequestError):
 
 @dataclass(frozen=True)
 class ServerError:
-    """An error as a server told it. `details` holds whatever else stood beside the message."""
+    """An error from a server. `details` holds the members beside the message."""
 
     message: str
     code: str = ""
@@ -122,13 +126,13 @@ def error_body(error: LocalLLMError) -> dict[str, Any]:
 
 
 def envelope(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
-    """Write an error that is none of ours, such as a missing key (401) or an unknown path (404)."""
+    """Write an error that is not a `LocalLLMError`, such as a missing key (401) or an unknown path (404)."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def read_error(value: object) -> ServerError | None:
-    """Find the error in what a server sent; None where it is none.
+    """Find the error in the JSON of a server; None where it holds none.
 
     Known forms: OpenAI's envelope, `{"error": "text"}` (mlx_lm, Ollama, LM Studio), and `{"object": "error",
     "message": ...}` or `{"detail": ...}` (older vLLM, FastAPI).
@@ -150,12 +154,12 @@ def read_error(value: object) -> ServerError | None:
 
 
 def error_type(code: str) -> type[LocalLLMError] | None:
-    """Return the error that our own server means by a code; None for any other."""
+    """Return the error that has this code; None for an unknown code."""
     return next((kind for kind, name in CODES.items() if name == code), None)
 
 
 def context_overflow(error: ServerError) -> ContextOverflow | None:
-    """Tell whether an error means that prompt and answer do not fit; None for any other error."""
+    """Return the sizes where an error means that prompt and answer do not fit; None for any other error."""
     prompt, window = as_count(error.details.get("n_prompt_tokens")), as_count(error.details.get("n_ctx"))
     if prompt is not None and window is not None:
         return ContextOverflow(prompt, window)

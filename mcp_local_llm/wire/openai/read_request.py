@@ -1,4 +1,4 @@
-"""What others ask our server: the body of a `POST /chat/completions` → a request. Pure.
+"""Reads the body of a `POST /chat/completions` that a client sends to our server. Pure.
 
 OpenAI's rules: an unknown field is refused by name; one that cannot change the answer is taken and ignored; one that
 would change it and is not supported here is refused by name.
@@ -56,11 +56,11 @@ UNSUPPORTED: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class IncomingRequest:
-    """A request as the core takes it, and how its asker wants the answer.
+    """A request, and the form in which the client wants the answer.
 
     Attributes:
-        model: which model was asked for; None leaves the choice to us.
-        stream: as events, else in one piece.
+        model: the requested model; None is the chosen one.
+        stream: send events instead of one JSON body.
         include_usage: a stream ends with an event that tells the usage.
     """
 
@@ -95,7 +95,7 @@ def incoming_request(body: object) -> IncomingRequest:
 
 
 def _supported(body: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is ignored, and refuse what is not supported."""
+    """Drop ignored fields, and refuse unsupported ones."""
     for name, nothing in UNSUPPORTED.items():
         if body.get(name) not in (None, nothing):
             raise ParameterError(f"{name} is not supported by this server; leave it out.", name)

@@ -1,6 +1,7 @@
-"""What another server answers: a piece of its stream, or its whole answer, → one value; pieces → a message. Pure.
+"""Reads the responses of other servers: events, whole answers and lists of models. Pure.
 
-Lenient on purpose: a field of the wrong type counts as absent, so one odd server does not need code of its own.
+A field of the wrong type counts as absent, so that an unusual server needs no code of its own. The member `local_llm`
+of our own server is read as an `Extension`.
 """
 
 import dataclasses
@@ -40,13 +41,13 @@ class CallPiece:
 
 @dataclass(frozen=True)
 class AnswerPiece:
-    """What one event of a stream says.
+    """The content of one event of a stream.
 
     Attributes:
         finish_reason: as the server wrote it; None while the answer goes on.
-        model: which model the server says that answers.
+        model: the model that answers, as the server names it.
         usage, timings: where the server tells them, which is mostly in the last event.
-        extension: what only our own server adds.
+        extension: the member that only our own server adds.
     """
 
     content: str = ""
@@ -137,7 +138,7 @@ def read_answer(value: object) -> AnswerPiece:
     The `text_completion` that answers a raw prompt is read as well.
 
     Raises:
-        ValueError: it is neither; says what it is instead.
+        ValueError: it is neither; the message quotes it.
     """
     data = as_object(value)
     if not isinstance(data.get("choices"), list):
@@ -177,7 +178,7 @@ def read_models(value: object) -> tuple[ServedModel, ...]:
 
 
 def read_extension(data: JsonObject) -> Extension | None:
-    """Return what `write_extension` put there; None where nothing is."""
+    """Read the member that `write_extension` writes; None where there is none."""
     if EXTENSION_KEY not in data:
         return None
     found = as_object(data[EXTENSION_KEY])

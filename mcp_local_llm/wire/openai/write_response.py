@@ -1,4 +1,7 @@
-"""What our server answers: results and chunks → `chat.completion`, `chat.completion.chunk` and the model list. Pure."""
+"""Writes our server's responses: `chat.completion`, `chat.completion.chunk`, the model list and the member `local_llm`.
+
+Pure.
+"""
 
 import dataclasses
 import json
@@ -9,11 +12,12 @@ from typing import Any
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, ToolCall, Usage
 
 EXTENSION_KEY = "local_llm"
+"""Our own member of a response: timings, warnings, and how the answer ended."""
 
 
 @dataclass(frozen=True)
 class CompletionIdentity:
-    """What every event of one answer repeats: an id of its own, when it was made (seconds since 1970), the model."""
+    """The members that every event of one answer repeats: id, creation time (seconds since 1970), model."""
 
     id: str
     created: int
