@@ -110,7 +110,7 @@ def test_what_memory_has_no_room_for_can_be_written_until_the_next_request_needs
         memory.put([2 - kept, *range(2, LENGTH + 1)], entry().layers)
         assert (memory.nbytes, memory.leaving) == (0, True)
         if not kept:
-            memory.let_go()
+            memory.drop_evicted()
         while memory.unsaved:
             memory.save_next(never)
         assert not memory.leaving

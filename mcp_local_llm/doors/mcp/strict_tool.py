@@ -113,7 +113,7 @@ def report_result(report: BaseModel, text: str) -> CallToolResult:
 
 
 def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic makes of every field name: they repeat it, and they cost tokens in every session."""
+    """Drop the titles that pydantic derives from field names: they cost tokens in every session."""
 
     def strip(node: Any, *, names: bool) -> Any:
         if isinstance(node, dict):

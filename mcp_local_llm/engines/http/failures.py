@@ -123,7 +123,7 @@ class EndpointErrors:
         variable, file = self.endpoint.api_key_env, self.endpoint.api_key_file
         if variable is None and file is None:
             return ConfigError(
-                f'{self.title} requires an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] '
+                f'{self.title} wants an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] '
                 "entry, with the name of the environment variable that holds the key, or api_key_file with its file."
             )
         where = f"the environment variable {variable}" if variable else str(file)

@@ -10,8 +10,8 @@
     prefix              KV caches that are kept for reuse
     steer               logits processors, grammars, penalties, sampling
 
-Importing this package does not import mlx: the MLX thread imports `worker` at its first command, because `import mlx_lm`
-takes longer than an MCP handshake may.
+Importing this package does not import mlx: the MLX thread imports `worker` at its first command, because
+`import mlx_lm` takes longer than an MCP handshake may.
 """
 
 from mcp_local_llm.engines.mlx.engine import MlxLoader

@@ -46,7 +46,7 @@ class EngineLimits:
         step_timeout_s: seconds after which a step of the model counts as hanging; the first after a load gets
             `load_timeout_s`.
         load_timeout_s: seconds that a load may take without progress.
-        long_input_penalty: repetition penalty of greedy answers to long prompts where neither request nor model names one; 1 is off.
+        long_input_penalty: repetition penalty of greedy answers to long prompts that name none; 1 is off.
         memory: reads this machine's memory; must be quick, it is called before every prompt. None: no check.
     """
 

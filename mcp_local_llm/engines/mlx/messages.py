@@ -145,7 +145,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class Load:
-    """Load this model; answered by `LoadProgress`, then `Loaded` or `Failed`. `state` is kept up to date from then on."""
+    """Load this model; answered by `LoadProgress`, and `Loaded` or `Failed`; then `state` is kept up to date."""
 
     model: ModelInfo
     emit: Emit

@@ -127,7 +127,7 @@ class Worker:
         with self._watch.bounded("ending MLX", self._limits.step_timeout_s):
             try:
                 self._unload("The server is stopping.")
-                memory.give_back()
+                memory.release()
                 mx.synchronize()
             finally:
                 mx.clear_streams()
@@ -195,8 +195,8 @@ class Worker:
         return Batch(model, self._limits, budget, command.state, self._clock)
 
     def _give_up(self, error: BaseException) -> None:
-        memory.let_go(error)
-        memory.give_back()
+        memory.clear_frames(error)
+        memory.release()
 
     def _submit(self, job: Job) -> None:
         if self._loaded is None:
@@ -226,7 +226,7 @@ class Worker:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.
             log.exception("generation failed")
-            memory.let_go(error)
+            memory.clear_frames(error)
             return self._recover(loaded, str(error) or type(error).__name__)
         if loaded.batch.answered != loaded.answered:
             loaded.answered, loaded.failures = loaded.batch.answered, 0
@@ -239,7 +239,7 @@ class Worker:
         loaded.failures += 1
         if loaded.failures < MAX_FAILURES:
             loaded.batch.fail_all(GenerationError(f"Generation failed: {reason}. The next request starts afresh."))
-            memory.give_back()
+            memory.release()
             if self._computes(loaded.batch):
                 loaded.batch.look()
                 return None
@@ -261,7 +261,7 @@ class Worker:
             loaded.batch.fail_all(GenerationError(reason))
             state = loaded.state
             del loaded
-            memory.give_back()
+            memory.release()
             state.memory = memory.held(0)
 
 

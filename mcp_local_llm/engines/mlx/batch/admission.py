@@ -1,7 +1,7 @@
-"""Whether one request fits into memory beside those that run, and what must give way for it. Pure.
+"""Decides whether a request fits into memory beside the running ones, and what is evicted for it. Pure.
 
-`budget.py` asks once whether a model fits; this asks before each prompt is read, because KV caches grow with what is
-asked. MLX itself enforces no limit: an allocation beyond the memory is swapped, killed or ends in a late error.
+`models/fit.py` checks once whether a model fits; this module checks before each prefill, because KV caches grow with
+the requests. MLX itself enforces no limit: an allocation beyond the memory is swapped, killed or ends in a late error.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ KV_BUDGET_SHARE = 0.25
 
 @dataclass(frozen=True)
 class FreeMemory:
-    """Memory at the moment of admission, in bytes.
+    """Free and reclaimable memory at the moment of admission, in bytes.
 
     Attributes:
-        free: what MLX can still take: free memory within the GPU's limit, and its own pool of freed buffers.
-        promised: what running requests may still grow by.
-        live: KV caches of running requests, with what was promised to them; comes back when they end.
-        prefixes: KV kept for reuse; can be dropped.
+        free: bytes that MLX can still allocate: free memory within the GPU's limit, and its own pool of freed buffers.
+        promised: growth of running requests that is still to come.
+        live: KV caches of running requests, with what was promised to them; freed when they end.
+        prefixes: KV caches kept for reuse; can be evicted.
     """
 
     free: int
@@ -42,12 +42,12 @@ class FreeMemory:
 
 @dataclass(frozen=True)
 class RequestPlan:
-    """How a request will be run.
+    """How a request is run.
 
     Attributes:
-        waits: it does not fit beside the running ones, but will when they have ended.
+        waits: it does not fit beside the running requests, but will when they have ended.
         prefill_step: tokens of the prompt to compute at once, at most.
-        max_tokens: of the answer; below the wish only where the caller named no limit.
+        max_tokens: of the answer; below the requested number only where the caller named no limit.
         kv_bytes: the request's own KV cache at its longest.
         keep_prefixes: bytes of kept prefixes that may stay.
     """
@@ -69,7 +69,7 @@ def plan_request(
         max_tokens: of the answer.
         asked: the caller named `max_tokens`; a default may shrink to `LEAST_ANSWER`.
         shape: of the network.
-        memory: memory now.
+        memory: memory at this moment.
         model: its name, for the message.
 
     Raises:
@@ -96,7 +96,7 @@ def plan_request(
 
 
 def kv_budget(free: int, asked: int | None) -> int:
-    """Return the bytes of KV to keep for reuse, running requests included; `free` is what the load left over."""
+    """Return the bytes of KV caches to keep, running requests included; `free` is the free memory after the load."""
     if asked is not None:
         return asked
     return max(MIN_KV_BUDGET, min(MAX_KV_BUDGET, int(free * KV_BUDGET_SHARE)))

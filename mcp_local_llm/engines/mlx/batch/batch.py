@@ -1,4 +1,4 @@
-"""The requests of one loaded model: who waits, whose prompt is read, who is decoded, and what is kept of it.
+"""The requests of one loaded model: waiting, in prefill, and in decoding; and the prefix cache that they fill.
 
 One prompt is read at a time, in chunks, while the others are decoded. A waiting request is admitted only when no
 prompt is being read: so it finds what the one before it left in the prefix cache. Runs on the MLX thread only.
@@ -39,7 +39,7 @@ from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
 from mcp_local_llm.values.errors import GenerationError, LocalLLMError, reason_of
 
 WORTH_SHARING = 64
-"""Tokens; copying the cache of a running request for fewer is not worth it."""
+"""Tokens; for fewer the cache of a running request is not copied."""
 
 
 log = logging.getLogger(__name__)
@@ -79,24 +79,24 @@ class Batch:
 
     @property
     def loaded(self) -> Loaded:
-        """What the event loop is told of the model."""
+        """The event for a completed load."""
         return Loaded(self._model.text, checkpoints=not self._plain)
 
     @property
     def prefixes(self) -> PrefixCache:
-        """What is kept of prompts."""
+        """The prefix cache."""
         return self._prefixes
 
     def look(self) -> None:
-        """Publish what is held now."""
+        """Publish the memory that is held now."""
         self._model_state.memory = memory.held(self._prefixes.nbytes)
 
     def submit(self, job: Job) -> None:
-        """Put a request into the line."""
-        self._prefixes.let_go()
+        """Put a request into the queue."""
+        self._prefixes.drop_evicted()
         self._line.put(job)
         if len(self._live) + len(self._line) > self._limits.places:
-            self._tell_line()
+            self._report_places()
 
     def jobs(self) -> list[Job]:
         """Return every request that waits for an answer."""
@@ -136,7 +136,7 @@ class Batch:
             self._remove(uid)
 
     def _remove(self, uid: int, *, keep: bool = True) -> None:
-        """Take a running request out, and keep what it computed for the next try, unless that is worth nothing."""
+        """Take a running request out, and keep its KV cache for the next try, unless `keep` is False."""
         del self._live[uid]
         self._no_room = False
         if self._prefill is not None and self._prefill.uid == uid:
@@ -151,7 +151,7 @@ class Batch:
         self._prefixes.make_room(self._live_bytes())
         self._prefixes.put(tokens, layers, kind)
         if self.busy:
-            self._prefixes.let_go()
+            self._prefixes.drop_evicted()
 
     def _live_bytes(self) -> int:
         return self._decoder.nbytes + (self._prefill.nbytes if self._prefill is not None else 0)
@@ -173,7 +173,7 @@ class Batch:
             self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
                 self._start(prefill)
-            # Once somebody decodes, the rest of this step is theirs but for a small chunk.
+            # Once a request is decoded, only a small chunk of this step is left for prompts.
             left = max(PREFILL_SHARED - computed, 0) if left is None else left - max(computed, 1)
 
     def _admit_next(self) -> bool:
@@ -192,17 +192,17 @@ class Batch:
                 return False
             self._begin(job, prepared)
         self._line.pop()
-        self._tell_line()
+        self._report_places()
         return True
 
     def _prepare(self, job: Job) -> PreparedRequest | None:
-        """Make what the request needs; None: it must wait for memory. Raises as `RequestPreparer.prepare`."""
+        """Prepare the request; None: it must wait for memory. Raises as `RequestPreparer.prepare`."""
         live = self._live_bytes()
         promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
         return self._preparer.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
 
     def _begin(self, job: Job, prepared: PreparedRequest) -> None:
-        """Begin with the prompt of a request, from what is kept of it."""
+        """Start the prefill of a request, from its cached prefix."""
         prompt, plan = job.rendered.prompt, prepared.plan
         self._prefixes.keep(plan.keep_prefixes)
         self._prefixes.make_room(self._live_bytes())
@@ -216,7 +216,7 @@ class Batch:
         job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
 
     def _share_running(self, tokens: list[int]) -> None:
-        """Let a request use the prompt of a running one: several questions about one file often come together."""
+        """Let a request use the KV cache of a running one: questions about one file often arrive together."""
         if not self._plain:
             return  # Checkpoints serve these: a running cache cannot be cut back.
         known = self._prefixes.longest(tokens)
@@ -228,7 +228,7 @@ class Batch:
                     return
 
     def _start(self, prefill: Prefill) -> None:
-        """Let decoding take over from a prompt that was read."""
+        """Pass a request from prefill to decoding."""
         self._prefill = None
         running = self._live[prefill.uid]
         self._decoder.add(
@@ -245,7 +245,7 @@ class Batch:
         )
 
     def _take(self, drawn: DrawnToken) -> None:
-        """Hand a token to its answer, and end the request where it was the last."""
+        """Add a token to its answer, and end the request after the last one."""
         state = self._live[drawn.uid].state
         event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(state, drawn)
         ended = isinstance(event, Finished | Failed)
@@ -258,13 +258,13 @@ class Batch:
             self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
         if ended:
             self.answered += 1
-            # Before the caller hears of the end: whoever asks for the status then sees what was kept.
+            # Before the caller gets the result, so that a status right after it shows the kept prefixes.
             self.look()
         if event is not None:
             state.job.emit(event)
 
     def _event(self, state: RequestState, drawn: DrawnToken) -> Event | None:
-        """Let an answer take its token; what its detokenizer or its script raises ends it alone."""
+        """Add a token to its answer; an exception of its detokenizer or processors ends this answer alone."""
         try:
             return state.add(drawn.token, drawn.finish_reason, self._clock())
         except Exception as error:
@@ -273,7 +273,7 @@ class Batch:
             return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
 
     def _refusal(self) -> Failed:
-        """Say that the network computes no numbers, and forget what it left in the prefix cache."""
+        """Return the error for logits that are not finite, and drop the prefix cache."""
         self._prefixes.keep(0)
         return Failed(
             GenerationError(
@@ -283,6 +283,6 @@ class Batch:
             )
         )
 
-    def _tell_line(self) -> None:
+    def _report_places(self) -> None:
         for ahead, job in enumerate(self._line, start=1):
             job.emit(Queued(ahead))

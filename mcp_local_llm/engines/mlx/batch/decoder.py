@@ -1,4 +1,4 @@
-"""Draw the next token of every running request: one alone, or several in shared forward passes.
+"""Draws the next token of every running request: one alone, or several in shared forward passes.
 
 mlx-lm's `BatchGenerator` does the batch; it is given prompts that lack their last token only. Runs on the MLX thread
 only.
@@ -14,9 +14,9 @@ from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
 
 
 class Decoder:
-    """The running requests; the first to come runs alone until it gets company, and then stays in the batch.
+    """Decodes requests; a single one runs alone until a second arrives, and then stays in the batch.
 
-    It would have to be computed again to leave the batch: the token that a batch drew ahead is not given out.
+    To leave the batch it would have to be computed again: the token that a batch drew ahead is not returned.
     """
 
     def __init__(self, network: Any, batch_size: int) -> None:
@@ -43,7 +43,7 @@ class Decoder:
         self._joining.append(sequence)
 
     def next(self) -> list[DrawnToken]:
-        """Draw a token of each request; of one that changes from alone to the batch, two."""
+        """Draw a token of each request; two of one that moves from alone into the batch."""
         joining, self._joining = self._joining, []
         settled: list[DrawnToken] = []
         if joining and self._solo is not None:
@@ -103,7 +103,7 @@ class Decoder:
             self._generator = BatchGenerator(
                 self._network,
                 completion_batch_size=self._batch_size,
-                # Those that join together join at once: one token is left of each prompt, so nothing is padded.
+                # Requests that join together join at once: one token is left of each prompt, so nothing is padded.
                 prefill_batch_size=self._batch_size,
             )
         inner = self._generator.insert(

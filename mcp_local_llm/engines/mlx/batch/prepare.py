@@ -1,6 +1,6 @@
-"""Everything that is made for a request before the device computes for it: its plan, sampler, grammar and answer.
+"""Makes a request's plan, sampler, processors and state before the device computes for it.
 
-Whatever fails here fails one request. Runs on the MLX thread only.
+A failure here ends one request. Runs on the MLX thread only.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request that can begin."""
+    """A request that is ready for prefill."""
 
     plan: RequestPlan
     state: RequestState
@@ -32,7 +32,7 @@ class PreparedRequest:
 
 
 class RequestPreparer:
-    """Prepares the requests of one loaded model; each as often as it takes until there is room."""
+    """Prepares the requests of one loaded model; a request that waits for memory is prepared again later."""
 
     def __init__(self, model: LoadedModel, limits: EngineLimits, clock: Callable[[], float]) -> None:
         self._model = model
@@ -41,10 +41,10 @@ class RequestPreparer:
         self._processors = ProcessorFactory(model, limits.long_input_penalty)
 
     def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> PreparedRequest | None:
-        """Make everything that the request needs; None: it must wait for memory. For the bytes see `FreeMemory`.
+        """Prepare the request; None: it must wait for memory. For the arguments in bytes see `FreeMemory`.
 
         Raises:
-            LocalLLMError: this request cannot be answered, whatever was raised on the way.
+            LocalLLMError: this request cannot be answered; any other exception becomes an `InvalidRequestError`.
         """
         try:
             free = memory.read_free_memory(self._limits, promised=promised, live=live, prefixes=prefixes)

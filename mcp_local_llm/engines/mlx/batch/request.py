@@ -1,4 +1,4 @@
-"""One request while its tokens are drawn: token ids in, events out.
+"""One running request: its decoding sequence, the tokens drawn for it, and its state, which turns tokens into events.
 
 Runs on the MLX thread only.
 """
@@ -30,7 +30,7 @@ class DecodingSequence:
     """One request that is ready to be decoded.
 
     Attributes:
-        tokens: what `layers` hold.
+        tokens: the tokens in `layers`.
         next_token: drawn, or the last of the prompt; not in `layers` yet.
         stops: mlx-lm's `StopSequences`.
     """
@@ -59,7 +59,7 @@ class DrawnToken:
 
 
 class RequestState:
-    """Collects the text of one answer and says when it is over."""
+    """The answer of one request so far: takes tokens, returns events, and detects the end."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class RequestState:
         self._tokens = 0
         self._pieces: list[str] = []
         self._json: list[str] = []
-        # What continues a raw prompt is no answer of a template: it is text as it stands, too.
+        # The continuation of a raw prompt is not parsed either.
         self._in_json = job.request.prompt is not None
 
     def add(self, token: int, finish_reason: str | None, now: float) -> Event | None:
@@ -126,7 +126,7 @@ class RequestState:
         return Generated(_taken(self._pieces), self._tokens, now - self._first, _taken(self._json))
 
     def _begin_json(self) -> None:
-        """From here on the text is the constrained answer, decoded by itself so that no marker mixes with it."""
+        """Begin the constrained answer: its text is decoded by itself so that no marker mixes with it."""
         self._detokenizer.finalize()
         self._pieces.append(self._detokenizer.last_segment)
         self._detokenizer = self._tokenizer.detokenizer
@@ -151,7 +151,7 @@ class RequestState:
 
 @dataclass(frozen=True)
 class RunningRequest:
-    """Everything of one running request but its KV cache."""
+    """A running request without its KV cache."""
 
     state: RequestState
     plan: RequestPlan

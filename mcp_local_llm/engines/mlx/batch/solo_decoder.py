@@ -1,7 +1,7 @@
-"""Decode one request alone: the same arithmetic as mlx-lm's `generate_step`, a step at a time.
+"""Decodes one request alone: the same arithmetic as mlx-lm's `generate_step`, a step at a time.
 
 A batch of one costs 7 % of the speed of a small model (a mask and offsets of arrays for padding that is not there), so
-a request without company does without the batch. Runs on the MLX thread only.
+a single request is decoded without the batch. Runs on the MLX thread only.
 """
 
 from dataclasses import replace
@@ -43,7 +43,7 @@ class SoloDecoder:
         return self._tokens
 
     def next(self) -> DrawnToken:
-        """Return the token that was drawn, having set off the one behind it."""
+        """Return the token that was drawn, and start to compute the next one."""
         current = self._ahead
         last = self._drawn + 1 >= self.sequence.max_tokens
         if not last:
@@ -57,7 +57,7 @@ class SoloDecoder:
         return drawn
 
     def settle(self) -> tuple[DrawnToken, DecodingSequence | None]:
-        """Return the token that was drawn, and what goes on elsewhere from it; None where it was the last."""
+        """Return the token that was drawn, and the sequence to continue in a batch; None after the last token."""
         drawn = self._deliver(_number(self._ahead), last=self._drawn + 1 >= self.sequence.max_tokens)
         if drawn.finish_reason is not None:
             return drawn, None
@@ -73,7 +73,7 @@ class SoloDecoder:
         return DrawnToken(self.sequence.uid, token, reason, kept)
 
     def _step(self, token: mx.array) -> mx.array:
-        """Set off the computation of the token behind `token`, an array of shape (1,)."""
+        """Start to compute the token after `token`, an array of shape (1,)."""
         logits = self._network(token[None], cache=self.sequence.layers)[:, -1, :]
         if self._context is not None:
             context = self._context.update_and_fetch(token)

@@ -1,4 +1,4 @@
-"""Keep the KV caches of prompts, so that what was computed once is not computed again.
+"""Keeps the KV caches of prompts for reuse, in memory.
 
 mlx-lm's own `LRUPromptCache` keeps an order of insertion, not of use, and its search is quadratic in the tokens behind
 a fork (0.4 s at 32k); this one compares bytes and knows when an entry was used. Runs on the MLX thread only.
@@ -26,7 +26,7 @@ class PrefixEntry:
 
     Attributes:
         key: its tokens, as bytes that can be compared.
-        settled: there is nothing to write to the disk any more.
+        settled: nothing of it has to be written to the disk.
     """
 
     key: bytes
@@ -40,7 +40,7 @@ class PrefixEntry:
 
 
 class DiskTier(Protocol):
-    """What keeps long prefixes on the disk; see `prefix_disk`."""
+    """Keeps long prefixes on the disk; `PrefixDisk` implements it, and imports `PrefixEntry` from here."""
 
     def take(self, key: bytes, limit: int, known: int) -> PrefixEntry | None:
         """Return the first tokens of `key`, up to `limit`, where that is worth more than the `known` first ones."""
@@ -52,14 +52,14 @@ class DiskTier(Protocol):
 
 
 class PrefixCache:
-    """The least recently used prefixes go first; the byte budget is shared with the KV of running requests.
+    """Evicts the least recently used prefixes first; the byte budget is shared with the KV of running requests.
 
     A cache that can be trimmed (plain attention) serves every prompt that begins like it. One that cannot (state
     space layers, a sliding window that has wrapped) serves only prompts that continue it to the last token; for those
     the checkpoints at the ends of system part, files and last user turn make hits possible at all.
 
-    Behind it may stand a disk, which is asked where it knows much more, and written to when the thread has nothing
-    better to do (`save_next`).
+    A disk tier may extend it: it is read where it holds a much longer prefix, and written while the thread is idle
+    (`save_next`).
     """
 
     def __init__(self, budget_bytes: int, disk: DiskTier | None = None) -> None:
@@ -81,7 +81,7 @@ class PrefixCache:
 
     @property
     def leaving(self) -> bool:
-        """Whether entries without a place in memory wait to be written; `let_go`, or the next request, drops them."""
+        """Whether entries without a place in memory wait to be written; the next request drops them."""
         return bool(self._leaving)
 
     def take(self, tokens: list[int]) -> tuple[Layers | None, list[int]]:
@@ -100,7 +100,7 @@ class PrefixCache:
         stored = None if self._disk is None else self._disk.take(key, limit, best_length)
         if stored is not None:
             if not stored.trimmable:
-                # What continues it can serve nobody else: another question about the same file finds this.
+                # The caller extends its cache, which then serves no other prompt; this copy does.
                 self._add(replace(stored, layers=snapshot(stored.layers)))
             return stored.layers, tokens[stored.length :]
         if best is None:
@@ -125,11 +125,11 @@ class PrefixCache:
 
     def keep(self, nbytes: int) -> None:
         """Drop entries until the others take at most `nbytes`."""
-        self.let_go()
+        self.drop_evicted()
         self._shrink(nbytes)
 
     def save_next(self, cancelled: Callable[[], bool]) -> None:
-        """Write one entry to the disk, or find that it needs not be; those that leave memory first."""
+        """Write one entry to the disk, unless that is not worth it; evicted entries come first."""
         assert self._disk is not None, "only where something is unsaved"
         # In the order of use, so that the files' ages have the same order.
         entry = (self._leaving or sorted((one for one in self._entries if not one.settled), key=_used))[0]
@@ -137,8 +137,8 @@ class PrefixCache:
         if entry.settled:
             self._leaving = self._leaving[1:]
 
-    def let_go(self) -> None:
-        """Drop what has lost its place in memory and was not written yet."""
+    def drop_evicted(self) -> None:
+        """Drop the evicted entries that were not written yet."""
         self._leaving = []
 
     def _add(self, new: PrefixEntry) -> None:
@@ -162,7 +162,7 @@ class PrefixCache:
         entry.used = self._uses
 
     def _shrink(self, nbytes: int) -> list[PrefixEntry]:
-        """Take out what was used longest ago until the rest takes at most `nbytes`; return it."""
+        """Evict the least recently used entries until the others take at most `nbytes`; return them."""
         left: list[PrefixEntry] = []
         held = self.nbytes
         while self._entries and (held > nbytes or len(self._entries) > MAX_ENTRIES):

@@ -1,7 +1,7 @@
-"""Keep long prefixes on the disk, so that they outlive an unload, a switch of models and the process.
+"""Keeps long prefixes on the disk, where they outlive an unload, a switch of models and the process.
 
-Read and written with mlx-lm's own functions (safetensors, nothing that could run). What goes wrong with a file never
-fails a request: it is a prefix less, and a word on the log. Runs on the MLX thread only.
+Read and written with mlx-lm's own functions (safetensors, nothing that could run). A file that cannot be
+read never fails a request: the prompt is computed, and the log says why. Runs on the MLX thread only.
 """
 
 import hashlib
@@ -107,7 +107,7 @@ def folder_name(model: LoadedModel) -> str:
 
 
 class PrefixDisk:
-    """The prefixes of one model on the disk; see `prefix_cache.DiskTier`."""
+    """The prefixes of one model on the disk; see `cache.DiskTier`."""
 
     def __init__(self, files: PrefixFiles) -> None:
         self._files = files
@@ -116,7 +116,7 @@ class PrefixDisk:
     def take(self, key: bytes, limit: int, known: int) -> PrefixEntry | None:
         """Read the first tokens of `key`, up to `limit`, where the disk has `LEAST_TOKENS` more than the `known` ones.
 
-        Whoever is being decoded waits meanwhile; computing the prompt would take more of their time.
+        Decoding waits meanwhile; computing the prompt would delay it longer.
         """
         if limit - known < LEAST_TOKENS:
             return None

@@ -1,7 +1,7 @@
-"""Prepare prompts off the MLX thread: on worker threads that can be left when nobody waits any more.
+"""Prepares prompts on worker threads, which are abandoned when a request is cancelled.
 
-Requests whose prompts are rendered quickly keep the order in which they came. One that takes longer lets those behind
-it pass, so that a long text or a template that loops delays nobody else.
+Requests whose prompts are rendered quickly keep their order. A slow one lets later requests overtake it, so that a long
+text or a template that loops delays no other request.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reas
 SLOW_AFTER_S = 0.25
 """Seconds after which a prompt that is still being prepared lets the next one begin."""
 MAX_SIDE_BY_SIDE = 8
-"""Prompts that are prepared side by side at most; those that were given up count until they notice it."""
+"""Prompts that are prepared side by side at most; an abandoned one counts until its thread ends."""
 
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """A prompt, and where its KV cache is worth keeping."""
+    """A prompt and its checkpoints."""
 
     prompt: Prompt
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -37,7 +37,7 @@ class Renderer:
     Args:
         model: the tokenizer and template.
         max_tokens: the longest answer that a request may ask for.
-        checkpoints: whether KV caches can only be kept at certain places, which must be found.
+        checkpoints: whether KV caches can be kept only at checkpoints, which must be found.
     """
 
     def __init__(self, model: TextModel, max_tokens: int, *, checkpoints: bool) -> None:
@@ -49,11 +49,11 @@ class Renderer:
 
     @property
     def model(self) -> TextModel:
-        """Whose prompts are rendered."""
+        """The tokenizer and template."""
         return self._model
 
     async def render(self, request: ChatRequest) -> RenderedPrompt:
-        """Prepare a prompt; cancelling leaves the thread behind, which ends at its next look.
+        """Prepare a prompt; cancelling abandons the thread, which ends at its next check.
 
         Raises:
             InvalidRequestError, ContextLengthError: see `prompt.render`; or `max_tokens` is above the cap.
@@ -69,7 +69,7 @@ class Renderer:
         turn = _RenderingTimer(self)
 
         def work() -> RenderedPrompt:
-            # At exit the loop may be closed already; then nobody waits for this prompt any more.
+            # At exit the loop may be closed already, and with it the call that waited for this prompt.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(turn.begin, loop)
             try:
@@ -91,7 +91,7 @@ class Renderer:
             raise
         except BaseException as error:
             # A template and a tokenizer came with the model; native code under them panics with a BaseException.
-            # Whatever it is, it concerns this request alone.
+            # Each of them fails this request alone.
             raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
     def widen(self, count: int) -> None:
@@ -101,7 +101,7 @@ class Renderer:
 
 
 class _RenderingTimer:
-    """One prompt's time on its thread; lets others pass once it takes long."""
+    """Times the rendering of one prompt, and lets others overtake a slow one."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer

@@ -1,7 +1,6 @@
-"""Hold the next token to a grammar: llguidance's matcher over the model's own tokens, and its mask on the logits.
+"""Constrains the next token to a grammar: llguidance's matcher over the model's tokens, and its mask on the logits.
 
-llguidance never raises for what a grammar or a schema says: a matcher carries its error. Here that error becomes an
-exception of ours at once. Runs on the MLX thread only.
+llguidance raises nothing for a wrong grammar or schema: its matcher holds the error, which becomes a `GrammarError` here. Runs on the MLX thread only.
 """
 
 import re
@@ -32,14 +31,14 @@ class GrammarError(Exception):
 
 
 def _one_line(message: str) -> str:
-    """Bring llguidance's message into one line, without its state and the place in a grammar that nobody saw."""
+    """Bring llguidance's message into one line, without its state and its position in the generated grammar."""
     cause = _PLACE.sub("", message).partition("\n   1 | ")[0].partition("<state>")[0]
     return " ".join(line.strip() for line in cause.splitlines() if line.strip(" ^"))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokens as llguidance needs them.
+    """A model's tokens in llguidance's form.
 
     Attributes:
         tokenizer: its trie of all tokens as bytes.
@@ -53,7 +52,7 @@ class Vocabulary:
 
 
 class TokenGrammar:
-    """One answer's place in its grammar."""
+    """The grammar of one answer, with its present position."""
 
     def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
         self._matcher = matcher
@@ -92,7 +91,7 @@ class TokenGrammar:
             GrammarError: no token may follow, or the computation grew beyond llguidance's limits.
         """
         if self._ended:
-            # The batch computes one step beyond the end of a turn; nobody will see it.
+            # The batch computes one step beyond the end of a turn, whose token is dropped.
             return logits
         mask = self._mask
         fill_next_token_bitmask(self._matcher, mask)
@@ -123,13 +122,13 @@ class TokenGrammar:
 
 
 class GrammarCompiler:
-    """Makes grammars for one loaded model; what is costly is made once, on first use."""
+    """Compiles grammars for one loaded model; the vocabulary is built once, on first use."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
 
     def compile(self, grammar: str) -> TokenGrammar:
-        """Make a grammar's start from llguidance's notation.
+        """Compile a grammar in llguidance's notation.
 
         Raises:
             GrammarError: the grammar, or a schema in it, cannot be followed; or the tokenizer is not supported.
@@ -153,7 +152,7 @@ class GrammarCompiler:
             tokenizer = from_tokenizer(wrapped, n_vocab=size, eos_token=sorted(ends), slices=slices)
             added: list[int] = list(wrapped.added_tokens_decoder)
         except Exception as error:
-            # The conversion is native code over whatever a model brought along; it raises as it likes.
+            # The conversion is native code over whatever a model brought along; it may raise anything.
             raise GrammarError(f"its tokenizer cannot be used for constrained output ({error})") from error
         markers = np.zeros_like(allocate_token_bitmask(1, size))
         _allow(markers, [*ends, *(token for token in added if tokenizer.is_special_token(token))])

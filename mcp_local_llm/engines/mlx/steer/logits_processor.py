@@ -1,8 +1,8 @@
-"""Apply an answer's script to its logits: a logits processor in mlx-lm's sense.
+"""The logits processor that applies an `AnswerScript` to the logits of one answer.
 
-mlx-lm builds the next forward pass before the last token is known, so that the device never waits. A script that must
-see tokens keeps that: it starts the forward pass, then waits for the token, and computes its mask meanwhile. A script
-that only counts down a thinking budget looks at nothing until the budget may be spent.
+mlx-lm builds the next forward pass before the last token is known, so that the device never waits. This processor keeps
+that: where its script needs the token, it starts the forward pass first, and computes the mask while the device works.
+With a thinking budget alone it reads no token until the budget may be spent.
 
 Runs on the MLX thread only.
 """
@@ -17,10 +17,10 @@ from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, DecodingPla
 
 
 class AnswerProcessor:
-    """Decides what may come next in one answer.
+    """Constrains the tokens of one answer; a logits processor in mlx-lm's sense.
 
     Attributes:
-        failure: why the answer cannot go on, in words; the batch ends it then, and it alone.
+        failure: the reason why the answer cannot go on; the batch then ends this answer alone.
     """
 
     def __init__(self, plan: DecodingPlan, schema: TokenGrammar | None, ends: Iterable[int]) -> None:
@@ -50,14 +50,14 @@ class AnswerProcessor:
             return self._steer(context, logits)
         except BaseException as error:
             # An exception that left here would end every request of the batch; llguidance is native code over a
-            # stranger's schema, and whatever it raises (a panic is no Exception) concerns this answer alone.
+            # stranger's schema, and anything it raises (a panic is no Exception) ends this answer alone.
             self.failure = str(error) or type(error).__name__
             return logits
 
     def drawn(self, place: int, token: int) -> None:
-        """Take the token at `place` (0 is the answer's first) as the answer gets it.
+        """Take the token at `place` (0 is the answer's first) when the answer gets it.
 
-        The script has seen it already where it had to; the last token of all comes this way alone.
+        The script mostly has it already; the last token of an answer arrives only here.
         """
         if place < self._seen or self.failure is not None:
             return

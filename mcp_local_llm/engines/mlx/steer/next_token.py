@@ -1,7 +1,7 @@
-"""What may come next in one answer: anything, one certain token, or what a grammar allows. Pure: token ids only.
+"""Follows the parts of one answer, and says whether any token, one token or a grammar comes next. Pure: token ids only.
 
 An answer is a reasoning block (where there is one), then either text, in which tool calls may be opened, or JSON for a
-schema. The script follows the tokens as they are drawn; `control.py` applies it to the logits.
+schema. The script takes the tokens as they are drawn; `logits_processor.py` applies it to the logits.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ AnswerPart = Literal["reasoning", "start", "json", "call", "text"]
 
 
 class Constraint(Protocol):
-    """A grammar as the script sees it; `TokenGrammar` is one."""
+    """The interface of a grammar; `TokenGrammar` implements it, tests pass one without mlx."""
 
     @property
     def full(self) -> bool:
@@ -38,7 +38,7 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class ToolCallForm:
-    """How a model writes a tool call: its marker, what follows it, what ends it; and the grammar of what is between."""
+    """The form of a model's tool calls: opening marker, text after it, closing marker; and the grammar in between."""
 
     opener: tuple[int, ...]
     head: tuple[int, ...]
@@ -48,7 +48,7 @@ class ToolCallForm:
 
 @dataclass(frozen=True)
 class DecodingPlan:
-    """What is asked of an answer.
+    """The constraints of one answer.
 
     Attributes:
         markers: of the reasoning block; None where none can come.
@@ -66,7 +66,7 @@ class DecodingPlan:
 
 
 class AnswerScript:
-    """Follows one answer."""
+    """The state machine of one answer: its part, and the constraint on its next token."""
 
     def __init__(self, plan: DecodingPlan) -> None:
         self._plan = plan
@@ -94,7 +94,7 @@ class AnswerScript:
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the next token is held to, if nothing is forced."""
+        """The grammar of the next token, if none is forced."""
         return self._call if self._phase == "call" else self._plan.schema if self._phase in ("start", "json") else None
 
     @property
@@ -139,7 +139,7 @@ class AnswerScript:
             self._call = self._plan.calls.begin()
 
     def _take(self, token: int) -> None:
-        """Go on from a token that the model chose."""
+        """Change the state for a token that the model chose."""
         match self._phase:
             case "reasoning":
                 self._think()

@@ -1,6 +1,6 @@
-"""What steers the tokens of one request: penalties, thinking budget, schema and tool calls, or nothing at all.
+"""Makes the logits processors of one request: for penalties, thinking budget, schema and tool calls.
 
-A request that asks for none of it gets no processor, and costs what bare mlx-lm costs. Runs on the MLX thread only.
+A request without any of them gets no processor, and costs what bare mlx-lm costs. Runs on the MLX thread only.
 """
 
 import json
@@ -35,8 +35,8 @@ class Processors:
     """One request's logits processors, in order.
 
     Attributes:
-        control: the one that knows the answer's form.
-        penalties: what the tokens of the answer cost.
+        control: the processor for the form of the answer.
+        penalties: the penalties on tokens of the answer.
         warnings: sentences for the caller.
     """
 
@@ -47,7 +47,7 @@ class Processors:
 
 
 class ProcessorFactory:
-    """Makes processors for the requests of one loaded model; keeps what is asked of its tokenizer once."""
+    """Makes processors for the requests of one loaded model; caches what depends on its tokenizer."""
 
     def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
         self._model = model
@@ -56,10 +56,10 @@ class ProcessorFactory:
         self._known_tools: dict[str, str] = {}
 
     def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
-        """Make them, before anything is computed.
+        """Make the processors before anything is computed.
 
         Raises:
-            InvalidRequestError: the schema holds what cannot be promised, by name, or is no schema.
+            InvalidRequestError: the schema holds keywords that cannot be enforced, or is no schema.
         """
         schema = None if request.response_schema is None else self._schema(request.response_schema)
         calls, doubts = self._calls(request.tools)
@@ -103,7 +103,7 @@ class ProcessorFactory:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
     def _calls(self, tools: Sequence[ToolSpec]) -> tuple[ToolCallForm | None, list[str]]:
-        """Say how calls are written; formats other than JSON in one pair of markers stay free."""
+        """Return the form of tool calls; formats other than JSON in one pair of markers stay unconstrained."""
         tokenizer = self._model.tokenizer
         parser = getattr(tokenizer.tool_parser, "__module__", "")
         if not tools or not parser.endswith(".json_tools") or not tokenizer.tool_call_start_tokens:
@@ -140,7 +140,7 @@ class ProcessorFactory:
         return ""
 
     def _thinking_doubts(self, request: ChatRequest) -> list[str]:
-        """Say which of the request's wishes about reasoning this model cannot follow."""
+        """Warn about settings of reasoning that this model cannot follow."""
         if request.thinking is None and request.max_thinking_tokens is None:
             return []
         name, traits, doubts = self._model.info.id, self._traits, list[str]()
