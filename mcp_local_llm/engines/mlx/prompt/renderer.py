@@ -47,11 +47,6 @@ class Renderer:
         self._limiter = anyio.CapacityLimiter(1)
         self._slow = 0
 
-    @property
-    def model(self) -> TextModel:
-        """The tokenizer and template."""
-        return self._model
-
     async def render(self, request: ChatRequest) -> RenderedPrompt:
         """Prepare a prompt; cancelling abandons the thread, which ends at its next check.
 

@@ -1,6 +1,7 @@
 """Constrains the next token to a grammar: llguidance's matcher over the model's tokens, and its mask on the logits.
 
-llguidance raises nothing for a wrong grammar or schema: its matcher holds the error, which becomes a `GrammarError` here. Runs on the MLX thread only.
+llguidance raises nothing for a wrong grammar or schema: its matcher holds the error, which becomes a `GrammarError`
+here. Runs on the MLX thread only.
 """
 
 import re

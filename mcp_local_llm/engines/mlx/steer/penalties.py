@@ -15,8 +15,8 @@ from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, i
 from mcp_local_llm.values.chat import SamplingParams
 
 LONG_INPUT = 4096
-"""Prompt tokens from which a greedy answer gets the setting `long_input_penalty`, unless request or model name a penalty:
-on long inputs greedy decoding is prone to loops."""
+"""Prompt tokens from which a greedy answer gets the setting `long_input_penalty`, unless request or model name one: on
+long inputs greedy decoding is prone to loops."""
 LONG_INPUT_ONSET = 256
 """Tokens of the answer that stay free of it: a short answer is not looping."""
 
