@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.discovered import model_in
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.engine import Engine
 
@@ -72,7 +72,7 @@ async def answer(engine: Engine, request: ChatRequest) -> ChatResult:
 
 async def measure(folder: Path, rounds: int, tokens: int) -> tuple[list[Variant], float]:
     """Return the variants with their times, and the seconds that the first constrained answer took to start."""
-    backend = MlxBackend()
+    backend = MlxLoader()
     try:
         engine = await backend.load(model_in(folder), lambda progress: None)
         measured = variants(tokens)

@@ -14,14 +14,14 @@ import psutil
 from benchmarks.discovered import model_in
 from benchmarks.figures import Row, Series, compare
 from benchmarks.subjects import Subject, ask, user
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx import MlxLoader
 
 
 async def loading(subject: Subject, scratch: Path) -> list[Row]:
     """Seconds of a load, and the memory of the process before it and after an unload."""
     seconds = Series()
     load: Any = importlib.import_module("mlx_lm.utils").load  # untyped
-    backend = MlxBackend()
+    backend = MlxLoader()
     try:
         for number in range(-1, subject.sizes.streams):
             started = time.perf_counter()
@@ -50,7 +50,7 @@ async def loading(subject: Subject, scratch: Path) -> list[Row]:
 async def _memory(folder: Path) -> tuple[int, int]:
     """Return the resident set before a load (nothing is loaded, all code is) and after answers and an unload."""
     model = model_in(folder)
-    backend = MlxBackend()
+    backend = MlxLoader()
     process = psutil.Process()
     try:
         # A first load, answer and unload, so that code, tokenizer tables and thread stacks are counted on both sides.

@@ -15,7 +15,7 @@ from benchmarks.discovered import model_in
 from benchmarks.model_folders import make_endless_tiny
 from benchmarks.peers import Installed
 from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -101,7 +101,7 @@ def make_subject(name: str, scratch: Path, sizes: Sizes, peers: Sequence[Install
 @asynccontextmanager
 async def engine_for(subject: Subject, limits: EngineLimits | None = None) -> AsyncGenerator[MlxEngine]:
     """Our engine in this process."""
-    backend = MlxBackend(limits)
+    backend = MlxLoader(limits)
     try:
         yield await backend.load(subject.info, lambda progress: None)
     finally:

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.random_model import Shape, make_model
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.models.find import default_roots, find_models
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
@@ -70,7 +70,7 @@ def sampled() -> Generator[Callable[[], int]]:
 
 async def visit(models: dict[str, ModelInfo], order: str) -> Memory:
     """Load the models one after the other, let each answer, and unload the last."""
-    backend = MlxBackend()
+    backend = MlxLoader()
     resident = Resident(backend)
     try:
         # A whole round first: the libraries and what they keep are in memory then; what follows is the models' own.

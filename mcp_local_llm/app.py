@@ -18,8 +18,8 @@ from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx import MlxBackend
-    from mcp_local_llm.engines.servers import ProcessBackend
+    from mcp_local_llm.engines.mlx import MlxLoader
+    from mcp_local_llm.engines.servers import ServerLoader
     from mcp_local_llm.llm.local import Local
 
 JOIN_S = 0.05
@@ -32,10 +32,10 @@ _LOG = logging.getLogger(__name__)
 class Engines:
     """The engines of this process; None until the first verb is executed here."""
 
-    mlx: "MlxBackend | None" = None
-    servers: "ProcessBackend | None" = None
+    mlx: "MlxLoader | None" = None
+    servers: "ServerLoader | None" = None
 
-    def keep(self, mlx: "MlxBackend", servers: "ProcessBackend") -> None:
+    def keep(self, mlx: "MlxLoader", servers: "ServerLoader") -> None:
         """Store the engines, to close them at the end."""
         self.mlx, self.servers = mlx, servers
 

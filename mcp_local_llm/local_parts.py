@@ -12,10 +12,10 @@ from pathlib import Path
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor import FactSources, Finding, InstallationFacts, Setup, check_facts, read_facts
 from mcp_local_llm.doctor.read import GPU_FILES, claude_settings, import_fault, versions
-from mcp_local_llm.engines.http import EndpointModels, HttpBackend, list_endpoint, look_at_ports
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, list_endpoint, look_at_ports
+from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.limits import mlx_limits
-from mcp_local_llm.engines.servers import ProcessBackend, Programs, find_programs, startable_models
+from mcp_local_llm.engines.servers import Programs, ServerLoader, find_programs, startable_models
 from mcp_local_llm.engines.servers.engine import server_settings
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.remote import Remote
@@ -33,7 +33,7 @@ from mcp_local_llm.models.find import (
 from mcp_local_llm.models.hub import Hub, Repository, hub_access
 from mcp_local_llm.models.roles import read_registry
 from mcp_local_llm.models.speed import SpeedFile
-from mcp_local_llm.residency import Lease, Resident, RoutedBackend
+from mcp_local_llm.residency import Lease, Resident, RoutingLoader
 from mcp_local_llm.residency.lease import lease_of_user
 from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
 from mcp_local_llm.setup.places import choice_file, prefix_folder, registry_path, state_folder
@@ -108,17 +108,17 @@ def find_parts(
 
 
 def make_local(
-    environ: Mapping[str, str], home: Path, settings: Settings, keep: Callable[[MlxBackend, ProcessBackend], None]
+    environ: Mapping[str, str], home: Path, settings: Settings, keep: Callable[[MlxLoader, ServerLoader], None]
 ) -> Local:
     """Make the executor of verbs in this process; `keep` takes its engines, which are closed at the end."""
     parts = find_parts(environ, home, settings, EndpointModels(settings.endpoints, environ))
     hub = Hub(hub_access(environ, home, parts.roots.hub_caches[0]))
     prefixes = prefix_folder(environ, home, parts.machine_reader.system)
-    mlx = MlxBackend(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(parts.machine_reader)))
+    mlx = MlxLoader(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(parts.machine_reader)))
     to_start = server_settings(settings, environ=environ, folder=parts.state / "clusters", python=sys.executable)
-    servers = ProcessBackend(to_start, _connect, parts.programs)
+    servers = ServerLoader(to_start, _connect, parts.programs)
     keep(mlx, servers)
-    routed = RoutedBackend(here=mlx, started=servers, elsewhere=HttpBackend(environ))
+    routed = RoutingLoader(here=mlx, started=servers, elsewhere=EndpointLoader(environ))
     return Local(
         catalog=parts.catalog,
         resident=Resident(routed, idle_s=settings.idle_minutes * 60),
@@ -171,7 +171,7 @@ def _installation(parts: ModelParts, environ: Mapping[str, str]) -> Installation
 
 
 async def _connect(model: ModelInfo, key: Mapping[str, str], report: ReportProgress) -> Engine:
-    return await HttpBackend(key).load(model, report)
+    return await EndpointLoader(key).load(model, report)
 
 
 def _planned_model(repository: Repository) -> ModelInfo:

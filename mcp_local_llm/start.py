@@ -19,7 +19,7 @@ from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.doors.cli import Background, ServeOptions
+    from mcp_local_llm.doors.cli import LoginService, ServeOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,14 +75,14 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
 def run_cli() -> NoReturn:
     """Run a command; ends the process with the command's exit code."""
     # Imported here: the stdio server, whose start every client waits for, needs neither typer nor rich.
-    from mcp_local_llm.doors.cli import Holder, background, run_command
+    from mcp_local_llm.doors.cli import ServeActions, login_service, run_command
 
-    def service(arguments: Sequence[str]) -> "Background":
+    def service(arguments: Sequence[str]) -> "LoginService":
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
-        return background(platform.system(), Path.home(), os.environ, command, os.getuid())
+        return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, Holder(_serve, service), _examine))
+    _leave(run_command(_opened, ServeActions(_serve, service), _examine))
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
@@ -99,7 +99,7 @@ async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
 
 def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     # Imported here: only this command needs a web server.
-    from mcp_local_llm.doors.http import Address, Traffic, serve_standing
+    from mcp_local_llm.doors.http import Address, InFlightAnswers, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
     app = compose({**os.environ, **idle}, Path.home())
@@ -109,7 +109,7 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     async def serve() -> None:
         async with app.llm:
             await app.llm.hold()
-            await serve_standing(app.llm, address, announce, traffic=Traffic(), model=options.model)
+            await serve_standing(app.llm, address, announce, in_flight=InFlightAnswers(), model=options.model)
 
     try:
         anyio.run(serve)

@@ -1,1 +1,1 @@
-"""Translate in, call the `LLM` protocol, and translate out. Must not know who implements it, or each other."""
+"""Doors translate requests, call the `LLM` protocol, and translate results. They must not know its implementations."""

@@ -1,4 +1,4 @@
-"""Results of the verbs as text, once for MCP and the command line. Each door hands in its own words. Pure."""
+"""Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
 from dataclasses import dataclass
 
@@ -6,21 +6,21 @@ from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.model import human_bytes, human_count
 from mcp_local_llm.values.results import Download, ModelRow, ModelTable, ProfileRow, QuickTest, Status, Switch
 
-HEAD = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
+TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a door calls the remedies that a note speaks of."""
+class NoteWording:
+    """How a door words the remedies in a note: names of arguments or of options."""
 
     longer: str
     no_thinking: str
-    hotter: str
+    higher_temperature: str
 
 
-def note(result: ChatResult, words: Words) -> str:
-    """Say what the reader must know about the answer; empty when there is nothing."""
+def note(result: ChatResult, words: NoteWording) -> str:
+    """Return a note about an answer that is empty, cut off or incomplete; else an empty text."""
     tokens = result.usage.completion_tokens
     if not result.thinking_closed and not result.text:
         how = "max_tokens ended" if result.finish_reason == "length" else "the model stopped in the middle of"
@@ -28,7 +28,7 @@ def note(result: ChatResult, words: Words) -> str:
     if result.looped:
         return (
             f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. Word the task "
-            f"differently, or {words.hotter}."
+            f"differently, or {words.higher_temperature}."
         )
     if result.schema_met is False:
         cut = "max_tokens was reached" if result.finish_reason == "length" else "the answer ended early"
@@ -42,7 +42,7 @@ def note(result: ChatResult, words: Words) -> str:
 
 
 def switch_text(switch: Switch) -> str:
-    """Say what is chosen now, and what the load took."""
+    """Write the chosen model, and what its load took."""
     if switch.endpoint:
         head = f"{switch.model} is the choice; calls go to {switch.endpoint}."
     elif not switch.loaded:
@@ -56,13 +56,13 @@ def switch_text(switch: Switch) -> str:
 
 
 def download_text(download: Download) -> str:
-    """Say where the model lies."""
+    """Write the folder of a downloaded model."""
     head = f"{download.model} ({human_bytes(download.size_bytes)}) is in {download.path}"
     return "\n".join([head, *download.notes])
 
 
 def quick_test_text(test: QuickTest) -> str:
-    """Tell the verdict, then the answer it is about."""
+    """Write the verdict, the numbers, the question and the answer."""
     rate = "" if test.tokens_per_second is None else f", {test.tokens_per_second:.0f} tok/s"
     head = f"{test.test}: {'passed' if test.passed else 'failed'}. {test.verdict}"
     numbers = f"{test.model}, {test.completion_tokens} tokens in {test.seconds:.2f} s{rate}"
@@ -71,7 +71,7 @@ def quick_test_text(test: QuickTest) -> str:
 
 
 def status_text(status: Status) -> str:
-    """Tell the state in a few lines."""
+    """Write the state in a few lines."""
     model = f" {status.model}" if status.model else ""
     progress = f" ({status.progress})" if status.progress else ""
     waiting = f"{status.waiting} waiting, " if status.waiting else ""
@@ -100,8 +100,8 @@ def table_text(table: ModelTable, choose: str) -> str:
     """Write the numbered table; `choose` says how to choose where nothing is chosen."""
     if not table.models:
         return "\n".join(["No models were found.", *table.warnings])
-    rows = [HEAD, *map(cells, table.models)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    rows = [TABLE_HEADER, *map(cells, table.models)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, table_notes(table, choose)])
 
@@ -113,7 +113,7 @@ def table_notes(table: ModelTable, choose: str) -> str:
 
 
 def cells(row: ModelRow) -> tuple[str, ...]:
-    """Write one model, a text for each column of `HEAD`."""
+    """Write one model, a text for each column of `TABLE_HEADER`."""
     marks = [*(["resident"] if row.resident else []), *(["chosen"] if row.chosen else []), *row.roles]
     size = "?" if row.size_bytes is None else human_bytes(row.size_bytes)
     size += f", {human_count(row.parameters)}" if row.parameters else ""
@@ -124,5 +124,5 @@ def cells(row: ModelRow) -> tuple[str, ...]:
 
 
 def _profile_line(row: ProfileRow) -> str:
-    """Say what a profile is short for."""
+    """Write a profile with its model and its settings."""
     return f"profile {row.name}: {row.model}{f' ({row.sets})' if row.sets else ''}{', chosen' if row.chosen else ''}"

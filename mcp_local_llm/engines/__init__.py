@@ -1,1 +1,1 @@
-"""Everything that turns a request into an answer. Each engine lives in a package of its own."""
+"""Engines load models and answer requests, one package each. They must not know verbs, doors or each other."""

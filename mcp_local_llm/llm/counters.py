@@ -32,7 +32,7 @@ class CallCounters:
         finally:
             self._counts = replace(self._counts, open=self._counts.open - 1)
 
-    def answered(self, result: ChatResult) -> None:
+    def collect_result(self, result: ChatResult) -> None:
         """Count an answer and its tokens."""
         now, usage = self._counts, result.usage
         self._counts = replace(

@@ -109,7 +109,7 @@ class Local:
             alone = alone and self._resident.state().calls == 1
         if result is None:
             raise GenerationError("The engine ended without an answer. Send the request again.")
-        self._counters.answered(result)
+        self._counters.collect_result(result)
         # Concurrent calls share the machine, so their speed is not the model's.
         rate = rate_of(result) if alone and wanted.model.endpoint is None else None
         if rate and self._speeds.add(engine.model, result.usage.completion_tokens, rate):

@@ -1,7 +1,7 @@
-"""Take raw output of a local model apart: text, reasoning and tool calls of every family.
+"""Splits the raw output of a model into text, reasoning and tool calls. It must not know engines, wires or doors.
 
     parse            one whole answer
-    OutputStream     the same from chunks, with early output where it is certain
+    OutputStream     the same from chunks; shows the text that no later chunk can change
     parse_message    an assistant message of an OpenAI- or Ollama-style server
 
 Five principles decide where formats collide, in this order: never return a call that the model did not make, or a

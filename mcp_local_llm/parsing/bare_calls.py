@@ -1,6 +1,6 @@
 """Calls without markup (R23): a whole message that is one JSON value, one fence with it, or a Pythonic list.
 
-Nothing but the form says that these are calls. So every name must be known, and prose around makes it text.
+Only the form shows that these are calls, so every name must be an offered tool, and text around them makes them text.
 """
 
 import re
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from mcp_local_llm.parsing.json_calls import calls_of
 from mcp_local_llm.parsing.lenient_json import read_value
-from mcp_local_llm.parsing.markup_scanner import marks
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.markup_scanner import scan_markup
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.parsing.tool_formats.format import Source
 from mcp_local_llm.parsing.tool_formats.pythonic import read_pythonic
@@ -19,18 +19,18 @@ _FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*\n(.*?)\n?[ ]{0,3}\1[ \t]
 _PRINT = re.compile(r"print\((.*)\)\Z", re.DOTALL)
 
 
-def implicit_calls(content: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
-    """Return the calls that the whole content is, or none."""
+def implicit_calls(content: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
+    """Return the calls where the whole content consists of calls, else none."""
     message = content.strip()
     fence = _FENCE.match(message) if message.startswith(("```", "~~~")) else None
     if fence is not None:
         inner = fence[3].strip()
-        calls = _json_calls(inner) or _tagged_calls(inner, toolbox)
+        calls = _json_calls(inner) or _tagged_calls(inner, tools)
         if not calls and fence[2] == "tool_code":
-            calls = _code_calls(inner, toolbox)
+            calls = _code_calls(inner, tools)
     else:
-        calls = _json_calls(message) or _list_calls(message, toolbox)
-    return calls if all(toolbox.knows(call.name) for call in calls) else ()
+        calls = _json_calls(message) or _list_calls(message, tools)
+    return calls if all(tools.knows(call.name) for call in calls) else ()
 
 
 def _json_calls(message: str) -> tuple[ToolCall, ...]:
@@ -45,37 +45,37 @@ def _json_calls(message: str) -> tuple[ToolCall, ...]:
     return complete if end == len(message) and len(complete) == len(calls) else ()
 
 
-def _list_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
-    return _pythonic(message, toolbox) if message.startswith("[") and message.endswith("]") else ()
+def _list_calls(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
+    return _pythonic(message, tools) if message.startswith("[") and message.endswith("]") else ()
 
 
-def _pythonic(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+def _pythonic(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
     try:
-        payload = read_pythonic(Source(message, "", toolbox), 0)
+        payload = read_pythonic(Source(message, "", tools), 0)
     except PayloadError:
         return ()
     return payload.calls if payload is not None and payload.end == len(message) else ()
 
 
-def _tagged_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+def _tagged_calls(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
     """Return the one tagged call that fills a fence."""
-    found = list(_only_calls(message, toolbox))
+    found = list(_only_calls(message, tools))
     return found[0] if len(found) == 1 else ()
 
 
-def _only_calls(message: str, toolbox: Toolbox) -> Iterator[tuple[ToolCall, ...]]:
-    for mark in marks(message, 0, toolbox):
-        whole = mark.start == 0 and mark.reading is not None and mark.reading.end == len(message)
-        yield mark.reading.calls if whole and mark.reading is not None else ()
+def _only_calls(message: str, tools: OfferedTools) -> Iterator[tuple[ToolCall, ...]]:
+    for token in scan_markup(message, 0, tools):
+        whole = token.start == 0 and token.reading is not None and token.reading.end == len(message)
+        yield token.reading.calls if whole and token.reading is not None else ()
         return
 
 
-def _code_calls(message: str, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+def _code_calls(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
     """Read Gemma 3's `tool_code`: one call per line, or a list, perhaps printed."""
     calls: list[ToolCall] = []
     for line in [message] if message.startswith("[") else message.split("\n"):
         printed = _PRINT.fullmatch(line.strip())
-        made = _pythonic(printed[1] if printed else line.strip(), toolbox)
+        made = _pythonic(printed[1] if printed else line.strip(), tools)
         if not made:
             return ()
         calls += made

@@ -7,8 +7,8 @@ user), a recipient makes a call. Calls of other formats inside a message are not
 import re
 from typing import Literal
 
-from mcp_local_llm.parsing.markup_scanner import MAX_FALLBACKS, marks
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.markup_scanner import MAX_FALLBACKS, scan_markup
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import Parsed, PayloadError
 from mcp_local_llm.parsing.tool_formats.format import Source, skip_space
 from mcp_local_llm.parsing.tool_formats.json_objects import read_object
@@ -29,17 +29,17 @@ _CLOSING = re.compile(r"\s*(<\|(?:end|return|call)\|>)")
 _Kind = Literal["reasoning", "text"]
 
 
-def is_harmony(text: str, toolbox: Toolbox) -> bool:
+def is_harmony(text: str, tools: OfferedTools) -> bool:
     """Say whether the first markup outside literal zones is a harmony header, or the end of a message before one."""
-    first = next(marks(text, 0, toolbox), None)
+    first = next(scan_markup(text, 0, tools), None)
     if first is None:
         return False
     return first.kind == "harmony" or (text.startswith("<|end|><|start|>assistant", first.start))
 
 
-def parse_harmony(text: str, *, think_prefilled: bool, toolbox: Toolbox) -> Parsed:
+def parse_harmony(text: str, *, think_prefilled: bool, tools: OfferedTools) -> Parsed:
     """Take a harmony answer apart. `think_prefilled`: it begins inside an analysis message."""
-    reader = _Messages(text, toolbox)
+    reader = _Messages(text, tools)
     reader.run(think_prefilled=think_prefilled)
     reasoning = "\n".join(filter(None, map(str.strip, reader.bodies["reasoning"])))
     return Parsed(
@@ -54,9 +54,9 @@ def parse_harmony(text: str, *, think_prefilled: bool, toolbox: Toolbox) -> Pars
 class _Messages:
     """One pass over the messages of one answer."""
 
-    def __init__(self, text: str, toolbox: Toolbox) -> None:
+    def __init__(self, text: str, tools: OfferedTools) -> None:
         self._text = text
-        self._toolbox = toolbox
+        self._tools = tools
         self.bodies: dict[_Kind, list[str]] = {"reasoning": [], "text": []}
         self.calls: list[ToolCall] = []
         self.problems: list[str] = []
@@ -64,7 +64,7 @@ class _Messages:
         self._fallbacks = 0
 
     def run(self, *, think_prefilled: bool) -> None:
-        """Read message after message, until the turn ends or somebody else speaks."""
+        """Read message after message, until the turn ends or a message of another role begins."""
         position = self._lead(think_prefilled)
         while 0 <= position < len(self._text):
             header = HEADER.match(self._text, position)
@@ -78,8 +78,8 @@ class _Messages:
             position = self._message(header)
 
     def _lead(self, think_prefilled: bool) -> int:
-        """Store what stands before the first header; return where that begins."""
-        first = next(marks(self._text, 0, self._toolbox), None)
+        """Store the text before the first header; return the position of that header."""
+        first = next(scan_markup(self._text, 0, self._tools), None)
         start = first.start if first else len(self._text)
         ended = self._text.startswith("<|end|>", start)
         self.bodies["reasoning" if think_prefilled or ended else "text"].append(self._text[:start])
@@ -99,8 +99,8 @@ class _Messages:
 
     def _call(self, header: re.Match[str], recipient: str) -> int:
         """Store a call, or leave its message in the text as it was (R13, R17, R21)."""
-        name = recipient if self._toolbox.knows(recipient) else recipient.removeprefix("functions.")
-        source = Source(self._text, "<|call|>", self._toolbox)
+        name = recipient if self._tools.knows(recipient) else recipient.removeprefix("functions.")
+        source = Source(self._text, "<|call|>", self._tools)
         empty = _CLOSING.match(self._text, header.end())
         try:
             arguments, end = ({}, empty.start()) if empty else read_object(source, header.end())
@@ -109,7 +109,7 @@ class _Messages:
             self.problems.append(f"A call of {name} could not be read; it was left in the text.")
             self.bodies["text"].append(self._text[header.start() : end])
             return -1 if error.cut else self._after(end)
-        if self._toolbox.offered:
+        if self._tools.offered:
             self.calls.append(ToolCall(name=name, arguments=arguments))
         else:
             self.bodies["text"].append(self._text[header.start() : end])
@@ -118,7 +118,7 @@ class _Messages:
     def _body_end(self, start: int, kind: _Kind) -> int:
         """Return where a message ends: outside zones; a zone left open in the reasoning must not hide the answer."""
         zones = kind == "text" or self._fallbacks < MAX_FALLBACKS
-        for mark in marks(self._text, start, self._toolbox, in_block=kind == "reasoning") if zones else ():
+        for mark in scan_markup(self._text, start, self._tools, in_block=kind == "reasoning") if zones else ():
             if mark.kind in ("end", "harmony"):
                 return mark.start
         if kind == "reasoning":

@@ -1,4 +1,4 @@
-"""From a JSON value to calls (R19, R20, R23). It knows no markup and reads no text but a serialized argument."""
+"""Reads tool calls from a JSON value (R19, R20, R23). It must not know markup."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -9,7 +9,7 @@ from mcp_local_llm.values.chat import ToolCall
 
 
 def calls_of(value: object, *, explicit: bool = True) -> Iterator[ToolCall | None]:
-    """Yield a call for each entry of a list, or for the one object; None for what is no call (R20, R21)."""
+    """Yield a call for each entry of a list, or for the one object; None for an entry that is not a call (R20, R21)."""
     for entry in cast(list[object], value) if isinstance(value, list) else (value,):
         yield call_of(entry, explicit=explicit)
 

@@ -3,7 +3,7 @@
 Repaired: trailing commas, Python literals, raw control characters in strings, invalid escapes, unquoted keys,
 comments, doubled braces, and up to two missing braces where the element's closer stands in their place. Never:
 a string, number, list or object that the end of the text cut off, or a guess at unescaped inner quotes.
-It knows no markup; a dialect tells it the closer of its element and its own quotation mark.
+It must not know markup; a tool-call format passes the closer of its element and its own quotation mark.
 """
 
 import re
@@ -31,12 +31,12 @@ _SIMPLE_ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """How one dialect differs from JSON.
+class JsonVariant:
+    """How the values of one tool-call format differ from JSON.
 
     Attributes:
         closer: the text that ends the element; it may stand for two missing braces.
-        quote: the dialect's own quotation mark, such as Gemma's.
+        quote: the format's own quotation mark, such as Gemma's.
         python: tuples and triple quotes are values as well.
     """
 
@@ -45,16 +45,16 @@ class Grammar:
     python: bool = False
 
 
-JSON = Grammar()
+STANDARD_JSON = JsonVariant()
 
 
-def read_value(text: str, position: int, grammar: Grammar = JSON) -> tuple[Any, int]:
+def read_value(text: str, position: int, variant: JsonVariant = STANDARD_JSON) -> tuple[Any, int]:
     """Return the value that starts at `position` (after blanks) and where it ends.
 
     Raises:
         PayloadError: there is no complete value.
     """
-    return _Reader(text, grammar).value(position, 0)
+    return _Reader(text, variant).value(position, 0)
 
 
 def skip_blank(text: str, position: int) -> int:
@@ -75,11 +75,11 @@ def _end(match: re.Match[str] | None) -> int:
 
 
 class _Reader:
-    """One reading of one value; counts the braces that it forgave."""
+    """Reads one value; counts the missing braces that it accepted."""
 
-    def __init__(self, text: str, grammar: Grammar) -> None:
+    def __init__(self, text: str, variant: JsonVariant) -> None:
         self._text = text
-        self._grammar = grammar
+        self._variant = variant
         self._missing = 0
 
     def value(self, position: int, depth: int) -> tuple[Any, int]:
@@ -90,7 +90,7 @@ class _Reader:
         char = text[position : position + 1]
         if char == "{":
             return self._object(position, depth)
-        if char == "[" or (char == "(" and self._grammar.python):
+        if char == "[" or (char == "(" and self._variant.python):
             return self._list(position, depth)
         if self._quoted(position):
             return self._string(position)
@@ -120,7 +120,7 @@ class _Reader:
 
     def _forgive_brace(self, position: int) -> int:
         """Let the closer of the element stand for a missing brace (R18)."""
-        closer = self._grammar.closer
+        closer = self._variant.closer
         if not closer or not self._text.startswith(closer, position) or self._missing >= _MAX_MISSING_BRACES:
             raise self._error(position)
         self._missing += 1
@@ -159,17 +159,17 @@ class _Reader:
     def _quoted(self, position: int) -> bool:
         if self._text.startswith(('"', "'"), position):
             return True
-        return bool(self._grammar.quote) and self._text.startswith(self._grammar.quote, position)
+        return bool(self._variant.quote) and self._text.startswith(self._variant.quote, position)
 
     def _string(self, position: int) -> tuple[str, int]:
-        text, quote = self._text, self._grammar.quote
+        text, quote = self._text, self._variant.quote
         if quote and text.startswith(quote, position):
             start = position + len(quote)
             end = text.find(quote, start)
             if end < 0:
                 raise PayloadError(len(text), cut=True)
             return text[start:end], end + len(quote)
-        if self._grammar.python and text.startswith('"""', position):
+        if self._variant.python and text.startswith('"""', position):
             pattern, python = _TRIPLE, True
         else:
             python = text.startswith("'", position)
@@ -177,7 +177,7 @@ class _Reader:
         match = pattern.match(text, position)
         if match is None:
             raise PayloadError(len(text), cut=True)
-        return _unescape(match[1], python=python or self._grammar.python), match.end()
+        return _unescape(match[1], python=python or self._variant.python), match.end()
 
     def _scalar(self, position: int) -> tuple[Any, int]:
         text = self._text
@@ -218,6 +218,6 @@ def _unescape(body: str, *, python: bool) -> str:
 
     decoded = _ESCAPE.sub(decode, body)
     if _SURROGATE.search(decoded):
-        # `\ud83d\ude00` is one character; half of a pair could not be encoded by whoever prints it.
+        # `\ud83d\ude00` is one character; half of a pair cannot be encoded as UTF-8.
         decoded = decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return decoded

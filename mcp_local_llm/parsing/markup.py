@@ -1,4 +1,4 @@
-"""The markup around an answer that is not a call: reasoning tags, ends of a turn, echoed headers (R1, R3, R11)."""
+"""The markup around an answer except tool calls: reasoning tags, ends of a turn, echoed headers (R1, R3, R11)."""
 
 import re
 from collections.abc import Iterable
@@ -56,7 +56,7 @@ END_OF_TURN = (
     "<|observation|>",
     "<|im_user|>",
     "[e~[",
-    # A new turn of somebody ends this one; a role must follow, because prose also names these tokens.
+    # The beginning of another turn ends this one; a role must follow, because prose also names these tokens.
     "<|im_start|>user",
     "<|im_start|>assistant",
     "<|im_start|>system",
@@ -70,7 +70,7 @@ END_OF_TURN = (
     "<|turn>user",
     "<|turn>model",
 )
-"""R3. `</s>` is none of them: it is also HTML, and only counts at the very end."""
+"""R3. `</s>` is not among them: it is also HTML, and counts only at the very end."""
 
 HARMONY_HEADS = ("<|channel|>analysis", "<|channel|>commentary", "<|channel|>final", "<|start|>assistant")
 """How a message of gpt-oss begins."""
@@ -103,7 +103,7 @@ _LAST_TOKENS = END_OF_TURN[: END_OF_TURN.index("[e~[") + 1]
 
 
 def normalized(raw: str) -> str:
-    """Drop what is not the answer at either end: a BOM, an echoed header, a last end token (R1, R3)."""
+    """Drop a BOM, an echoed header and the end tokens at the end (R1, R3)."""
     text = raw.replace("\r\n", "\n")
     return text[skip_header(text) : _skip_last_tokens(text)]
 

@@ -1,6 +1,6 @@
-"""Find the markup that counts: one pass over a channel that knows literal zones (R2) and the payloads of calls.
+"""Finds markup in one pass over a channel, and skips literal zones (R2) and the payloads of calls.
 
-It decides what is markup and what is quoted. What a mark means for the answer is not its business.
+It decides what is markup and what is quoted. It must not know what a token of markup means for the answer.
 """
 
 import re
@@ -10,37 +10,37 @@ from functools import cached_property
 from typing import Literal
 
 from mcp_local_llm.parsing.markup import END_OF_TURN, HARMONY_HEADS, RESPONSE_WRAPPERS, TAG_PAIRS, TagPair, any_literal
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.tool_formats.reader import Reading, read_element
 from mcp_local_llm.parsing.tool_formats.table import RESPONSES, WRAPPERS, Wrapper
 
 MAX_FALLBACKS = 8
 """How often one text may need the first closer inside a zone (R7).
 
-Zones hide every closer only by accident. What does so time and again is read without zones, in linear time.
+Zones hide every closer only by accident. A text in which they do so repeatedly is read without zones, in linear time.
 """
 
-Kind = Literal["open", "close", "end", "response", "call", "harmony"]
+MarkupKind = Literal["open", "close", "end", "response", "call", "harmony"]
 
 
 @dataclass(frozen=True)
-class Marker:
+class MarkupMeaning:
     """What one literal means; `pair` and `wrapper` belong to reasoning tags and openers of calls."""
 
-    kind: Kind
+    kind: MarkupKind
     pair: TagPair | None = None
     wrapper: Wrapper | None = None
 
 
 @dataclass(frozen=True)
-class Mark:
+class MarkupToken:
     """One piece of markup outside every literal zone.
 
     Attributes:
-        reading: of a call, what its element holds.
+        reading: the content of the element, where this is the opener of a call.
     """
 
-    kind: Kind
+    kind: MarkupKind
     start: int
     end: int
     pair: TagPair | None = None
@@ -49,7 +49,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Markup:
-    """What counts as markup in one model's answers.
+    """The literals that are markup in one model's answers.
 
     Attributes:
         pairs: the tags of its reasoning blocks, the likeliest first; not empty.
@@ -58,12 +58,12 @@ class Markup:
     """
 
     pairs: tuple[TagPair, ...]
-    meanings: Mapping[str, Marker]
+    meanings: Mapping[str, MarkupMeaning]
     token: re.Pattern[str]
 
     @cached_property
     def meaningless_at_end(self) -> tuple[str, ...]:
-        """What says nothing at the end of an answer."""
+        """Literals that carry no meaning at the end of an answer."""
         return (*END_OF_TURN, *(pair.closer for pair in self.pairs))
 
     @cached_property
@@ -91,27 +91,28 @@ class Markup:
 def markup_of(pairs: Sequence[TagPair]) -> Markup:
     """Return the markup of a model whose reasoning blocks have one of these tags."""
     meanings = (
-        {wrapper.opener: Marker("call", wrapper=wrapper) for wrapper in WRAPPERS}
-        | {token: Marker("end") for token in END_OF_TURN}
-        | {head: Marker("harmony") for head in HARMONY_HEADS}
-        | {token: Marker("response") for token in RESPONSES}
-        | {pair.opener: Marker("open", pair=pair) for pair in pairs}
-        | {pair.closer: Marker("close", pair=pair) for pair in pairs}
+        {wrapper.opener: MarkupMeaning("call", wrapper=wrapper) for wrapper in WRAPPERS}
+        | {token: MarkupMeaning("end") for token in END_OF_TURN}
+        | {head: MarkupMeaning("harmony") for head in HARMONY_HEADS}
+        | {token: MarkupMeaning("response") for token in RESPONSES}
+        | {pair.opener: MarkupMeaning("open", pair=pair) for pair in pairs}
+        | {pair.closer: MarkupMeaning("close", pair=pair) for pair in pairs}
     )
     # Each branch begins with a literal character, so that the search skips prose quickly.
     return Markup(tuple(pairs), meanings, re.compile(rf"\n|``*+|{any_literal(meanings)}"))
 
 
 KNOWN_MARKUP = markup_of(TAG_PAIRS)
-"""For answers of which nobody says how they mark reasoning: those of foreign servers."""
+"""For the answers of other servers, whose reasoning tags are not known."""
+
 # A fence may be indented by three spaces; the info string of a backtick fence holds no backtick.
 _FENCE = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`\n]*|(?P<tildes>~{3,})[^\n]*)(?=\n|\Z)")
 _CLOSING_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*$", re.MULTILINE)
 
 
-def marks(
-    text: str, start: int, toolbox: Toolbox, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
-) -> Iterator[Mark]:
+def scan_markup(
+    text: str, start: int, tools: OfferedTools, *, in_block: bool = False, markup: Markup = KNOWN_MARKUP
+) -> Iterator[MarkupToken]:
     """Yield the markup of the channel that begins at `start`, in order.
 
     Zones begin afresh at `start`. Openers of calls that turn out to be text are not yielded; nothing inside
@@ -132,9 +133,9 @@ def marks(
         marker, quoted = markup.meanings[token[0]], runs % 2 == 1
         if marker.wrapper is None:
             if not quoted:
-                yield Mark(marker.kind, token.start(), position, marker.pair)
+                yield MarkupToken(marker.kind, token.start(), position, marker.pair)
         elif token.start() >= (quoted_from if quoted else calls_from):
-            reading = read_element(text, token.start(), marker.wrapper, toolbox)
+            reading = read_element(text, token.start(), marker.wrapper, tools)
             if reading is None:
                 continue
             if quoted:
@@ -143,14 +144,14 @@ def marks(
                 position = reading.resume if reading.calls and not reading.stop else position
                 continue
             calls_from = len(text) if reading.stop else reading.resume
-            yield Mark("call", token.start(), reading.end, reading=reading)
+            yield MarkupToken("call", token.start(), reading.end, reading=reading)
             # A payload without an end is no zone: the block around it may still be closed.
             if reading.calls or not (reading.stop or in_block):
                 runs, position = 0, _after_call(text, reading)
 
 
 def _after_call(text: str, reading: Reading) -> int:
-    # What follows a call on its line is a line of its own once the call is taken out.
+    # Once the call is removed, the rest of its line begins a new line.
     return _after_fence(text, reading.resume) if reading.calls else reading.resume
 
 

@@ -1,6 +1,6 @@
-"""The tools that were offered: which names are known, and what type a parameter has (R22, R24).
+"""The tools that a request offers: their names, and the types of their parameters (R22, R24).
 
-It knows JSON Schema as far as types go, and no markup.
+It reads types from JSON Schema. It must not know markup.
 """
 
 import re
@@ -21,7 +21,7 @@ _MAX_SCHEMA_DEPTH = 8
 
 
 @dataclass(frozen=True)
-class Toolbox:
+class OfferedTools:
     """The offered tools: name → JSON Schema of the parameters. Empty means that no tools were offered (R13)."""
 
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -38,7 +38,7 @@ class Toolbox:
     def typed(self, name: str, parameter: str, raw: str) -> Any:
         """Return an XML value in the type that the schema declares (R24).
 
-        A value that does not fit its type, and one of an unknown parameter, stays the string it is.
+        A value that does not fit its type and a value of an unknown parameter stay strings.
         """
         root = self.schemas.get(name, {})
         declared = _types(_mapping(root.get("properties")).get(parameter), root, 0)
@@ -52,8 +52,8 @@ class Toolbox:
         return raw
 
 
-def toolbox(tools: Sequence[Mapping[str, Any]] | None) -> Toolbox:
-    """Read an OpenAI tool list; entries that are no tools are passed over."""
+def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> OfferedTools:
+    """Read an OpenAI tool list; entries that are not tools are skipped."""
     schemas: dict[str, Mapping[str, Any]] = {}
     for tool in tools or ():
         spec = _mapping(tool)
@@ -61,7 +61,7 @@ def toolbox(tools: Sequence[Mapping[str, Any]] | None) -> Toolbox:
         name = spec.get("name")
         if isinstance(name, str) and name:
             schemas[name] = _mapping(spec.get("parameters") or spec.get("inputSchema") or spec.get("input_schema"))
-    return Toolbox(schemas, offered=bool(tools))
+    return OfferedTools(schemas, offered=bool(tools))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -98,7 +98,7 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> object:
 
 
 def _implied(spec: Mapping[str, Any]) -> frozenset[str]:
-    """Take the type from what else the schema says."""
+    """Derive the type from the other keywords of the schema."""
     if "properties" in spec:
         return frozenset(("object",))
     if "items" in spec:

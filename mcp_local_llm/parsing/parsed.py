@@ -1,4 +1,4 @@
-"""What a parser returns, and what happened on the way. Pure data."""
+"""The values that the parser returns, and the error for an unreadable payload. Pure data."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,6 +1,6 @@
 """The whole-text parser: one raw answer in, text, reasoning and calls out.
 
-It puts the steps in order; what each step decides stands in its own module. Pure, linear in the length of the
+It calls the steps in order; each step is a module of its own. Pure, linear in the length of the
 text, and it never raises (R1).
 """
 
@@ -11,9 +11,9 @@ from mcp_local_llm.parsing.bare_calls import implicit_calls
 from mcp_local_llm.parsing.harmony import is_harmony, parse_harmony
 from mcp_local_llm.parsing.markup import RESPONSE_WRAPPERS, normalized
 from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup
-from mcp_local_llm.parsing.offered_tools import Toolbox, toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools, read_tools
 from mcp_local_llm.parsing.parsed import Parsed, Segment, Span
-from mcp_local_llm.parsing.reasoning import split_channels, split_outline
+from mcp_local_llm.parsing.reasoning import split_announced, split_reasoning
 from mcp_local_llm.values.chat import ToolCall
 
 NEVER_CLOSED = "The reasoning was never closed, so there is no answer."
@@ -34,25 +34,25 @@ def parse(
         tools: OpenAI tool list; None or an empty one means that nothing is a call (R13).
         markup: how the model marks reasoning, where that is known.
     """
-    text, box = normalized(raw), toolbox(tools)
-    if is_harmony(text, box):
-        return parse_harmony(text, think_prefilled=think_prefilled, toolbox=box)
-    split = split_channels(text, think_prefilled=think_prefilled, toolbox=box, markup=markup)
-    segments, promoted = _promote(text, split.segments, box)
+    text, offered = normalized(raw), read_tools(tools)
+    if is_harmony(text, offered):
+        return parse_harmony(text, think_prefilled=think_prefilled, tools=offered)
+    split = split_reasoning(text, think_prefilled=think_prefilled, tools=offered, markup=markup)
+    segments, promoted = _promote(text, split.segments, offered)
     content = [segment for segment in segments if segment.channel == "text"]
-    calls = [call for segment in content for span in segment.spans for call in span.calls] if box.offered else []
-    answer = "".join(_without(text, segment, segment.spans if box.offered else ()) for segment in content)
+    calls = [call for segment in content for span in segment.spans for call in span.calls] if offered.offered else []
+    answer = "".join(_without(text, segment, segment.spans if offered.offered else ()) for segment in content)
     thoughts = [_without(text, segment, ()) for segment in segments if segment.channel == "reasoning"]
-    if not thoughts and not think_prefilled and (outline := split_outline(answer)):
+    if not thoughts and not think_prefilled and (outline := split_announced(answer)):
         thoughts, answer = [outline[0]], outline[1]
-    if box.offered and not calls and not promoted and (implicit := implicit_calls(answer, box)):
+    if offered.offered and not calls and not promoted and (implicit := implicit_calls(answer, offered)):
         calls, answer = list(implicit), ""
     closed = all(segment.closed for segment in segments)
     return Parsed(
         text=_unwrapped(answer.strip(), bool(thoughts)),
         reasoning=join_blocks(thoughts),
         tool_calls=(*calls, *promoted),
-        warnings=(*(split.problems if box.offered else ()), *(() if closed or promoted else (NEVER_CLOSED,))),
+        warnings=(*(split.problems if offered.offered else ()), *(() if closed or promoted else (NEVER_CLOSED,))),
         thinking_closed=closed,
     )
 
@@ -72,10 +72,12 @@ def _without(text: str, segment: Segment, spans: Iterable[Span]) -> str:
     return "".join((*pieces, text[position : segment.end]))
 
 
-def _promote(text: str, segments: Sequence[Segment], box: Toolbox) -> tuple[tuple[Segment, ...], tuple[ToolCall, ...]]:
+def _promote(
+    text: str, segments: Sequence[Segment], offered: OfferedTools
+) -> tuple[tuple[Segment, ...], tuple[ToolCall, ...]]:
     """Take complete calls at the very end of an unclosed block out of it (R14)."""
     last = segments[-1] if segments else None
-    if last is None or last.closed or not box.offered:
+    if last is None or last.closed or not offered.offered:
         return tuple(segments), ()
     end, calls = last.end, ()
     for span in reversed(last.spans):

@@ -1,7 +1,7 @@
-"""Split an answer into reasoning and content by its tags (R3 to R11, R14, R25).
+"""Splits an answer into reasoning and content: by its tags (R3 to R11, R14, R25), or by an announcement in plain text.
 
-It asks `marks` what is markup, and decides which channel everything belongs to. The text of a segment is cut
-out later; here are only positions.
+`split_reasoning` gets markup from `scan_markup` and assigns every stretch of the text to a channel, as positions only.
+`split_announced` handles models that write "Thinking Process:" or "Here is my thought process:" instead of tags.
 """
 
 import re
@@ -9,20 +9,66 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from mcp_local_llm.parsing.markup import TagPair, before_tokens
-from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, MAX_FALLBACKS, Mark, Markup, marks
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, MAX_FALLBACKS, Markup, MarkupToken, scan_markup
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import Segment, Span
 
 MAX_TAKEN_BACK = 400
 """Characters of answer that a stray closer after a closed block may still turn into reasoning.
 
 R8 takes back everything since the last boundary. Where a block was opened and closed before, a longer passage
-is an answer: P2 forbids to lose it, and a stream may show it.
+is an answer: P2 forbids losing it, and a stream may have shown it.
 """
 
 _MAX_INDENT = 80
 
 _VISIBLE = re.compile(r"\S")
+
+_ANNOUNCED = re.compile(r"\s*(?:\*\*|#+ )?Thinking Process:")
+
+_ANSWER = re.compile(r"^(?:\*\*|#+ )?(?:Final )?Answer:(?:\*\*)?[ \t]*", re.MULTILINE)
+
+_GRANITE = re.compile(r"\s*Here(?:'s| is) my thought process:")
+
+_GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:")
+
+_PARAGRAPH = re.compile(r"\n[ \t]*\n(?=\S)")
+
+_OUTLINE_ITEM = re.compile(r"(?:[*+-]|(\d{1,3})[.)])[ \t]")
+
+_NUMBERED = re.compile(r"^(\d{1,3})[.)][ \t]", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SplitAnswer:
+    """The segments in order, and a sentence for each call that could not be read or result that was dropped."""
+
+    segments: tuple[Segment, ...]
+    problems: tuple[str, ...]
+
+
+def split_reasoning(
+    text: str, *, think_prefilled: bool, tools: OfferedTools, markup: Markup = KNOWN_MARKUP
+) -> SplitAnswer:
+    """Split normalized text. `think_prefilled`: it begins inside a block (R4)."""
+    splitter = _Splitter(text, tools, markup)
+    splitter.run(think_prefilled=think_prefilled)
+    return SplitAnswer(tuple(splitter.segments), tuple(splitter.problems))
+
+
+def split_announced(text: str) -> tuple[str, str] | None:
+    """Split an answer without tags into reasoning and answer; None where it has no announcement, or no end."""
+    granite = _GRANITE.match(text)
+    if granite is not None:
+        answer = _GRANITE_ANSWER.search(text, granite.end())
+        return (text[granite.end() : answer.start()], text[answer.end() :]) if answer else None
+    if not _ANNOUNCED.match(text):
+        return None
+    answer = _ANSWER.search(text)
+    if answer is not None:
+        return text[: answer.start()], text[answer.end() :]
+    boundary = _plain_paragraph(text)
+    return (text[:boundary], text[boundary:]) if boundary else None
 
 
 @dataclass
@@ -35,27 +81,12 @@ class _Block:
     problems: list[str] = field(default_factory=list[str])
 
 
-@dataclass(frozen=True)
-class Split:
-    """The segments in order, and a sentence for each call that could not be read or result that was dropped."""
-
-    segments: tuple[Segment, ...]
-    problems: tuple[str, ...]
-
-
-def split_channels(text: str, *, think_prefilled: bool, toolbox: Toolbox, markup: Markup = KNOWN_MARKUP) -> Split:
-    """Split normalized text. `think_prefilled`: it begins inside a block (R4)."""
-    splitter = _Splitter(text, toolbox, markup)
-    splitter.run(think_prefilled=think_prefilled)
-    return Split(tuple(splitter.segments), tuple(splitter.problems))
-
-
 class _Splitter:
     """One pass over one text; every method moves `position` forward."""
 
-    def __init__(self, text: str, toolbox: Toolbox, markup: Markup) -> None:
+    def __init__(self, text: str, tools: OfferedTools, markup: Markup) -> None:
         self._text = text
-        self._toolbox = toolbox
+        self._tools = tools
         self._markup = markup
         self._position = 0
         self._visible = False
@@ -103,23 +134,23 @@ class _Splitter:
         """Read content up to the next block, or to the end of the turn."""
         start = cursor = self._position
         spans: list[Span] = []
-        for mark in marks(self._text, start, self._toolbox, markup=self._markup):
-            self._visible = self._visible or _VISIBLE.search(self._text, cursor, mark.start) is not None
-            cursor = mark.end
-            if mark.kind == "call":
-                cursor = self._call(mark, spans)
+        for token in scan_markup(self._text, start, self._tools, markup=self._markup):
+            self._visible = self._visible or _VISIBLE.search(self._text, cursor, token.start) is not None
+            cursor = token.end
+            if token.kind == "call":
+                cursor = self._call(token, spans)
                 if cursor == len(self._text):
                     break
-            elif mark.kind == "open" and (block := self._opens(mark)):
-                self._append_text(start, mark.start, spans)
-                self._reasoning(mark.end, block)
+            elif token.kind == "open" and (block := self._opens(token)):
+                self._append_text(start, token.start, spans)
+                self._reasoning(token.end, block)
                 return
-            elif mark.kind == "close" and self._closes(mark, start, spans):
+            elif token.kind == "close" and self._closes(token, start, spans):
                 return
-            elif mark.kind == "end" or (mark.kind == "response" and self._called):
-                if mark.kind == "response":
+            elif token.kind == "end" or (token.kind == "response" and self._called):
+                if token.kind == "response":
                     self.problems.append("A tool result that the model invented was dropped with what follows it.")
-                self._append_text(start, mark.start, spans)
+                self._append_text(start, token.start, spans)
                 self._position = len(self._text)
                 return
         self._append_text(start, len(self._text), spans)
@@ -129,32 +160,32 @@ class _Splitter:
         self.segments.append(Segment("text", start, end, tuple(spans)))
         self._answered = self._answered or self._visible
 
-    def _call(self, mark: Mark, spans: list[Span]) -> int:
-        """Note a call; return from where on text is visible again, or the end of a text that a payload swallowed."""
-        reading = mark.reading
-        assert reading is not None  # every mark of this kind has one
+    def _call(self, token: MarkupToken, spans: list[Span]) -> int:
+        """Store a call; return where visible text goes on, which is the end of the text where a payload was cut off."""
+        reading = token.reading
+        assert reading is not None  # every token of this kind has one
         if reading.problem:
             self.problems.append(reading.problem)
         if reading.calls:
-            self._called = self._toolbox.offered  # without tools nothing is a call (R13)
-            spans.append(Span(mark.start, reading.end, reading.calls))
+            self._called = self._tools.offered  # without tools nothing is a call (R13)
+            spans.append(Span(token.start, reading.end, reading.calls))
             return reading.end
         # The rest of a text that was cut off inside a payload is that payload (R2, R17).
-        return len(self._text) if reading.stop and reading.cut else mark.start
+        return len(self._text) if reading.stop and reading.cut else token.start
 
-    def _opens(self, mark: Mark) -> _Block | None:
+    def _opens(self, token: MarkupToken) -> _Block | None:
         """Return the block that an opener begins, or None where it is text (R6)."""
-        assert mark.pair is not None  # every tag has one
+        assert token.pair is not None  # every tag has one
         block = None
         if not self._visible:
-            return self._find_closer(mark.end, frozenset((mark.pair,)))
-        if self._at_line_start(mark.start) and mark.pair not in self._hopeless:
-            block = self._find_closer(mark.end, frozenset((mark.pair,)))
+            return self._find_closer(token.end, frozenset((token.pair,)))
+        if self._at_line_start(token.start) and token.pair not in self._hopeless:
+            block = self._find_closer(token.end, frozenset((token.pair,)))
             if block.closer is None:
-                self._hopeless.add(mark.pair)
+                self._hopeless.add(token.pair)
                 block = None
         if block is None:
-            self._quoted[mark.pair] += 1
+            self._quoted[token.pair] += 1
             self._visible = True
         return block
 
@@ -163,43 +194,43 @@ class _Splitter:
         line_is_seen = "\n" in before or position < _MAX_INDENT
         return line_is_seen and not before.rpartition("\n")[2].strip()
 
-    def _closes(self, mark: Mark, start: int, spans: list[Span]) -> bool:
+    def _closes(self, token: MarkupToken, start: int, spans: list[Span]) -> bool:
         """Handle a closer in the content; False where it belongs to a quoted opener and is text (R6)."""
-        assert mark.pair is not None  # every tag has one
-        if self._quoted[mark.pair]:
-            self._quoted[mark.pair] -= 1
+        assert token.pair is not None  # every tag has one
+        if self._quoted[token.pair]:
+            self._quoted[token.pair] -= 1
             self._visible = True
             return False
-        self._position = mark.end
+        self._position = token.end
         something = self._visible or bool(spans)
-        if self.segments and something and self._is_answer(mark, start):
-            self._append_text(start, mark.start, spans)
+        if self.segments and something and self._is_answer(token, start):
+            self._append_text(start, token.start, spans)
             return True
         # R8: everything since the last boundary was reasoning; a repeated closer finds nothing there.
-        self.segments.append(Segment("reasoning", start, mark.start, tuple(spans)))
+        self.segments.append(Segment("reasoning", start, token.start, tuple(spans)))
         self._visible = self._answered
         return True
 
-    def _is_answer(self, mark: Mark, start: int) -> bool:
+    def _is_answer(self, token: MarkupToken, start: int) -> bool:
         """Say whether what stands before a stray closer is an answer, or a call (R30), all the same (P2)."""
-        nothing_left = mark.end >= self._last
-        return nothing_left or len(self._text[start : mark.start].strip()) > MAX_TAKEN_BACK
+        nothing_left = token.end >= self._last
+        return nothing_left or len(self._text[start : token.start].strip()) > MAX_TAKEN_BACK
 
     def _find_closer(self, start: int, pairs: frozenset[TagPair]) -> _Block:
         """Find where a block that is opened with one of the pairs ends (R7, R9)."""
         block = _Block(len(self._text), None)
         zones = self._fallbacks < MAX_FALLBACKS
-        found = marks(self._text, start, self._toolbox, in_block=True, markup=self._markup)
-        for mark in found if zones else ():
-            if mark.kind == "close" and mark.pair in pairs:
-                block.end, block.closer = mark.start, (mark.start, mark.end)
+        found = scan_markup(self._text, start, self._tools, in_block=True, markup=self._markup)
+        for token in found if zones else ():
+            if token.kind == "close" and token.pair in pairs:
+                block.end, block.closer = token.start, (token.start, token.end)
                 return block
-            if mark.kind == "end":
-                block.end = mark.start
+            if token.kind == "end":
+                block.end = token.start
                 break
-            if mark.reading is not None:
-                block.spans.append(Span(mark.start, mark.reading.end, mark.reading.calls))
-                block.problems += filter(None, (mark.reading.problem,))
+            if token.reading is not None:
+                block.spans.append(Span(token.start, token.reading.end, token.reading.calls))
+                block.problems += filter(None, (token.reading.problem,))
         quoted = self._quoted_closer(start, block, pairs)
         if quoted is None:
             block.spans = [span for span in block.spans if span.calls]
@@ -220,42 +251,6 @@ class _Splitter:
             if not inside_call and not wrapped:
                 return found.span()
         return None
-
-
-_ANNOUNCED = re.compile(r"\s*(?:\*\*|#+ )?Thinking Process:")
-
-
-_ANSWER = re.compile(r"^(?:\*\*|#+ )?(?:Final )?Answer:(?:\*\*)?[ \t]*", re.MULTILINE)
-
-
-_GRANITE = re.compile(r"\s*Here(?:'s| is) my thought process:")
-
-
-_GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:")
-
-
-_PARAGRAPH = re.compile(r"\n[ \t]*\n(?=\S)")
-
-
-_OUTLINE_ITEM = re.compile(r"(?:[*+-]|(\d{1,3})[.)])[ \t]")
-
-
-_NUMBERED = re.compile(r"^(\d{1,3})[.)][ \t]", re.MULTILINE)
-
-
-def split_outline(text: str) -> tuple[str, str] | None:
-    """Return reasoning and answer, or None where there is no announcement or no boundary."""
-    granite = _GRANITE.match(text)
-    if granite is not None:
-        answer = _GRANITE_ANSWER.search(text, granite.end())
-        return (text[granite.end() : answer.start()], text[answer.end() :]) if answer else None
-    if not _ANNOUNCED.match(text):
-        return None
-    answer = _ANSWER.search(text)
-    if answer is not None:
-        return text[: answer.start()], text[answer.end() :]
-    boundary = _plain_paragraph(text)
-    return (text[:boundary], text[boundary:]) if boundary else None
 
 
 def _plain_paragraph(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Messages of OpenAI- and Ollama-style servers, which have taken the answer apart already, or not quite (R31)."""
+"""Reads messages of OpenAI- and Ollama-style servers, which have split the answer fully, partly or not at all (R31)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -6,9 +6,7 @@ from typing import Any, cast
 from mcp_local_llm.parsing.json_calls import call_of
 from mcp_local_llm.parsing.parsed import Parsed
 from mcp_local_llm.parsing.parser import join_blocks, parse
-from mcp_local_llm.values.chat import ToolCall
-
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+from mcp_local_llm.values.chat import REASONING_FIELDS, ToolCall
 
 
 def parse_message(
@@ -22,7 +20,7 @@ def parse_message(
         tools: OpenAI tool list, as in `parse`.
     """
     content, thoughts = _parts(message.get("content"))
-    separate = next((found for key in _REASONING_FIELDS if (found := _parts(message.get(key))[0]).strip()), "")
+    separate = next((found for key in REASONING_FIELDS if (found := _parts(message.get(key))[0]).strip()), "")
     thoughts = [separate, *thoughts] if separate else thoughts
     if thoughts and not content.strip():
         return _without_content(message, thoughts, tools)

@@ -1,4 +1,6 @@
-"""What of an unfinished answer can be shown, because no continuation can change it (R28).
+"""One answer as it arrives: shows the text that no continuation can change (R28), and parses the whole at the end.
+
+`CertainOutput` finds the text that can be shown:
 
 - Reasoning, from the opener that begins the answer (or from the start of a prefilled block) up to the first marker.
 - The answer, once that block was closed outside every zone and so much of it stands there that a stray closer
@@ -14,25 +16,60 @@ from typing import Any, Literal
 
 from mcp_local_llm.parsing.harmony import HEADER
 from mcp_local_llm.parsing.markup import skip_header
-from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, marks
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, scan_markup
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
 from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.reasoning import MAX_TAKEN_BACK
 
 _HARMONY_STARTS = ("<|channel|>", "<|start|>assistant")
+
+
 # An echoed header and an opener fit into so many characters; more blanks than the limit are not worth following.
 _LOOK_AHEAD = 80
+
 _MAX_UNDECIDED = 4096
 
 _Phase = Literal["start", "block", "after", "answer", "header", "waiting"]
 
 
-class EarlyOutput:
-    """The part of a stream that looks at text as it arrives.
+class OutputStream:
+    """One answer as it arrives."""
+
+    def __init__(
+        self,
+        *,
+        think_prefilled: bool,
+        tools: Sequence[Mapping[str, Any]] | None,
+        markup: Markup = KNOWN_MARKUP,
+    ) -> None:
+        self._markup = markup
+        self._think_prefilled = think_prefilled
+        self._tools = tools
+        self._chunks: list[str] = []
+        self._certain = CertainOutput(think_prefilled=think_prefilled, tools_offered=bool(tools), markup=markup)
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of the text that arrives now, for a progress display; may be wrong until `finish`."""
+        return self._certain.channel
+
+    def feed(self, chunk: str) -> list[StreamEvent]:
+        """Take the next piece of raw output; return what can be shown for certain."""
+        self._chunks.append(chunk)
+        return self._certain.feed(chunk)
+
+    def finish(self) -> Parsed:
+        """Return what `parse` returns for all chunks together."""
+        raw = "".join(self._chunks)
+        return parse(raw, think_prefilled=self._think_prefilled, tools=self._tools, markup=self._markup)
+
+
+class CertainOutput:
+    """Finds the text of an unfinished answer that can be shown.
 
     Attributes:
-        channel: where the answer is now; a good guess.
+        channel: the channel of the text that arrives now; may be wrong.
     """
 
     def __init__(self, *, think_prefilled: bool, tools_offered: bool, markup: Markup = KNOWN_MARKUP) -> None:
@@ -45,7 +82,7 @@ class EarlyOutput:
         self._pending = ""
         self._carriage = ""
         self._block: list[str] = []
-        self._shown = {"reasoning": _Shown(), "text": _Shown()}
+        self._shown = {"reasoning": _ShownText(), "text": _ShownText()}
         self._events: list[StreamEvent] = []
 
     def feed(self, chunk: str) -> list[StreamEvent]:
@@ -134,7 +171,9 @@ class EarlyOutput:
 
     def _closes(self, closer: str) -> bool:
         """Say whether the closer stands outside every zone of its block, which holds no other marker (R7)."""
-        return next(marks("".join(self._block) + closer, 0, Toolbox(), markup=self._markup), None) is not None
+        return (
+            next(scan_markup("".join(self._block) + closer, 0, OfferedTools(), markup=self._markup), None) is not None
+        )
 
     def _after_block(self) -> bool:
         """Wait until what follows a closed block is an answer for certain."""
@@ -154,8 +193,8 @@ class EarlyOutput:
             self._events.append(("reasoning" if self.channel == "reasoning" else "text", certain))
 
 
-class _Shown:
-    """What was shown of one channel; blanks wait, because the result has none at either end of a block."""
+class _ShownText:
+    """The text of one channel that was shown; blanks are held back, because a block of the result is stripped."""
 
     def __init__(self) -> None:
         self._blanks: list[str] = []
@@ -184,39 +223,3 @@ def _held_back(text: str, markup: Markup) -> int:
     tail = text[-markup.longest_watched :]
     beginnings = markup.watched_beginnings
     return next((len(tail) - start for start in range(len(tail)) if tail[start:] in beginnings), 0)
-
-
-class OutputStream:
-    """One answer as it arrives.
-
-    Attributes:
-        channel: where the answer is now, for a progress display; a good guess until `finish`.
-    """
-
-    def __init__(
-        self,
-        *,
-        think_prefilled: bool,
-        tools: Sequence[Mapping[str, Any]] | None,
-        markup: Markup = KNOWN_MARKUP,
-    ) -> None:
-        self._markup = markup
-        self._think_prefilled = think_prefilled
-        self._tools = tools
-        self._chunks: list[str] = []
-        self._early = EarlyOutput(think_prefilled=think_prefilled, tools_offered=bool(tools), markup=markup)
-
-    @property
-    def channel(self) -> Channel:
-        """The channel that the answer is in."""
-        return self._early.channel
-
-    def feed(self, chunk: str) -> list[StreamEvent]:
-        """Take the next piece of raw output; return what can be shown for certain."""
-        self._chunks.append(chunk)
-        return self._early.feed(chunk)
-
-    def finish(self) -> Parsed:
-        """Return what `parse` returns for all chunks together."""
-        raw = "".join(self._chunks)
-        return parse(raw, think_prefilled=self._think_prefilled, tools=self._tools, markup=self._markup)

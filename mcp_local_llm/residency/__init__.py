@@ -2,6 +2,6 @@
 
 from mcp_local_llm.residency.lease import Lease, LeaseOwner
 from mcp_local_llm.residency.resident import Resident, ResidentState
-from mcp_local_llm.residency.routing import RoutedBackend
+from mcp_local_llm.residency.routing import RoutingLoader
 
-__all__ = ["Lease", "LeaseOwner", "Resident", "ResidentState", "RoutedBackend"]
+__all__ = ["Lease", "LeaseOwner", "Resident", "ResidentState", "RoutingLoader"]

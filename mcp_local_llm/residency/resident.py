@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 
 import anyio
 
-from mcp_local_llm.values.engine import Backend, Engine, EngineMemory
+from mcp_local_llm.values.engine import Engine, EngineLoader, EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -111,7 +111,7 @@ class Resident:
     An engine that unloaded its model after failures (`Engine.lost`) counts as unloaded.
     """
 
-    def __init__(self, backend: Backend, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
+    def __init__(self, backend: EngineLoader, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
         self._backend = backend
         self._engine: Engine | None = None
         self._now = ResidentState("unloaded")

@@ -14,6 +14,10 @@ from mcp_local_llm.values.progress import Progress
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls"]
 
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Fields of a message in which servers send reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI
+API, then others."""
+
 MaxTokens = Annotated[int, Field(ge=1, le=131_072)]
 """Tokens of the answer, reasoning included; 1 to 131072."""
 MaxThinkingTokens = Annotated[int, Field(ge=0, le=131_072)]

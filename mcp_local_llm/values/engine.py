@@ -1,4 +1,4 @@
-"""The protocols between `llm` and `engines`: a `Backend` loads a `ModelInfo`, an `Engine` answers requests with it."""
+"""The protocols between `llm` and `engines`: an `EngineLoader` loads a model, an `Engine` answers requests with it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
 
-class Backend(Protocol):
+class EngineLoader(Protocol):
     """Loads models of one kind."""
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:

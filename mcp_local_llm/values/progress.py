@@ -8,6 +8,11 @@ from mcp_local_llm.values.model import human_bytes
 
 Phase = Literal["queued", "downloading", "loading", "prefill", "reasoning", "answer"]
 
+PROGRESS_INTERVAL_S = 0.25
+"""Seconds between two reports of progress; one for each token would cost speed."""
+PROGRESS_KEEPALIVE_S = 5.0
+"""Most seconds without a report: clients reset their timers at each one."""
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -1,7 +1,8 @@
-"""What the known OpenAI-compatible servers understand, as a table. Pure data.
+"""Tables of the known OpenAI-compatible servers: the fields that each one accepts, and how to recognise it. Pure.
 
-A row says which fields are sent to a server; nothing else in the program asks which server it is. What a server sends
-back is read without a row: reasoning in any of its three fields, tool calls structured or as raw markup, usage or none.
+No other module depends on which server it talks to. Responses are read without a table: reasoning in any of three
+fields, tool calls structured or as raw markup, usage or none. Recognition uses a server's usual port, the `owned_by` of
+its list of models, its `Server` header, and at last probes: paths that only one kind of server answers in this way.
 """
 
 import json
@@ -16,12 +17,17 @@ Switch = Mapping[bool, Mapping[str, Any]]
 """Thinking on or off → the fields of the body that bring it about; empty where there is no such field."""
 
 NO_SWITCH: Switch = {}
+
+
 TEMPLATE_SWITCH: Switch = {
     True: {"chat_template_kwargs": {"enable_thinking": True}},
     False: {"chat_template_kwargs": {"enable_thinking": False}},
 }
+
 FIELD_SWITCH: Switch = {True: {"enable_thinking": True}, False: {"enable_thinking": False}}
+
 EFFORT_SWITCH: Switch = {True: {"reasoning_effort": "medium"}, False: {"reasoning_effort": "none"}}
+
 
 OPENAI_SAMPLING: Mapping[str, str] = {
     "max_tokens": "max_tokens",
@@ -32,18 +38,25 @@ OPENAI_SAMPLING: Mapping[str, str] = {
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
 }
+
+
 LOCAL_SAMPLING: Mapping[str, str] = {
     **OPENAI_SAMPLING,
     "top_k": "top_k",
     "min_p": "min_p",
     "repetition_penalty": "repetition_penalty",
 }
+
 LLAMA_SAMPLING: Mapping[str, str] = {**LOCAL_SAMPLING, "repetition_penalty": "repeat_penalty"}
+
+
 LM_STUDIO_SAMPLING: Mapping[str, str] = {
     **OPENAI_SAMPLING,
     "top_k": "top_k",
     "repetition_penalty": "repeat_penalty",
 }
+
+
 VLLM_MLX_SAMPLING: Mapping[str, str] = {
     name: name
     for name in (
@@ -61,11 +74,11 @@ VLLM_MLX_SAMPLING: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Flavor:
-    """What one kind of server understands.
+    """The fields that one kind of server accepts.
 
     Attributes:
         title: what the program is called in messages.
-        start: what to start or check when nobody answers.
+        start: advice for an address that does not answer.
         sampling: our sampling field → its name there; a field that is not listed is refused by name.
         thinking: how reasoning is switched on and off.
         thinking_budget: the field that limits the tokens of reasoning; None where there is none.
@@ -91,6 +104,7 @@ class Flavor:
 
 
 GENERIC = Flavor("an OpenAI-compatible server")
+
 
 FLAVORS: Mapping[FlavorName, Flavor] = {
     "auto": GENERIC,
@@ -183,7 +197,7 @@ USUAL_PORTS: Mapping[int, tuple[FlavorName, ...]] = {
     8000: ("vllm", "vllm-mlx", "omlx"),
     4000: ("litellm",),
 }
-"""Port → who listens there unless told otherwise."""
+"""Port → the servers whose default it is."""
 
 
 OWNERS: Mapping[str, FlavorName] = {
@@ -194,16 +208,16 @@ OWNERS: Mapping[str, FlavorName] = {
     "omlx": "omlx",  # omlx/api/openai_models.py: ModelInfo
     "mcp-local-llm": "mcp-local-llm",
 }
-"""`owned_by` of the list → who writes it."""
+"""`owned_by` in the list of models → the server that writes it."""
 
 
 HEADERS: Mapping[str, FlavorName] = {"llama.cpp": "llama-server"}
-"""`Server` of any answer → who writes it."""
+"""`Server` header of any response → the server that writes it."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer to a GET: its status, its `Server` header (empty where there is none) and its body."""
+class ProbeResponse:
+    """A response to a GET: its status, its `Server` header (empty where there is none) and its body."""
 
     status: int
     server: str
@@ -218,54 +232,22 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What tells one kind of server: a path that costs it nothing, and whether the answer shows it."""
+class FlavorProbe:
+    """Recognises one kind of server: a path that is cheap to request, and a test of the response."""
 
     flavor: FlavorName
     path: str
-    shows: Callable[[JsonObject, Answer], bool]
+    matches: Callable[[JsonObject, ProbeResponse], bool]
 
 
-def _is_ollama(value: JsonObject, answer: Answer) -> bool:
-    # llama-swap has this path as well, and tells more there.
-    return set(value) == {"version"}
-
-
-def _is_lm_studio(value: JsonObject, answer: Answer) -> bool:
-    entries = as_list(value.get("data"))
-    return value.get("object") == "list" and all("compatibility_type" in as_object(entry) for entry in entries)
-
-
-def _is_litellm(value: JsonObject, answer: Answer) -> bool:
-    return answer.value() == "I'm alive!"
-
-
-def _is_mlx_lm(value: JsonObject, answer: Answer) -> bool:
-    return value.get("status") == "ok" and answer.server.startswith("BaseHTTP/")
-
-
-def _is_ours(value: JsonObject, answer: Answer) -> bool:
-    return value.get("server") == "mcp-local-llm"
-
-
-MARKS = (
-    Mark("ollama", "/api/version", _is_ollama),  # docs.ollama.com/api: Version
-    Mark("lm-studio", "/api/v0/models", _is_lm_studio),  # lmstudio.ai/docs: REST API v0
-    Mark("litellm", "/health/liveliness", _is_litellm),  # docs.litellm.ai: Health Checks; needs no key
-    Mark("mlx_lm.server", "/health", _is_mlx_lm),  # mlx_lm/server.py: Python's own HTTP server
-    Mark("mcp-local-llm", "/health", _is_ours),  # needs no key
-)
-"""For those that do not say in the list who they are."""
-
-
-def marks_for(port: int) -> tuple[Mark, ...]:
+def probes_for(port: int) -> tuple[FlavorProbe, ...]:
     """Return all marks, those of the servers that usually listen on `port` first."""
     usual = USUAL_PORTS.get(port, ())
-    return tuple(sorted(MARKS, key=lambda mark: mark.flavor not in usual))
+    return tuple(sorted(FLAVOR_PROBES, key=lambda probe: probe.flavor not in usual))
 
 
-def named_flavor(answer: Answer) -> FlavorName | None:
-    """Return who answered, where the list of models or the header says so."""
+def named_flavor(answer: ProbeResponse) -> FlavorName | None:
+    """Return the server's flavor where the list of models or the `Server` header names it."""
     if flavor := HEADERS.get(answer.server):
         return flavor
     entries = as_list(as_object(answer.value()).get("data"))
@@ -273,6 +255,38 @@ def named_flavor(answer: Answer) -> FlavorName | None:
     return OWNERS.get(owners.pop()) if len(owners) == 1 else None
 
 
-def marked(mark: Mark, answer: Answer) -> bool:
-    """Say whether the answer on the mark's path shows its server."""
-    return answer.status == 200 and mark.shows(as_object(answer.value()), answer)
+def probe_matches(probe: FlavorProbe, answer: ProbeResponse) -> bool:
+    """Whether the response on the probe's path comes from the probe's server."""
+    return answer.status == 200 and probe.matches(as_object(answer.value()), answer)
+
+
+def _is_ollama(value: JsonObject, answer: ProbeResponse) -> bool:
+    # llama-swap has this path as well, and tells more there.
+    return set(value) == {"version"}
+
+
+def _is_lm_studio(value: JsonObject, answer: ProbeResponse) -> bool:
+    entries = as_list(value.get("data"))
+    return value.get("object") == "list" and all("compatibility_type" in as_object(entry) for entry in entries)
+
+
+def _is_litellm(value: JsonObject, answer: ProbeResponse) -> bool:
+    return answer.value() == "I'm alive!"
+
+
+def _is_mlx_lm(value: JsonObject, answer: ProbeResponse) -> bool:
+    return value.get("status") == "ok" and answer.server.startswith("BaseHTTP/")
+
+
+def _is_ours(value: JsonObject, answer: ProbeResponse) -> bool:
+    return value.get("server") == "mcp-local-llm"
+
+
+FLAVOR_PROBES = (
+    FlavorProbe("ollama", "/api/version", _is_ollama),  # docs.ollama.com/api: Version
+    FlavorProbe("lm-studio", "/api/v0/models", _is_lm_studio),  # lmstudio.ai/docs: REST API v0
+    FlavorProbe("litellm", "/health/liveliness", _is_litellm),  # docs.litellm.ai: Health Checks; needs no key
+    FlavorProbe("mlx_lm.server", "/health", _is_mlx_lm),  # mlx_lm/server.py: Python's own HTTP server
+    FlavorProbe("mcp-local-llm", "/health", _is_ours),  # needs no key
+)
+"""For servers that are not named in their list of models."""

@@ -1,4 +1,4 @@
-"""Reading values out of JSON that others wrote: the wrong type counts as absent. Pure."""
+"""Reads values from JSON of unknown origin: a value of the wrong type counts as absent. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

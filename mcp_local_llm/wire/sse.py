@@ -1,7 +1,7 @@
-"""Server-sent events, both ways: bytes as they arrive → events and comments, and back.
+"""Server-sent events, both ways: bytes to events and comments, and back; and progress as the text of a comment.
 
-Pure. What an event's data means is not known here. Source: the HTML standard, section 9.2.6 ("Interpreting an event
-stream").
+Pure. It must not know the data of an event. Source: the HTML standard, section 9.2.6 ("Interpreting an event stream").
+Progress is read from our own comments and from mlx_lm.server's `keepalive DONE/TOTAL`.
 """
 
 import codecs
@@ -15,10 +15,17 @@ from mcp_local_llm.values.progress import Phase, Progress
 DONE = "[DONE]"
 """The data of the last event of OpenAI's streams."""
 
+
 MAX_LINE = 16 * 2**20
 """Characters of one line; a longer one is no event stream."""
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+
+_OUR_COMMENT = re.compile(r"local-llm (\w+) (\d+)/(\d+|\?)(?: (\d+(?:\.\d+)?))?")
+
+_KEEPALIVE = re.compile(r"keepalive (\d+)/(\d+)")
+
+_PHASES: Mapping[str, Phase] = {phase: phase for phase in get_args(Phase)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ SseItem = SseEvent | SseComment
 
 
 class SseReader:
-    """Takes bytes in any cut and returns what is complete; unknown fields and invalid UTF-8 do no harm."""
+    """Takes bytes in chunks of any size and returns complete events; ignores unknown fields and invalid UTF-8."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
@@ -101,7 +108,7 @@ class SseReader:
             case "event":
                 self._kind = value
             case _:
-                pass  # id, retry, and whatever is not a field
+                pass  # id, retry and unknown fields
         return []
 
     def _dispatch(self) -> list[SseItem]:
@@ -124,15 +131,6 @@ def sse_comment(text: str) -> bytes:
     return ("".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n").encode()
 
 
-_OURS = re.compile(r"local-llm (\w+) (\d+)/(\d+|\?)(?: (\d+(?:\.\d+)?))?")
-
-
-_KEEPALIVE = re.compile(r"keepalive (\d+)/(\d+)")
-
-
-_PHASES: Mapping[str, Phase] = {phase: phase for phase in get_args(Phase)}
-
-
 def progress_comment(progress: Progress) -> str:
     """Write a step of progress as the text of a comment."""
     total = "?" if progress.total is None else progress.total
@@ -141,10 +139,10 @@ def progress_comment(progress: Progress) -> str:
 
 
 def read_comment(text: str) -> Progress | None:
-    """Return the progress that a comment tells; None for any other comment."""
+    """Return the progress in a comment; None for any other comment."""
     if keepalive := _KEEPALIVE.fullmatch(text.strip()):
         return Progress("prefill", int(keepalive[1]), int(keepalive[2]))
-    if ours := _OURS.fullmatch(text.strip()):
+    if ours := _OUR_COMMENT.fullmatch(text.strip()):
         phase = _PHASES.get(ours[1])
         total = None if ours[3] == "?" else int(ours[3])
         return Progress(phase, int(ours[2]), total, float(ours[4]) if ours[4] else None) if phase else None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcp_local_llm.app import App
-from mcp_local_llm.doors.http import Guard, Traffic, access_rules, bind_tcp, build_api, serving
-from mcp_local_llm.engines.http import HttpBackend
+from mcp_local_llm.doors.http import AccessGuard, InFlightAnswers, access_rules, bind_tcp, build_api, serving
+from mcp_local_llm.engines.http import EndpointLoader
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Timings
 from mcp_local_llm.values.endpoint import Endpoint, FlavorName
 from mcp_local_llm.values.engine import Engine
@@ -136,7 +136,7 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
         return foreign.finished
 
     async with opened(environ, home) as holder, opened(environ, home) as other:
-        api = Guard(build_api(holder.llm, Traffic()), access_rules("127.0.0.1", None))
+        api = AccessGuard(build_api(holder.llm, InFlightAnswers()), access_rules("127.0.0.1", None))
         async with serving(api, listener), fake_server(foreign.serve) as server:
             # The one that is asked first holds the model.
             await holder.llm.preload(ignore)
@@ -170,7 +170,7 @@ def compared(result: ChatResult) -> ChatResult:
 
 
 async def _engine(url: str, model: str, flavor: FlavorName) -> Engine:
-    return await HttpBackend({}).load(endpoint_model(Endpoint(name="box", url=url, flavor=flavor), model), ignore)
+    return await EndpointLoader({}).load(endpoint_model(Endpoint(name="box", url=url, flavor=flavor), model), ignore)
 
 
 def _asking(engine: Engine) -> Ask:

@@ -5,7 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import anyio
 
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -30,7 +30,7 @@ def prompt(text: str, system: str | None = None, history: Sequence[tuple[str, st
 @asynccontextmanager
 async def engine_of(model: ModelInfo, limits: EngineLimits | None = None) -> AsyncGenerator[MlxEngine]:
     """An engine with `model` loaded; its thread ends with the block, and the block ends in time."""
-    backend = MlxBackend(limits)
+    backend = MlxLoader(limits)
     try:
         with anyio.fail_after(WAIT_S):
             yield await backend.load(model, ignore)

@@ -7,7 +7,7 @@ import mlx.core
 from mlx_lm.models.cache import ArraysCache, KVCache
 
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes
-from mcp_local_llm.engines.mlx.prefix.cache import Entry
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixEntry
 
 # mlx declares its types in part only.
 mx: Any = mlx.core
@@ -28,7 +28,7 @@ def key(length: int, first: int = 1) -> bytes:
     return b"".join(number.to_bytes(4, "little") for number in (first, *range(2, length + 1)))
 
 
-def entry(length: int = LENGTH, first: int = 1, *, trimmable: bool = True) -> Entry:
+def entry(length: int = LENGTH, first: int = 1, *, trimmable: bool = True) -> PrefixEntry:
     """A prefix whose keys and values are the numbers 0, 1, 2 ..., or a state that cannot be cut back."""
     layer: Any
     if trimmable:
@@ -38,7 +38,7 @@ def entry(length: int = LENGTH, first: int = 1, *, trimmable: bool = True) -> En
         layer = ArraysCache(2)
         layer[0] = mx.full((1, 4), float(length))
     layers: Layers = [layer]
-    return Entry(key(length, first), length, layers, held_bytes(layers), trimmable, "user")
+    return PrefixEntry(key(length, first), length, layers, held_bytes(layers), trimmable, "user")
 
 
 def files_of(root: Path) -> list[Path]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThoughtMarkers
-from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, CallForm, Plan
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers
+from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, DecodingPlan, ToolCallForm
 
-ONE = ThoughtMarkers(opener=(1,), closer=(2,), before=(50,), after=(51,))
-LONG = ThoughtMarkers(opener=(1, 10, 11), closer=(2, 20, 21), before=(), after=(51,))
-FREE = Plan(ONE, prefilled=False, budget=None, schema=None, calls=None)
+ONE = ReasoningMarkers(opener=(1,), closer=(2,), before=(50,), after=(51,))
+LONG = ReasoningMarkers(opener=(1, 10, 11), closer=(2, 20, 21), before=(), after=(51,))
+FREE = DecodingPlan(ONE, prefilled=False, budget=None, schema=None, calls=None)
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Fixed:
         self.taken.append(token)
 
 
-def run(plan: Plan, tokens: Sequence[int]) -> tuple[list[int], AnswerScript]:
+def run(plan: DecodingPlan, tokens: Sequence[int]) -> tuple[list[int], AnswerScript]:
     """Draw `tokens`, and what is forced between them; returns the whole answer."""
     script, drawn, rest = AnswerScript(plan), list[int](), list(tokens)
     while rest or script.forced is not None:
@@ -118,7 +118,7 @@ def test_calls_are_held_to_their_grammar_each_time_one_is_opened() -> None:
         made.append(Fixed([60, 61]))
         return made[-1]
 
-    calls = CallForm(opener=(9, 90), head=(70,), tail=(8, 80), begin=begin)
+    calls = ToolCallForm(opener=(9, 90), head=(70,), tail=(8, 80), begin=begin)
     drawn, script = run(replace(FREE, calls=calls), [1, 9, 90, 2, 30, 9, 90, 60, 61, 9, 90, 60, 61, 31])
     # The first one is part of the thought; a call in a thought is none.
     assert drawn == [1, 9, 90, 2, 30, 9, 90, 70, 60, 61, 8, 80, 9, 90, 70, 60, 61, 8, 80, 31]
@@ -127,7 +127,7 @@ def test_calls_are_held_to_their_grammar_each_time_one_is_opened() -> None:
 
 
 def test_with_a_schema_a_call_may_be_opened_instead_of_the_json() -> None:
-    calls = CallForm(opener=(9, 90), head=(), tail=(8,), begin=lambda: Fixed([60]))
+    calls = ToolCallForm(opener=(9, 90), head=(), tail=(8,), begin=lambda: Fixed([60]))
     drawn, script = run(replace(FREE, schema=Fixed([40]), calls=calls), [9, 60, 30])
     assert drawn == [9, 90, 60, 8, 30]
     assert script.json_from is None

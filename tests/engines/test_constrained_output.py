@@ -12,7 +12,7 @@ import pytest
 
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.engine import MlxEngine
-from mcp_local_llm.engines.mlx.steer.grammar import Grammar, GrammarError
+from mcp_local_llm.engines.mlx.steer.grammar import GrammarError, TokenGrammar
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams, ToolSpec
 from mcp_local_llm.values.errors import GenerationError, InvalidRequestError
 from mcp_local_llm.values.model import ModelInfo
@@ -184,16 +184,16 @@ async def test_free_and_constrained_requests_do_not_disturb_each_other(tiny: Mod
 async def test_a_grammar_that_fails_ends_its_own_request_alone(
     tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accept, taken = Grammar.accept, list[int]()
+    accept, taken = TokenGrammar.accept, list[int]()
 
-    def failing(self: Grammar, token: int) -> None:
+    def failing(self: TokenGrammar, token: int) -> None:
         taken.append(token)
         if len(taken) > 5:
             raise GrammarError("the lexer is too complex")
         accept(self, token)
 
     async with engine_of(tiny) as engine:
-        monkeypatch.setattr(Grammar, "accept", failing)
+        monkeypatch.setattr(TokenGrammar, "accept", failing)
         outcomes = await asyncio.gather(
             answer(engine, request("Count from 1 to 20.")),
             answer(engine, request("Ada", PERSON, thinking=False)),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.engines.mlx.file_limit import WANTED, file_limit_kept
@@ -47,7 +47,7 @@ async def test_what_fails_around_a_load_is_told_and_the_next_load_works(
         return sound(*arguments, **named)
 
     monkeypatch.setattr(memory, place, broken)
-    backend = MlxBackend()
+    backend = MlxLoader()
     resident = Resident(backend)
     try:
         with anyio.fail_after(WAIT_S):
@@ -77,7 +77,7 @@ async def test_a_thread_that_ends_in_a_step_fails_all_its_calls_and_the_next_loa
         sound(batch)
 
     monkeypatch.setattr(Batch, "step", broken)
-    backend = MlxBackend()
+    backend = MlxLoader()
     errors: list[str] = []
 
     async def failing() -> None:
@@ -113,7 +113,7 @@ async def test_commands_that_wait_in_the_queue_are_answered_when_the_thread_ends
         sound(worker)
 
     monkeypatch.setattr(Worker, "run", broken)
-    backend = MlxBackend()
+    backend = MlxLoader()
     errors: list[str] = []
 
     async def failing() -> None:
@@ -136,7 +136,7 @@ async def test_commands_that_wait_in_the_queue_are_answered_when_the_thread_ends
 async def test_a_command_after_the_end_is_refused_at_once(tiny: ModelInfo) -> None:
     async with engine_of(tiny):
         pass
-    backend = MlxBackend()
+    backend = MlxLoader()
     backend.close()
     with anyio.fail_after(WAIT_S), pytest.raises(ModelLoadError, match="stopping"):
         await backend.load(tiny, ignore)

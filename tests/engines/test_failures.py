@@ -9,7 +9,7 @@ import anyio
 import pytest
 from mlx_lm.generate import BatchGenerator
 
-from mcp_local_llm.engines.mlx import MlxBackend
+from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.residency import Resident
@@ -78,7 +78,7 @@ async def test_failures_apart_from_each_other_never_unload(tiny: ModelInfo, fail
 
 
 async def test_a_second_failure_in_a_row_unloads_and_the_next_call_loads_again(tiny: ModelInfo, fail: Fail) -> None:
-    backend = MlxBackend()
+    backend = MlxLoader()
     resident = Resident(backend)
     try:
         with anyio.fail_after(WAIT_S):
@@ -119,7 +119,7 @@ async def test_an_error_of_one_request_does_not_reach_the_others(tiny: ModelInfo
 
 
 async def test_a_load_that_is_given_up_leaves_the_next_one_right(tiny: ModelInfo) -> None:
-    backend = MlxBackend()
+    backend = MlxLoader()
     try:
         with anyio.fail_after(WAIT_S):
             given_up = asyncio.create_task(backend.load(tiny, ignore))

@@ -15,7 +15,7 @@ from mcp import Client
 from mlx_lm.models.cache import KVCache
 from mlx_lm.models.deepseek_v41 import LayerCache
 
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend, PrefixDiskLimits
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader, PrefixDiskLimits
 from mcp_local_llm.engines.mlx.load.weights import load
 from mcp_local_llm.engines.mlx.prefix.disk import folder_name, open_prefix_disk
 from mcp_local_llm.setup.places import prefix_folder
@@ -111,7 +111,7 @@ async def test_a_long_text_is_known_after_an_unload_and_in_another_engine_and_th
     model = random_model(tiny, tmp_path / "random", config)
     limits = replace(limits, kv_bits=bits)
     reference = await cold(model, limits, SECOND)
-    backend = MlxBackend(limits)
+    backend = MlxLoader(limits)
     with anyio.fail_after(WAIT_S):
         engine = await backend.load(model, ignore)
         one = await ask(engine, FIRST, SHORT)

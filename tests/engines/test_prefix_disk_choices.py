@@ -17,7 +17,7 @@ from mlx_lm.models.cache import (
 )
 
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers
-from mcp_local_llm.engines.mlx.prefix.cache import Entry, PrefixCache
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache, PrefixEntry
 from mcp_local_llm.engines.mlx.prefix.disk import RESTORED, PrefixDisk
 from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.engines.kept_prefixes import LENGTH, entry, files_of, key, never
@@ -28,7 +28,7 @@ utils: Any = mlx.utils
 caches: Any = mlx_lm.models.cache
 
 
-def values(found: Entry | None) -> list[float]:
+def values(found: PrefixEntry | None) -> list[float]:
     assert found is not None
     layer = found.layers[0]
     return layer.keys[0, 0, : layer.offset, 0].tolist()
@@ -110,7 +110,7 @@ def test_what_memory_has_no_room_for_can_be_written_until_the_next_request_needs
         memory.put([2 - kept, *range(2, LENGTH + 1)], entry().layers)
         assert (memory.nbytes, memory.leaving) == (0, True)
         if not kept:
-            memory.let_go()
+            memory.drop_evicted()
         while memory.unsaved:
             memory.save_next(never)
         assert not memory.leaving

@@ -15,7 +15,7 @@ import pytest
 from transformers.utils import chat_template_utils
 
 from mcp_local_llm.engines.mlx.batch import prepare as preflight
-from mcp_local_llm.engines.mlx.batch.prepare import Preflight
+from mcp_local_llm.engines.mlx.batch.prepare import RequestPreparer
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
 from mcp_local_llm.engines.mlx.prompt.render import PIECE, TextModel, render
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT, cut_between_words, longest_token
@@ -51,7 +51,12 @@ async def others_go_on(engine: Any, failing: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("cause", [ValueError("odd"), RecursionError("deep"), NativePanic("index out of bounds")])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Preflight, "plan"), (ProcessorFactory, "processors_for"), (preflight, "sampler_for"), (TextModel, "encode")],
+    [
+        (RequestPreparer, "plan"),
+        (ProcessorFactory, "processors_for"),
+        (preflight, "sampler_for"),
+        (TextModel, "encode"),
+    ],
 )
 async def test_whatever_is_raised_while_a_request_is_prepared_fails_it_alone(
     tiny: ModelInfo,
@@ -208,7 +213,7 @@ def test_counting_changes_nothing_of_a_rendered_text(source: str) -> None:
 @pytest.mark.parametrize("thinking", [None, True, False])
 async def test_a_prompt_is_what_mlx_lm_makes_of_the_conversation(tiny: ModelInfo, thinking: bool | None) -> None:
     async with engine_of(tiny) as engine:
-        model: TextModel = engine._renderer.model  # pyright: ignore[reportPrivateUsage]
+        model: TextModel = engine._renderer._model  # pyright: ignore[reportPrivateUsage]
         tools = (ToolSpec(name="add", description="Add."),)
         rendered = render(ChatRequest(prompt("Hello", "Be brief."), tools=tools, thinking=thinking), model)
         switch = {} if thinking is None else {"enable_thinking": thinking}
@@ -229,7 +234,7 @@ TEXTS = (
 @pytest.mark.parametrize("text", TEXTS, ids=["words", "prose", "mixed"])
 async def test_a_long_text_in_pieces_has_the_ids_of_the_whole(tiny: ModelInfo, text: str) -> None:
     async with engine_of(tiny) as engine:
-        model = replace(engine._renderer.model, context_length=None)  # pyright: ignore[reportPrivateUsage]
+        model = replace(engine._renderer._model, context_length=None)  # pyright: ignore[reportPrivateUsage]
         assert model.pieces
         assert len(text) > 3 * PIECE
         pieces = render(ChatRequest((), prompt=text), model)
@@ -238,7 +243,7 @@ async def test_a_long_text_in_pieces_has_the_ids_of_the_whole(tiny: ModelInfo, t
 
 async def test_nothing_that_fits_is_refused_by_its_size(tiny: ModelInfo) -> None:
     async with engine_of(tiny) as engine:
-        model: TextModel = engine._renderer.model  # pyright: ignore[reportPrivateUsage]
+        model: TextModel = engine._renderer._model  # pyright: ignore[reportPrivateUsage]
         assert model.longest_token is not None
         vocabulary: dict[str, int] = model.tokenizer.get_vocab()
         longest = model.tokenizer.decode([max(vocabulary.items(), key=lambda entry: len(entry[0]))[1]])
@@ -253,7 +258,7 @@ async def test_a_text_beyond_the_window_is_refused_without_being_tokenized_to_it
     tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch, pieces: bool
 ) -> None:
     async with engine_of(tiny) as engine:
-        model = replace(engine._renderer.model, pieces=pieces)  # pyright: ignore[reportPrivateUsage]
+        model = replace(engine._renderer._model, pieces=pieces)  # pyright: ignore[reportPrivateUsage]
         seen = [0]
         sound = TextModel.encode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.engines.mlx.chunks import Reply
+from mcp_local_llm.engines.mlx.chunks import ChunkBuilder
 from mcp_local_llm.engines.mlx.messages import Finished, Generated, Started
 from mcp_local_llm.parsing import KNOWN_MARKUP, Markup, OutputStream, TagPair, markup_of, parse
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, SamplingParams
@@ -78,7 +78,7 @@ def test_the_parser_takes_the_tags_it_was_given_whole_and_in_pieces(raw: str, pr
 
 @pytest.mark.parametrize("markup", [KNOWN_MARKUP, markup_of([LONGCAT])], ids=["known", "longcat"])
 def test_a_block_that_the_template_closed_lets_the_answer_stream(tiny: ModelInfo, markup: Markup) -> None:
-    reply = Reply(ChatRequest(prompt("Hello"), stream=True), tiny, markup)
+    reply = ChunkBuilder(ChatRequest(prompt("Hello"), stream=True), tiny, markup)
     text = "An answer that is long enough to be shown. " * 20
     chunks: list[ChatChunk] = [
         reply.chunk(Started(10, 0, think_prefilled=False, answer_only=True)),

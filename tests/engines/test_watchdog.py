@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import pytest
 
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.residency import Resident
@@ -72,8 +72,8 @@ class Hang:
 
 
 @asynccontextmanager
-async def backend_of(time: Time, hang: Hang) -> AsyncGenerator[MlxBackend]:
-    backend = MlxBackend(LIMITS, time.clock, time.call_later)
+async def backend_of(time: Time, hang: Hang) -> AsyncGenerator[MlxLoader]:
+    backend = MlxLoader(LIMITS, time.clock, time.call_later)
     try:
         with anyio.fail_after(WAIT_S):
             yield backend

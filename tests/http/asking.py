@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.http import HttpBackend
+from mcp_local_llm.engines.http import EndpointLoader
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Message
 from mcp_local_llm.values.endpoint import Endpoint, FlavorName
 from mcp_local_llm.values.engine import Engine
@@ -37,7 +37,7 @@ async def engine_for(
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
             model = endpoint_model(endpoint(server.url, flavor, api_key_env, api_key_file), "m")
-            yield await HttpBackend(environ or {}).load(model, lambda _: None), server
+            yield await EndpointLoader(environ or {}).load(model, lambda _: None), server
 
 
 async def chunks_of(engine: Engine, request: ChatRequest = HELLO) -> list[ChatChunk]:

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.engines.http import EndpointModels, HttpBackend, look_at_ports
+from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, look_at_ports
 from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolSpec
 from mcp_local_llm.values.endpoint import loopback_port
@@ -144,7 +144,7 @@ async def test_the_prefill_is_reported(app: App) -> None:
 async def test_a_cancelled_call_leaves_the_server_ready_for_the_next(served: str) -> None:
     with anyio.fail_after(WAIT_S):
         server = endpoint(served, "mlx_lm.server")
-        engine = await HttpBackend({}).load(endpoint_model(server, "default_model"), lambda _: None)
+        engine = await EndpointLoader({}).load(endpoint_model(server, "default_model"), lambda _: None)
         long = ChatRequest(request("Count from 1 to 150.", limit=2000).messages, stream=True)
         async with aclosing(engine.stream(long)) as chunks:
             async for chunk in chunks:
@@ -161,14 +161,14 @@ async def test_its_models_are_listed_from_the_server(served: str) -> None:
 
 
 async def test_a_model_that_it_does_not_have_is_an_unknown_model(served: str) -> None:
-    engine = await HttpBackend({}).load(endpoint_model(endpoint(served), "no/such-model"), lambda _: None)
+    engine = await EndpointLoader({}).load(endpoint_model(endpoint(served), "no/such-model"), lambda _: None)
     with pytest.raises(UnknownModelError, match="does not have box/no/such-model"):
         await answer_of(engine, request("Hello"))
 
 
 async def test_an_address_without_v1_is_said(served: str) -> None:
     wrong = endpoint(served.removesuffix("/v1") + "/v2")
-    engine = await HttpBackend({}).load(endpoint_model(wrong, "default_model"), lambda _: None)
+    engine = await EndpointLoader({}).load(endpoint_model(wrong, "default_model"), lambda _: None)
     with pytest.raises(BackendProtocolError, match="most end in /v1"):
         await answer_of(engine, request("Hello"))
 

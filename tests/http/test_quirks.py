@@ -7,7 +7,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from mcp_local_llm.engines.http import HttpBackend
+from mcp_local_llm.engines.http import EndpointLoader
 from mcp_local_llm.engines.http.connection import Connection
 from mcp_local_llm.engines.http.engine import HttpEngine
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
@@ -73,7 +73,7 @@ async def test_token_counts_that_never_come_are_not_waited_for_long() -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
             model = endpoint_model(endpoint(server.url), "m")
-            engine = HttpEngine(model, Connection(endpoint(server.url), {}), clock=time.monotonic, grace_s=0.01)
+            engine = HttpEngine(model, Connection(endpoint(server.url), {}), clock=time.monotonic, usage_wait_s=0.01)
             assert (await answer_of(engine)).text == "Hi"
 
 
@@ -135,7 +135,7 @@ async def test_a_silence_that_the_settings_limit_is_an_error() -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
             limited = endpoint(server.url).model_copy(update={"read_timeout_s": 0.05})
-            engine = await HttpBackend({}).load(endpoint_model(limited, "m"), lambda _: None)
+            engine = await EndpointLoader({}).load(endpoint_model(limited, "m"), lambda _: None)
             with pytest.raises(BackendUnavailableError, match=r"said nothing for 0\.05 s"):
                 await answer_of(engine)
 
@@ -158,7 +158,7 @@ async def test_a_server_that_is_loading_is_asked_again_with_progress() -> None:
 
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
-            backend = HttpBackend({}, sleep=sleep)
+            backend = EndpointLoader({}, sleep=sleep)
             chunks = await chunks_of(await backend.load(endpoint_model(endpoint(server.url), "m"), lambda _: None))
     assert waits == [1.0, 1.0]
     assert [chunk.progress for chunk in chunks][:3] == [Progress("prefill"), Progress("loading"), Progress("loading")]

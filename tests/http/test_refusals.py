@@ -5,9 +5,9 @@ import logging
 import httpx
 import pytest
 
-from mcp_local_llm.engines.http import HttpBackend
+from mcp_local_llm.engines.http import EndpointLoader
 from mcp_local_llm.engines.http.connection import translated
-from mcp_local_llm.engines.http.failures import Failures
+from mcp_local_llm.engines.http.failures import EndpointErrors
 from mcp_local_llm.values.errors import (
     BackendProtocolError,
     BackendUnavailableError,
@@ -141,7 +141,7 @@ async def test_a_server_that_is_not_there_is_said_with_what_to_start() -> None:
     async with fake_server(says()) as server:
         model = endpoint_model(endpoint(server.url, "ollama"), "m")
     with pytest.raises(BackendUnavailableError, match=r"box \(http://127\.0\.0\.1.* cannot be reached.*ollama serve"):
-        await HttpBackend({}).load(model, lambda _: None)
+        await EndpointLoader({}).load(model, lambda _: None)
 
 
 async def test_bytes_that_are_not_http_are_a_protocol_error() -> None:
@@ -188,5 +188,16 @@ def _kinds(kind: type[Exception]) -> list[type[Exception]]:
 def test_every_exception_of_the_http_library_becomes_one_of_ours(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     error.args = ("why",)
-    with pytest.raises(LocalLLMError, match="box"), translated(Failures(endpoint("http://h/v1")), 5.0):
+    with pytest.raises(LocalLLMError, match="box"), translated(EndpointErrors(endpoint("http://h/v1")), 5.0):
         raise error
+
+
+async def test_a_server_that_keeps_saying_that_its_holder_is_gone_is_an_unavailable_server_at_once() -> None:
+    body = {"error": {"message": "The process that held the model is gone.", "code": "holder_gone"}}
+    async with engine_for(refuses(503, body), "mcp-local-llm") as (engine, server):
+        before = len(server.received)
+        with pytest.raises(BackendUnavailableError) as caught:
+            await answer_of(engine)
+        assert type(caught.value) is BackendUnavailableError
+        assert "is gone" in str(caught.value)
+        assert len(server.received) == before + 1

@@ -14,7 +14,9 @@ from tests.mcp_server.answers import ask, numbers, texts
 
 Door = Callable[[], AbstractAsyncContextManager[Client]]
 ENDLESS = {"message": "Repeat the word la forever.", "thinking": False}
-WORDS = re.compile(r"starting|loading( \d+ %)?|prefill \d+/\d+|waiting, \d+ calls? ahead|\d+ tokens(, \d+ tok/s)?")
+NOTE_WORDING = re.compile(
+    r"starting|loading( \d+ %)?|prefill \d+/\d+|waiting, \d+ calls? ahead|\d+ tokens(, \d+ tok/s)?"
+)
 
 
 async def test_a_first_call_tells_the_load_and_then_the_tokens_in_words(door: Door) -> None:
@@ -27,7 +29,7 @@ async def test_a_first_call_tells_the_load_and_then_the_tokens_in_words(door: Do
         result = await client.call_tool("chat", {**ENDLESS, "max_tokens": 500}, progress_callback=hear)
     timings = numbers(result)["timings"]
     words = [message for _, message in told]
-    assert [message for message in words if not WORDS.fullmatch(message)] == []
+    assert [message for message in words if not NOTE_WORDING.fullmatch(message)] == []
     assert words[0].startswith("loading")
     assert any("tok/s" in message for message in words)
     assert all(before < after for (before, _), (after, _) in pairwise(told))

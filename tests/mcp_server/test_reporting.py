@@ -9,8 +9,8 @@ import pytest
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from mcp_local_llm.doors.mcp.progress import HEARTBEAT_S, INTERVAL_S, reporting
-from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.doors.mcp.progress import reporting
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress
 from tests.virtual_time import VirtualTimeLoop
 
 
@@ -44,7 +44,7 @@ async def test_news_that_come_fast_are_told_four_times_a_second_and_the_latest_w
             await asyncio.sleep(0.01)
     gaps = [after - before for (before, _), (after, _) in pairwise(recorder.sent)]
     assert 7 <= len(recorder.sent) <= 9
-    assert min(gaps) >= INTERVAL_S
+    assert min(gaps) >= PROGRESS_INTERVAL_S
     assert recorder.sent[0] == (0.0, "0 tokens")
     assert all(int(words.split()[0]) / 100 == pytest.approx(when, abs=0.02) for when, words in recorder.sent)
 
@@ -65,14 +65,14 @@ async def test_silence_repeats_the_last_words_so_that_no_client_gives_up() -> No
         await asyncio.sleep(60)
     assert {words for _, words in recorder.sent} == {"loading 25 %"}
     gaps = [after - before for (before, _), (after, _) in pairwise(recorder.sent)]
-    assert max(gaps) <= HEARTBEAT_S + INTERVAL_S
+    assert max(gaps) <= PROGRESS_KEEPALIVE_S + PROGRESS_INTERVAL_S
     assert min(gaps) > 0
 
 
 async def test_a_call_without_any_news_still_says_that_it_lives() -> None:
     recorder = Recorder()
     async with reporting(recorder, now):
-        await asyncio.sleep(HEARTBEAT_S + 1)
+        await asyncio.sleep(PROGRESS_KEEPALIVE_S + 1)
     assert [words for _, words in recorder.sent] == ["starting"]
 
 

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import httpx
 
 from mcp_local_llm.app import App
-from mcp_local_llm.doors.http import Traffic
+from mcp_local_llm.doors.http import InFlightAnswers
 from mcp_local_llm.values.results import Status
 from tests.clients import WAIT_S
 
@@ -25,7 +25,7 @@ class Door:
     """A door that is served in this process, and a plain client of its TCP port."""
 
     app: App
-    traffic: Traffic
+    in_flight: InFlightAnswers
     url: str
     http: httpx.AsyncClient
 
@@ -34,7 +34,7 @@ class Door:
         with anyio.fail_after(WAIT_S):
             while True:
                 status = await self.app.llm.status()
-                if self.traffic.state().answers == answers == status.calls_running:
+                if self.in_flight.state().answers == answers == status.calls_running:
                     return status
                 await anyio.lowlevel.checkpoint()
 

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from starlette.types import Message
 
-from mcp_local_llm.doors.http import Traffic
-from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
+from mcp_local_llm.doors.http import InFlightAnswers
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.clients import WAIT_S
@@ -45,10 +45,12 @@ class Connection:
             self.whole = not message.get("more_body", False)
 
 
-async def talk(events: Callable[[ReportProgress], AsyncGenerator[str]], traffic: Traffic | None = None) -> Connection:
+async def talk(
+    events: Callable[[ReportProgress], AsyncGenerator[str]], in_flight: InFlightAnswers | None = None
+) -> Connection:
     """Send the events of one answer to a client that stays."""
     connection = Connection()
-    answer = EventAnswer(events, traffic=traffic or Traffic(), client="test")
+    answer = EventStreamResponse(events, in_flight=in_flight or InFlightAnswers(), client="test")
     with anyio.fail_after(WAIT_S * 100):
         await answer({}, connection.receive, connection.send)
     return connection
@@ -113,37 +115,37 @@ async def test_a_client_that_goes_ends_the_work() -> None:
         finally:
             ended.set()
 
-    traffic = Traffic()
+    in_flight = InFlightAnswers()
     with anyio.fail_after(WAIT_S):
-        await EventAnswer(events, traffic=traffic, client="test")({}, connection.receive, connection.send)
+        await EventStreamResponse(events, in_flight=in_flight, client="test")({}, connection.receive, connection.send)
     assert ended.is_set()
     assert not connection.whole
-    assert traffic.state().answers == 0
+    assert in_flight.state().answers == 0
 
 
 async def test_the_end_of_serving_is_told_to_answers_under_way() -> None:
-    traffic = Traffic()
+    in_flight = InFlightAnswers()
 
     async def events(report: ReportProgress) -> AsyncGenerator[str]:
         yield "first"
-        traffic.end()
+        in_flight.end()
         await anyio.sleep_forever()
 
-    connection = await talk(events, traffic)
+    connection = await talk(events, in_flight)
     assert '"code": "backend_unavailable"' in connection.parts[-1]
     assert connection.whole
-    await traffic.ended()
+    await in_flight.ended()
 
 
 @pytest.mark.parametrize("gone", [True, False])
 async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone: bool) -> None:
-    traffic, connection, ended = Traffic(), Connection(), anyio.Event()
+    in_flight, connection, ended = InFlightAnswers(), Connection(), anyio.Event()
 
     async def work(report: ReportProgress) -> dict[str, str]:
         if gone:
             connection.gone.set()
         else:
-            traffic.end()
+            in_flight.end()
         try:
             await anyio.sleep_forever()
         finally:
@@ -153,7 +155,7 @@ async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone:
     failure: LocalLLMError | None = None
     with anyio.fail_after(WAIT_S):
         try:
-            await JsonAnswer(work, traffic=traffic, client="test")({}, connection.receive, connection.send)
+            await WholeResponse(work, in_flight=in_flight, client="test")({}, connection.receive, connection.send)
         except BackendUnavailableError as error:
             failure = error
     assert ended.is_set()
@@ -162,8 +164,8 @@ async def test_an_answer_in_one_piece_ends_with_its_client_or_with_serving(gone:
 
 
 async def test_answers_under_way_are_counted_by_their_clients() -> None:
-    traffic = Traffic()
-    with traffic.answering(ONE), traffic.answering(ONE), traffic.answering(TWO):
-        assert traffic.state().clients == ("one", "two")
-        assert traffic.state().answers == 3
-    assert traffic.state().answers == 0
+    in_flight = InFlightAnswers()
+    with in_flight.answering(ONE), in_flight.answering(ONE), in_flight.answering(TWO):
+        assert in_flight.state().clients == ("one", "two")
+        assert in_flight.state().answers == 3
+    assert in_flight.state().answers == 0

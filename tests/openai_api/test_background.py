@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.doors.cli import background
+from mcp_local_llm.doors.cli import login_service
 from mcp_local_llm.values.errors import ConfigError
 from tests.clients import WAIT_S
 
@@ -26,7 +26,7 @@ SET = {
 
 
 def test_a_launch_agent_is_interactive_and_comes_back_only_after_a_crash() -> None:
-    service = background("Darwin", HOME, SET, COMMAND, 501)
+    service = login_service("Darwin", HOME, SET, COMMAND, 501)
     assert service.file == HOME / "Library" / "LaunchAgents" / "mcp-local-llm.serve.plist"
     agent = plistlib.loads(service.content)
     assert agent["Label"] == "mcp-local-llm.serve"
@@ -43,7 +43,7 @@ def test_a_launch_agent_is_interactive_and_comes_back_only_after_a_crash() -> No
 
 
 def test_a_user_unit_quotes_its_command_and_comes_back_only_after_a_crash() -> None:
-    service = background("Linux", HOME, SET, COMMAND, 1000)
+    service = login_service("Linux", HOME, SET, COMMAND, 1000)
     assert service.file == HOME / ".config" / "systemd" / "user" / "mcp-local-llm.service"
     lines = service.content.decode().splitlines()
     assert r'ExecStart="/opt/a b/python" "-m" "mcp_local_llm" "serve" "--model" "of \"50%%\" $$HOME\\"' in lines
@@ -54,12 +54,12 @@ def test_a_user_unit_quotes_its_command_and_comes_back_only_after_a_crash() -> N
 
 @pytest.mark.parametrize("system", ["Darwin", "Linux"])
 def test_no_secret_is_written_into_a_file(system: str) -> None:
-    assert b"secret" not in background(system, HOME, SET, COMMAND, 501).content
+    assert b"secret" not in login_service(system, HOME, SET, COMMAND, 501).content
 
 
 def test_another_system_has_no_service() -> None:
     with pytest.raises(ConfigError, match="Plan9"):
-        background("Plan9", HOME, SET, COMMAND, 501)
+        login_service("Plan9", HOME, SET, COMMAND, 501)
 
 
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not on this machine")
     command = [sys.executable, "-m", "mcp_local_llm", "serve", "--model", 'of "50%" $HOME\\']
     unit = tmp_path / "mcp-local-llm.service"
-    unit.write_bytes(background("Linux", HOME, SET, command, 1000).content)
+    unit.write_bytes(login_service("Linux", HOME, SET, command, 1000).content)
     done = subprocess.run(
         [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=WAIT_S, check=False
     )

@@ -18,7 +18,7 @@ async def test_closing_the_connection_stops_the_generation(door: Door, stream: b
         await door.until(answers=1)
         tasks.cancel_scope.cancel()
     status = await door.until(answers=0)
-    assert door.traffic.state().clients == ()
+    assert door.in_flight.state().clients == ()
     assert status.calls_answered == before
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from mcp_local_llm.doors.http.in_flight import TrafficState
+from mcp_local_llm.doors.http.in_flight import InFlightState
 from mcp_local_llm.doors.http.metrics import metrics_text
 from mcp_local_llm.values.results import Counts, Status
 from tests.openai_api.door import LEGS, Door, question
@@ -62,7 +62,7 @@ def test_a_label_keeps_its_quotes_and_what_is_unknown_is_left_out() -> None:
         uptime_seconds=1.5,
         version="1",
     )
-    text = metrics_text(status, Counts(), TrafficState(0, ()))
+    text = metrics_text(status, Counts(), InFlightState(0, ()))
     assert 'mcp_local_llm_model_resident{model="a\\"b\\\\c"} 1\n' in text
     assert "mcp_local_llm_uptime_seconds 1.5\n" in text
     assert not {"mcp_local_llm_tokens_per_second", "mcp_local_llm_memory_available_bytes"} & set(samples(text))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.parsing.lenient_json import Grammar, read_value
+from mcp_local_llm.parsing.lenient_json import JsonVariant, read_value
 from mcp_local_llm.parsing.parsed import PayloadError
 
 REPAIRED: list[tuple[str, Any]] = [
@@ -55,7 +55,7 @@ def test_what_would_be_a_guess_is_refused(text: str) -> None:
 
 
 def test_the_closer_stands_for_two_missing_braces_and_no_more() -> None:
-    grammar = Grammar(closer="</call>")
+    grammar = JsonVariant(closer="</call>")
     assert read_value('{"a": {"b": 1</call>', 0, grammar)[0] == {"a": {"b": 1}}
     with pytest.raises(PayloadError):
         read_value('{"a": {"b": {"c": 1</call>', 0, grammar)

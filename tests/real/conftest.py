@@ -10,7 +10,7 @@ import pytest
 from mlx_lm.utils import load
 
 from benchmarks.discovered import model_in
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import Message
 from mcp_local_llm.values.model import ModelInfo
@@ -89,7 +89,7 @@ def references(model: RealModel) -> dict[str, Reference]:
 @pytest.fixture(scope="module")
 async def engine(info: ModelInfo) -> AsyncGenerator[MlxEngine]:
     """The engine, loaded once for a module."""
-    backend = MlxBackend(EngineLimits(batch_size=4))
+    backend = MlxLoader(EngineLimits(batch_size=4))
     try:
         with anyio.fail_after(WAIT_S):
             loaded = await backend.load(info, ignore)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from mcp_local_llm.engines.mlx import EngineLimits, MlxBackend
+from mcp_local_llm.engines.mlx import EngineLimits, MlxLoader
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
@@ -41,7 +41,7 @@ async def test_the_same_prompts_out_of_the_prefix_cache_streamed(
 
 async def test_all_at_once_in_batches_of_four(info: ModelInfo, references: dict[str, Reference]) -> None:
     together: dict[str, ChatResult] = {}
-    backend = MlxBackend(EngineLimits(batch_size=4))
+    backend = MlxLoader(EngineLimits(batch_size=4))
 
     async def one(engine: MlxEngine, question: str) -> None:
         together[question], _ = await answer(engine, question)

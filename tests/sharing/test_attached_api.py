@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from mcp_local_llm.app import App
-from mcp_local_llm.doors.http import Traffic, bind_tcp, build_api, serving
+from mcp_local_llm.doors.http import InFlightAnswers, bind_tcp, build_api, serving
 from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
@@ -43,7 +43,7 @@ async def door(app: App) -> AsyncGenerator[httpx.AsyncClient]:
     listener = bind_tcp("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with (
-        serving(build_api(app.llm, Traffic()), listener),
+        serving(build_api(app.llm, InFlightAnswers()), listener),
         httpx.AsyncClient(base_url=url, timeout=WAIT_S) as http,
     ):
         yield http

@@ -1,11 +1,16 @@
-"""The command line: translate arguments in, call the core, write text out.
+"""The command line: reads arguments, calls a verb, prints its result. It must not know how models are loaded.
 
-Answers go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 it failed, 2 the request was wrong,
-130 interrupted.
+    commands, doctor, serve     the commands and their arguments
+    run                         runs one verb, with progress and exit codes
+    show                        prints results
+    login_service               the files of a LaunchAgent or systemd unit
+
+Answers go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 failed, 2 wrong request, 130
+interrupted.
 """
 
 from mcp_local_llm.doors.cli.commands import run_command
-from mcp_local_llm.doors.cli.login_service import Background, background
-from mcp_local_llm.doors.cli.serve import Holder, ServeOptions
+from mcp_local_llm.doors.cli.login_service import LoginService, login_service
+from mcp_local_llm.doors.cli.serve import ServeActions, ServeOptions
 
-__all__ = ["Background", "Holder", "ServeOptions", "background", "run_command"]
+__all__ = ["LoginService", "ServeActions", "ServeOptions", "login_service", "run_command"]

@@ -8,8 +8,8 @@ import typer
 from mcp_local_llm import __version__
 from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
-from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, Open, fail, perform
-from mcp_local_llm.doors.cli.serve import Holder, add_serve_command
+from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, fail, perform
+from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
@@ -24,17 +24,17 @@ Without arguments: serve MCP on stdin and stdout, as a coding agent starts it, f
 Name = Annotated[str, typer.Argument(help="Role, id, fragment or number of the list.")]
 
 
-def run_command(open_llm: Open, holder: Holder, examine: Examine) -> int:
-    """Obey `sys.argv` and return the exit code."""
+def run_command(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> int:
+    """Run the command in `sys.argv` and return the exit code."""
     try:
-        build_commands(open_llm, holder, examine)(prog_name="mcp-local-llm")
+        build_commands(open_llm, actions, examine)(prog_name="mcp-local-llm")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
     return 0
 
 
-def build_commands(open_llm: Open, holder: Holder, examine: Examine) -> typer.Typer:
-    """Make the commands; `holder` is what `serve` can do, `examine` what `doctor` does, `open_llm` is for the rest."""
+def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> typer.Typer:
+    """Make the commands: `serve` calls `actions`, `doctor` calls `examine`, and all others open `open_llm`."""
     commands = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def options(
@@ -45,17 +45,17 @@ def build_commands(open_llm: Open, holder: Holder, examine: Examine) -> typer.Ty
             bool, typer.Option("--verbose", "-v", help="Write a line for each request to stderr (log_level INFO).")
         ] = False,
     ) -> None:
-        """Take what stands before a command; --verbose was taken by `__main__`, which serves without a command."""
+        """Take the options before a command; `__main__` has read --verbose already."""
 
     commands.callback()(options)
     _add_model_commands(commands, open_llm)
     _add_question_commands(commands, open_llm)
-    add_serve_command(commands, holder)
+    add_serve_command(commands, actions)
     add_doctor_command(commands, examine)
     return commands
 
 
-def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
+def _add_model_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
     def models() -> None:
         """List the models on this machine; loads nothing."""
 
@@ -105,7 +105,7 @@ def _add_model_commands(commands: typer.Typer, open_llm: Open) -> None:
         commands.command()(command)
 
 
-def _add_question_commands(commands: typer.Typer, open_llm: Open) -> None:
+def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
     def chat(
         message: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
         system: Annotated[str | None, typer.Option(help="System prompt.")] = None,

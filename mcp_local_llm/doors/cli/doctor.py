@@ -1,4 +1,4 @@
-"""`doctor`: what is here, what is wrong, and what to do about it."""
+"""The command `doctor`: prints findings about this machine, with advice."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
 Examine = Callable[[Sequence[int]], Awaitable[tuple[Finding, ...]]]
-"""Examines this machine; the ports of 127.0.0.1 on which to look for servers are told."""
+"""Examines this machine; takes the ports of 127.0.0.1 on which to look for servers."""
 
 NO_PORTS = "none"
 INDENT = " " * 9

@@ -1,6 +1,6 @@
-"""The files that make `serve` a standing service of this user: a LaunchAgent on macOS, a systemd user unit on Linux.
+"""The files that start `serve` at login: a LaunchAgent on macOS, a systemd user unit on Linux.
 
-What they hold is decided by pure functions; keys and tokens are never among it.
+Pure: it writes no file. The content never holds keys or tokens.
 
 Sources: launchd.plist(5); systemd.service(5), systemd.syntax(7).
 """
@@ -22,13 +22,13 @@ Command = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Background:
-    """A standing service.
+class LoginService:
+    """A service that starts at login.
 
     Attributes:
-        file: where the system looks for it, and `content`, what stands in it.
-        folders: that must be there before it starts.
-        start, stop: the commands for it, in their order.
+        file, content: the path where the system looks for it, and its bytes.
+        folders: folders that must exist before it starts.
+        start, stop: the commands that start and stop it, in order.
     """
 
     file: Path
@@ -38,13 +38,15 @@ class Background:
     stop: tuple[Command, ...]
 
 
-def background(system: str, home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+def login_service(
+    system: str, home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int
+) -> LoginService:
     """Describe the service that runs `command`.
 
     Args:
         system: as `platform.system()`.
         home: the user's home folder.
-        environ: the environment; what says where models and settings are goes into the file.
+        environ: the environment; variables that locate models and settings go into the file.
         command: program and arguments.
         uid: the user's number.
 
@@ -60,7 +62,7 @@ def background(system: str, home: Path, environ: Mapping[str, str], command: Seq
     raise ConfigError(f"There is no service to install on {system}. Run `mcp-local-llm serve` by other means.")
 
 
-def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> Background:
+def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str], uid: int) -> LoginService:
     file = home / "Library" / "LaunchAgents" / f"{LABEL}.plist"
     logs = home / "Library" / "Logs" / "mcp-local-llm"
     agent = {
@@ -76,7 +78,7 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
         "StandardErrorPath": str(logs / "serve.log"),
     }
     domain = f"gui/{uid}"
-    return Background(
+    return LoginService(
         file=file,
         content=plistlib.dumps(agent),
         folders=(logs,),
@@ -85,7 +87,7 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
     )
 
 
-def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> Background:
+def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> LoginService:
     named = Path(environ.get("XDG_CONFIG_HOME", ""))
     config = named if named.is_absolute() else home / ".config"
     settings = "".join(f"Environment={_quoted(f'{name}={value}', program=False)}\n" for name, value in environ.items())
@@ -104,7 +106,7 @@ TimeoutStopSec=10
 WantedBy=default.target
 """
     control: Command = ("systemctl", "--user")
-    return Background(
+    return LoginService(
         file=config / "systemd" / "user" / UNIT,
         content=content.encode(),
         folders=(),

@@ -1,4 +1,4 @@
-"""Runs one command: opens the core, shows progress on stderr, and turns failures into exit codes."""
+"""Runs one command: opens the `LLM`, shows progress on stderr, and turns errors into exit codes."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,18 +16,18 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 FAILED = 1
 WRONG_REQUEST = 2
 INTERRUPTED = 130
-"""What shells expect of a program that Ctrl-C ended (128 + SIGINT)."""
+"""Exit code of a program that Ctrl-C ended, as in shells (128 + SIGINT)."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-Open = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
-"""Opens the core, given what takes a sentence for the user; leaving the context ends everything that it started."""
+OpenLLM = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
+"""Opens the `LLM`; the argument prints a sentence for the user. Leaving the context ends everything it started."""
 
 
 def perform(
-    open_llm: Open, ask: Callable[[LLM, ReportProgress], Awaitable[Answer]], show: Callable[[Answer], None]
+    open_llm: OpenLLM, ask: Callable[[LLM, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
 ) -> None:
-    """Ask the core, then show its answer; meanwhile progress is one line on stderr, if that is a terminal.
+    """Call a verb, then show its result; meanwhile progress is one line on stderr, if that is a terminal.
 
     Raises:
         typer.Exit: with the code of the failure, whose text is on stderr by then.
@@ -41,9 +41,9 @@ def perform(
                 def report(progress: Progress) -> None:
                     line.update(str(progress))
 
-                answer = await ask(llm, report)
+                result = await ask(llm, report)
             # The line is gone by now: while it is shown, rich takes what is printed for its own.
-            show(answer)
+            show(result)
 
     try:
         anyio.run(run)
@@ -60,5 +60,5 @@ def fail(text: str, code: int) -> NoReturn:
 
 
 def note(text: str) -> None:
-    """Say something beside the answer, on stderr."""
+    """Print a note on stderr."""
     print(f"mcp-local-llm: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`serve`: the holder without stdio, and its installation as a standing service."""
+"""`serve`: a server without stdio that holds the model, and its installation as a login service."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ from typing import Annotated
 import anyio
 import typer
 
-from mcp_local_llm.doors.cli.login_service import Background, Command
+from mcp_local_llm.doors.cli.login_service import Command, LoginService
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
@@ -40,19 +40,19 @@ class ServeOptions:
 
 
 @dataclass(frozen=True)
-class Holder:
-    """What `serve` can do.
+class ServeActions:
+    """The functions that `serve` calls.
 
     Attributes:
         run: serves until it is told to end; calls back with its URL once it takes requests.
-        service: describes the standing service that runs this program with the given arguments.
+        service: describes the login service that runs this program with the given arguments.
     """
 
     run: Callable[[ServeOptions, Callable[[str], None]], None]
-    service: Callable[[Sequence[str]], Background]
+    service: Callable[[Sequence[str]], LoginService]
 
 
-def add_serve_command(commands: typer.Typer, holder: Holder) -> None:
+def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
     """Add `serve`."""
 
     def serve(
@@ -74,11 +74,11 @@ def add_serve_command(commands: typer.Typer, holder: Holder) -> None:
             fail("--now belongs to --install or --uninstall.", WRONG_REQUEST)
         try:
             if install:
-                _install(holder.service(options.arguments()), now=now)
+                _install(actions.service(options.arguments()), now=now)
             elif uninstall:
-                _uninstall(holder.service(options.arguments()), now=now)
+                _uninstall(actions.service(options.arguments()), now=now)
             else:
-                holder.run(options, lambda url: note(f"serving {url}"))
+                actions.run(options, lambda url: note(f"serving {url}"))
         except ConfigError as error:
             fail(str(error), WRONG_REQUEST)
         except LocalLLMError as error:
@@ -87,7 +87,7 @@ def add_serve_command(commands: typer.Typer, holder: Holder) -> None:
     commands.command()(serve)
 
 
-def _install(service: Background, *, now: bool) -> None:
+def _install(service: LoginService, *, now: bool) -> None:
     for folder in (service.file.parent, *service.folders):
         folder.mkdir(parents=True, exist_ok=True)
     service.file.write_bytes(service.content)
@@ -98,7 +98,7 @@ def _install(service: Background, *, now: bool) -> None:
         print(f"Start it with: {_joined(service.start)}")
 
 
-def _uninstall(service: Background, *, now: bool) -> None:
+def _uninstall(service: LoginService, *, now: bool) -> None:
     if not service.file.exists():
         print(f"{service.file} is not there; nothing to remove.")
         return

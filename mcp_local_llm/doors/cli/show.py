@@ -1,4 +1,4 @@
-"""Results on a terminal: answers to stdout, what is to be known about them to stderr."""
+"""Prints results: answers on stdout, notes about them on stderr."""
 
 import sys
 
@@ -11,46 +11,46 @@ from mcp_local_llm.values.results import Download, ModelTable, QuickTest, Status
 
 PIPE_WIDTH = 240
 """Columns where the output is no terminal: lines stay whole for grep."""
-CHOOSE = "choose with `mcp-local-llm use NAME`"
-WORDS = results_text.Words(
+HOW_TO_CHOOSE = "choose with `mcp-local-llm use NAME`"
+NOTE_WORDING = results_text.NoteWording(
     longer="with a larger --max-tokens",
     no_thinking="Call again with --no-thinking",
-    hotter="use a profile that is hotter",
+    higher_temperature="use a profile with a higher temperature",
 )
 
 
 def show_models(table: ModelTable) -> None:
     """Print the numbered table, folded to the width of the terminal."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in results_text.HEAD:
+    for title in results_text.TABLE_HEADER:
         grid.add_column(title, justify="right" if title == "#" else "left", overflow="fold")
     for row in table.models:
         grid.add_row(*results_text.cells(row), style="" if row.fits else "dim")
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(width=width, highlight=False, markup=False).print(grid)
-    print(results_text.table_notes(table, CHOOSE))
+    print(results_text.table_notes(table, HOW_TO_CHOOSE))
 
 
 def show_chat(result: ChatResult) -> None:
-    """Print the answer alone; what is to be known about it goes to stderr."""
+    """Print the answer on stdout, and warnings and notes on stderr."""
     print(result.text)
-    note = results_text.note(result, WORDS)
+    note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
         print(f"mcp-local-llm: {line}", file=sys.stderr)
 
 
 def show_switch(switch: Switch) -> None:
-    """Print what is chosen now, and what the load took."""
+    """Print the chosen model, and what its load took."""
     print(results_text.switch_text(switch))
 
 
 def show_download(download: Download) -> None:
-    """Print where the model lies."""
+    """Print the folder of a downloaded model."""
     print(results_text.download_text(download))
 
 
 def show_test(test: QuickTest) -> None:
-    """Print the verdict, then the answer it is about."""
+    """Print the verdict and the answer."""
     print(results_text.quick_test_text(test))
 
 

@@ -1,7 +1,7 @@
-"""Who may ask over TCP: the right key, the right name in `Host`, and no foreign web page.
+"""Checks requests over TCP: their key, their `Host`, and their `Origin`, so that no foreign web page gets in.
 
-A web page that a browser shows can send requests to any address of this machine. It is told apart by `Origin`; one that
-rebinds its own name to 127.0.0.1 (DNS rebinding) is told apart by `Host`, which then holds that name.
+A web page that a browser shows can send requests to any address of this machine. `Origin` gives it away; a page that
+rebinds its own name to 127.0.0.1 (DNS rebinding) is recognised by `Host`, which then holds that name.
 """
 
 import hmac
@@ -18,12 +18,12 @@ from mcp_local_llm.values.errors import ConfigError
 from mcp_local_llm.wire.openai.errors import envelope
 
 OPEN_PATHS = frozenset({"/health"})
-"""Answered without a key: it tells only which program is here."""
+"""Answered without a key: the response names only the program."""
 
 
 @dataclass(frozen=True)
 class AccessRules:
-    """What a request over TCP must bring.
+    """The conditions for a request over TCP.
 
     Attributes:
         names: host names it may use, besides those of the loopback; small letters.
@@ -48,7 +48,7 @@ def access_rules(host: str, key: str | None) -> AccessRules:
     """Make the rules for a server that listens on `host`.
 
     Raises:
-        ConfigError: others could reach it, and there is no key.
+        ConfigError: other machines could reach it, and there is no key.
     """
     if is_loopback(host):
         return AccessRules(key=key)
@@ -70,8 +70,8 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
-class Guard:
-    """Lets through what the rules allow; answers the rest itself."""
+class AccessGuard:
+    """Passes requests that the rules allow, and refuses all others."""
 
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app = app
@@ -100,7 +100,7 @@ class Guard:
 
 
 def _same_key(given: str, key: str) -> bool:
-    """Compare in a time that tells nothing of where they differ."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode(), key.encode())
 
 

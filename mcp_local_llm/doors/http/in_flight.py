@@ -1,7 +1,4 @@
-"""The answers under way over HTTP: which clients they are for, and how they end before their time.
-
-It knows no routes and no models.
-"""
+"""The answers in progress over HTTP: their clients, and how they are cancelled. It must not know routes or models."""
 
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from starlette.types import Receive
 from mcp_local_llm.values.errors import BackendUnavailableError
 
 CLIENT_HEADER = "x-local-llm-client"
-"""A client that opens several connections says here who it is, so that they wait as one."""
+"""Header in which a client with several connections sends its name, so that they count as one client in the queue."""
 MAX_CLIENT = 64
 """Characters of that name."""
 
@@ -22,26 +19,26 @@ ENDED = "The server ended before the answer was finished. Send the request again
 
 
 @dataclass(frozen=True)
-class TrafficState:
-    """A look at the traffic: answers under way, and their clients, each once."""
+class InFlightState:
+    """The number of answers in progress, and their clients, each once."""
 
     answers: int
     clients: tuple[str, ...]
 
 
-class Traffic:
-    """Counts the answers under way, and ends them all when serving ends."""
+class InFlightAnswers:
+    """Counts the answers in progress, and cancels them all when serving ends."""
 
     def __init__(self) -> None:
         self._open: dict[object, str] = {}
         self._ended = anyio.Event()
 
-    def state(self) -> TrafficState:
-        """Return how things stand."""
-        return TrafficState(len(self._open), tuple(sorted(set(self._open.values()))))
+    def state(self) -> InFlightState:
+        """Return the present numbers."""
+        return InFlightState(len(self._open), tuple(sorted(set(self._open.values()))))
 
     def end(self) -> None:
-        """Give every answer under way up; its client gets an error."""
+        """Cancel every answer in progress; its client gets an error."""
         self._ended.set()
 
     async def ended(self) -> None:
@@ -59,7 +56,7 @@ class Traffic:
             del self._open[key]
 
     async def unless_ended(self, receive: Receive, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do `work`, but give it up when the client goes or serving ends; say whether the client is still there.
+        """Do `work`, but cancel it when the client disconnects or serving ends; return whether the client is connected.
 
         Raises:
             BackendUnavailableError: serving ended.
@@ -89,7 +86,7 @@ class Traffic:
 
 
 def client_of(request: Request) -> str:
-    """Return the name under which a client's calls wait: what it calls itself, else its program and address."""
+    """Return a client's name in the queue: the one from its header, else its program and address."""
     named = request.headers.get(CLIENT_HEADER, "").strip()[:MAX_CLIENT]
     program = request.headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
     address = request.client.host if request.client else "an unknown address"

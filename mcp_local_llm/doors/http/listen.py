@@ -1,6 +1,6 @@
-"""Sockets, and serving on them inside a running event loop: no signal handlers, nothing on stdout.
+"""Opens sockets and serves any ASGI application inside a running event loop. It must not know routes.
 
-It knows uvicorn and sockets; what is served is any ASGI application.
+uvicorn runs without its signal handlers and writes nothing to stdout.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ BACKLOG = 128
 KEEP_ALIVE_S = 60
 """An idle connection is closed after so many seconds: clients give theirs up sooner (httpx after 5), so that none of
 them sends a request into a connection that is being closed."""
-GRACE_S = 1
+CLOSE_TIMEOUT_S = 1
 """Answers get an error when serving ends; connections that still do not close are cut after so many seconds."""
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]:
     """Serve `app` on `listener` for the length of the block; the socket is closed at the end.
 
-    End what the application is answering first (`Traffic.end`), or it is cut after `GRACE_S`.
+    End what the application is answering first (`InFlightAnswers.end`), or it is cut after `CLOSE_TIMEOUT_S`.
 
     """
     server = _Server(_config(app))
@@ -71,7 +71,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers and without its ten looks a second at a flag."""
+    """uvicorn without its signal handlers and without polling a flag ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
         self._end = asyncio.Event()
 
     async def listening(self, task: asyncio.Task[None]) -> None:
-        """Wait until connections are taken; an error of the start is raised here."""
+        """Wait until connections are accepted; raises the error of a failed start."""
         waiting = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED)
@@ -117,5 +117,5 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )

@@ -1,4 +1,4 @@
-"""The numbers of the server in Prometheus' text format, version 0.0.4. Pure.
+"""Writes the server's metrics in Prometheus' text format, version 0.0.4. Pure.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -6,7 +6,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mcp_local_llm.doors.http.in_flight import TrafficState
+from mcp_local_llm.doors.http.in_flight import InFlightState
 from mcp_local_llm.values.results import Counts, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,12 +22,12 @@ class _Metric:
     labels: str = ""
 
 
-def metrics_text(status: Status, counts: Counts, traffic: TrafficState) -> str:
+def metrics_text(status: Status, counts: Counts, in_flight: InFlightState) -> str:
     """Write every metric; one without a value now is left out."""
-    return "".join(_lines(_metrics(status, counts, traffic)))
+    return "".join(_lines(_metrics(status, counts, in_flight)))
 
 
-def _metrics(status: Status, counts: Counts, traffic: TrafficState) -> Iterable[_Metric]:
+def _metrics(status: Status, counts: Counts, in_flight: InFlightState) -> Iterable[_Metric]:
     sessions = status.clients if status.holder_pid == status.pid else None
     resident = f'{{model="{_escaped(status.model)}"}}' if status.model else ""
     return (
@@ -36,8 +36,8 @@ def _metrics(status: Status, counts: Counts, traffic: TrafficState) -> Iterable[
         _Metric("requests_failed_total", "counter", "Calls that ended with an error.", counts.failed),
         _Metric("requests_running", "gauge", "Calls being answered now.", status.calls_running),
         _Metric("requests_waiting", "gauge", "Calls in line.", status.waiting),
-        _Metric("http_answers_open", "gauge", "Answers under way over HTTP.", traffic.answers),
-        _Metric("clients", "gauge", "Clients with an answer under way over HTTP.", len(traffic.clients)),
+        _Metric("http_answers_open", "gauge", "Answers under way over HTTP.", in_flight.answers),
+        _Metric("clients", "gauge", "Clients with an answer under way over HTTP.", len(in_flight.clients)),
         _Metric("sessions", "gauge", "Sessions attached to this process.", sessions),
         _Metric("prompt_tokens_total", "counter", "Tokens of prompts.", counts.prompt_tokens),
         _Metric("cached_tokens_total", "counter", "Prompt tokens not computed again.", counts.cached_tokens),

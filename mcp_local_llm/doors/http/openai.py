@@ -1,4 +1,7 @@
-"""`POST /v1/chat/completions` and `POST /v1/completions`: translate in, ask, translate out."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`: read the body, call `chat`, write the answer.
+
+It must not know sockets; `streaming` sends the responses.
+"""
 
 import json
 import time
@@ -12,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mcp_local_llm.doors.http.in_flight import Traffic, client_of
-from mcp_local_llm.doors.http.streaming import EventAnswer, JsonAnswer
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
@@ -22,6 +25,9 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
 from mcp_local_llm.wire.sse import DONE
+
+MAX_BODY_BYTES = 32 * 2**20
+"""A conversation that fills a window of a million tokens takes about 5 MB."""
 
 
 class EventWriter(Protocol):
@@ -33,8 +39,8 @@ class EventWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How one of the two APIs is read and written; `kind` is what its ids begin with."""
+class ApiFormat:
+    """Reads and writes one of the two APIs; `kind` is the prefix of its ids."""
 
     kind: str
     read: Callable[[object], IncomingRequest]
@@ -42,14 +48,16 @@ class Dialect:
     stream: Callable[[CompletionIdentity, bool], EventWriter]
 
     def identity(self, model: str) -> CompletionIdentity:
-        """Name a new answer."""
+        """Make the id of a new answer."""
         return CompletionIdentity(f"{self.kind}-{uuid.uuid4().hex}", int(time.time()), model)
 
 
-CHAT = Dialect(
+CHAT = ApiFormat(
     "chatcmpl", incoming_request, completion, lambda identity, usage: CompletionStream(identity, include_usage=usage)
 )
-TEXT = Dialect(
+
+
+TEXT = ApiFormat(
     "cmpl",
     incoming_completion,
     text_completion,
@@ -59,45 +67,43 @@ TEXT = Dialect(
 
 @dataclass(frozen=True)
 class AnswerRoute:
-    """Answers questions of one dialect."""
+    """Answers the requests of one API."""
 
     llm: LLM
-    traffic: Traffic
-    dialect: Dialect
+    in_flight: InFlightAnswers
+    format: ApiFormat
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
-        asked = self.dialect.read(await json_body(request))
-        question = replace(asked.request, client=client)
-        # An empty name is what clients send that must name some model and care for none.
-        model = asked.model or None
-        if asked.stream:
-            usage = asked.include_usage
-            return EventAnswer(
-                lambda report: self._events(question, model, usage, report), traffic=self.traffic, client=client
+        incoming = self.format.read(await json_body(request))
+        chat_request = replace(incoming.request, client=client)
+        # Clients that must send a model name, but have none, send an empty one.
+        model = incoming.model or None
+        if incoming.stream:
+            usage = incoming.include_usage
+            return EventStreamResponse(
+                lambda report: self._events(chat_request, model, usage, report), in_flight=self.in_flight, client=client
             )
-        return JsonAnswer(lambda report: self._whole(question, model, report), traffic=self.traffic, client=client)
+        return WholeResponse(
+            lambda report: self._whole(chat_request, model, report), in_flight=self.in_flight, client=client
+        )
 
-    async def _whole(self, question: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
-        result = await collect_result(self.llm.chat(question, report, model=model))
-        return self.dialect.whole(result, self.dialect.identity(result.model))
+    async def _whole(self, chat_request: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
+        result = await collect_result(self.llm.chat(chat_request, report, model=model))
+        return self.format.whole(result, self.format.identity(result.model))
 
     async def _events(
-        self, question: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
+        self, chat_request: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
     ) -> AsyncGenerator[str]:
         writer: EventWriter | None = None
-        async with aclosing(self.llm.chat(question, report, model=model)) as chunks:
+        async with aclosing(self.llm.chat(chat_request, report, model=model)) as chunks:
             async for chunk in chunks:
                 if writer is None:
-                    writer = self.dialect.stream(self.dialect.identity(chunk.model), include_usage)
+                    writer = self.format.stream(self.format.identity(chunk.model), include_usage)
                 for event in writer.events(chunk):
                     yield json.dumps(event, ensure_ascii=False)
         yield DONE
-
-
-MAX_BODY_BYTES = 32 * 2**20
-"""A conversation that fills a window of a million tokens takes about 5 MB."""
 
 
 async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:

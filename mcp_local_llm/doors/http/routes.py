@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and every failure in OpenAI's envelope with its HTTP status."""
+"""The ASGI application: routes, and every error in OpenAI's envelope with its HTTP status."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
 from mcp_local_llm.llm.llm import LLM
@@ -18,10 +18,10 @@ from mcp_local_llm.wire.openai.errors import envelope, error_body
 from mcp_local_llm.wire.openai.write_response import model_list
 
 
-def build_api(llm: LLM, traffic: Traffic) -> ASGIApp:
-    """Make the application; `traffic` ends what it is answering."""
-    chat, completions = AnswerRoute(llm, traffic, CHAT), AnswerRoute(llm, traffic, TEXT)
-    reports = ReportRoutes(llm, traffic)
+def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
+    """Make the application; `in_flight` counts and cancels its answers."""
+    chat, completions = AnswerRoute(llm, in_flight, CHAT), AnswerRoute(llm, in_flight, TEXT)
+    reports = ReportRoutes(llm, in_flight)
     routes = [
         Route("/v1/chat/completions", chat.answer, methods=["POST"]),
         Route("/v1/completions", completions.answer, methods=["POST"]),
@@ -41,17 +41,17 @@ def build_api(llm: LLM, traffic: Traffic) -> ASGIApp:
 
 @dataclass(frozen=True)
 class ReportRoutes:
-    """Answers what can be told at once."""
+    """Answers requests that need no generation: models, health, metrics."""
 
     llm: LLM
-    traffic: Traffic
+    in_flight: InFlightAnswers
 
     async def models(self, request: Request) -> Response:
         """List what a request can name: the resident model first, then roles and profiles, then the other models."""
         return JSONResponse(model_list(await self._names()))
 
     async def model(self, request: Request) -> Response:
-        """Tell one model of the list."""
+        """Return one model of the list."""
         name = request.path_params["name"]
         if name not in await self._names():
             message = f"The model {name!r} does not exist. GET /v1/models lists what there is."
@@ -59,12 +59,12 @@ class ReportRoutes:
         return JSONResponse(model_list([name])["data"][0])
 
     async def health(self, request: Request) -> Response:
-        """Say which program is here; a server that wants a key is recognised by it."""
+        """Name this program; clients recognise a server by it that requires a key."""
         return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
 
     async def metrics(self, request: Request) -> Response:
-        """Tell the numbers."""
-        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.traffic.state())
+        """Return the metrics."""
+        text = metrics_text(await self.llm.status(), await self.llm.counters(), self.in_flight.state())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _names(self) -> list[str]:
@@ -95,10 +95,10 @@ async def _http_failure(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """Answer nobody: the client went while it was still sending."""
+    """End a request whose client disconnected while it was still sending."""
     return Response(status_code=400)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Answer for a defect of ours, which is logged with its traceback once this is sent."""
+    """Answer 500 for a defect; starlette logs its traceback after the response."""
     return JSONResponse(envelope("The server failed; its log says why.", status=500, code="internal"), 500)

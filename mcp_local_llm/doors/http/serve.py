@@ -1,4 +1,4 @@
-"""A server without stdio: the door on a TCP port, until a signal comes."""
+"""Serves the HTTP door on a TCP port, without stdio, until a signal arrives."""
 
 import asyncio
 import signal
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from mcp_local_llm.doors.http.access import Guard, access_rules
-from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.access import AccessGuard, access_rules
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
 from mcp_local_llm.llm.llm import LLM
@@ -27,35 +27,35 @@ class Address:
 
 
 async def serve_standing(
-    llm: LLM, address: Address, announce: Callable[[str], None], *, traffic: Traffic, model: str | None = None
+    llm: LLM, address: Address, announce: Callable[[str], None], *, in_flight: InFlightAnswers, model: str | None = None
 ) -> None:
-    """Serve on `address`; SIGINT and SIGTERM end it, and answers under way get an error.
+    """Serve on `address`; SIGINT and SIGTERM end it, and answers in progress get an error.
 
     Args:
-        llm: who answers.
+        llm: executes the verbs.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
-        traffic: ends what is being answered.
+        in_flight: counts and cancels the answers.
         model: made resident at once, as by `set_model`; None waits for the first call.
 
     Raises:
-        ConfigError: the address cannot be had, or would let others in without a key.
+        ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `model` could not be made resident.
     """
     rules = access_rules(address.host, address.key)
     listener = bind_tcp(address.host, address.port)
-    with anyio.CancelScope() as scope, _on_signals(traffic, scope):
-        async with serving(Guard(build_api(llm, traffic), rules), listener):
+    with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
+        async with serving(AccessGuard(build_api(llm, in_flight), rules), listener):
             announce(_url(listener, address.host))
             if model is not None:
                 await llm.set_model(model, _ignore)
-            await traffic.ended()
+            await in_flight.ended()
 
 
 @contextmanager
-def _on_signals(traffic: Traffic, scope: anyio.CancelScope) -> Generator[None]:
+def _on_signals(in_flight: InFlightAnswers, scope: anyio.CancelScope) -> Generator[None]:
     def leave() -> None:
-        traffic.end()
+        in_flight.end()
         scope.cancel()
 
     loop = asyncio.get_running_loop()
@@ -74,4 +74,4 @@ def _url(listener: socket.socket, host: str) -> str:
 
 
 def _ignore(progress: Progress) -> None:
-    """Drop progress: the status shows it meanwhile."""
+    """Drop progress; `status` shows it."""

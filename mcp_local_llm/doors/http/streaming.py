@@ -1,7 +1,7 @@
-"""Answers that take their time: as one JSON body, or as a stream of events with progress on the way.
+"""Responses that take long: one JSON body, or a stream of events with progress in between.
 
-Both stop the work when the client goes. Progress travels as comments of the stream, which clients ignore and which keep
-a connection alive through a load or a long prefill.
+Both cancel the work when the client disconnects. Progress is sent as comments of the stream, which clients ignore and
+which keep a connection alive through a load or a long prefill.
 """
 
 import json
@@ -13,39 +13,45 @@ import anyio
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_local_llm.doors.http.in_flight import Traffic
+from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.values.errors import LocalLLMError
-from mcp_local_llm.values.progress import Progress, ReportProgress
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
 from mcp_local_llm.wire.openai.errors import error_body
 from mcp_local_llm.wire.sse import progress_comment, sse_comment, sse_event
 
-HOLD_S = 1.0
-"""An error within so many seconds is told by the HTTP status; then the stream is opened, and errors are events."""
-INTERVAL_S = 0.25
-"""Seconds between two comments with news."""
-HEARTBEAT_S = 5.0
-"""Most seconds without a byte."""
+STATUS_WAIT_S = 1.0
+"""Seconds in which an error sets the HTTP status; after them the stream is open, and an error is an event."""
+
+
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
 
 Events = Callable[[ReportProgress], AsyncGenerator[str]]
 """Makes the data of one event after the other, and reports progress between them."""
+
+
 Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
 """Makes a whole answer."""
 
 
-class JsonAnswer(Response):
-    """Does the work, then sends its result."""
+class WholeResponse(Response):
+    """Sends the result of the work as one JSON body."""
 
-    def __init__(self, work: Work, *, traffic: Traffic, client: str) -> None:
+    def __init__(self, work: Work, *, in_flight: InFlightAnswers, client: str) -> None:
         self._work = work
-        self._traffic = traffic
+        self._in_flight = in_flight
         self._client = client
         self._result: Response | None = None
         self._failure: LocalLLMError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Work, then send."""
-        with self._traffic.answering(self._client):
-            await self._traffic.unless_ended(receive, self._answer)
+        """Do the work, then send."""
+        with self._in_flight.answering(self._client):
+            await self._in_flight.unless_ended(receive, self._answer)
         if self._failure is not None:
             raise self._failure
         if self._result is not None:
@@ -59,20 +65,20 @@ class JsonAnswer(Response):
             self._failure = error
 
 
-class EventAnswer(Response):
-    """Sends events as they are made."""
+class EventStreamResponse(Response):
+    """Sends each event when it is ready."""
 
-    def __init__(self, events: Events, *, traffic: Traffic, client: str) -> None:
+    def __init__(self, events: Events, *, in_flight: InFlightAnswers, client: str) -> None:
         self._events = events
-        self._traffic = traffic
+        self._in_flight = in_flight
         self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the last event, or the first failure."""
-        stream = _Stream(send)
+        stream = _EventStream(send)
         try:
-            with self._traffic.answering(self._client):
-                there = await self._traffic.unless_ended(receive, lambda: self._send(stream))
+            with self._in_flight.answering(self._client):
+                there = await self._in_flight.unless_ended(receive, lambda: self._send(stream))
         except LocalLLMError as error:
             stream.failure = stream.failure or error
             there = True
@@ -83,7 +89,7 @@ class EventAnswer(Response):
         if there:
             await stream.close()
 
-    async def _send(self, stream: "_Stream") -> None:
+    async def _send(self, stream: "_EventStream") -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stream.beat)
             try:
@@ -95,8 +101,8 @@ class EventAnswer(Response):
             tasks.cancel_scope.cancel()
 
 
-class _Stream:
-    """One response: opened by its first byte."""
+class _EventStream:
+    """The body of one response; its first byte sends the headers."""
 
     def __init__(self, send: Send) -> None:
         self.open = False
@@ -108,18 +114,18 @@ class _Stream:
         self._last = anyio.current_time()
 
     def report(self, progress: Progress) -> None:
-        """Take a step of progress, from any thread; the beat sends it."""
+        """Take a step of progress, from any thread; `beat` sends it."""
         self._news = progress
 
     async def beat(self) -> None:
-        """Send what is new, and something now and then even if nothing is."""
-        await anyio.sleep(HOLD_S)
+        """Send new progress, and a comment after `PROGRESS_KEEPALIVE_S` without any."""
+        await anyio.sleep(STATUS_WAIT_S)
         while True:
             news = self._news
-            if news != self._told or anyio.current_time() - self._last >= HEARTBEAT_S:
+            if news != self._told or anyio.current_time() - self._last >= PROGRESS_KEEPALIVE_S:
                 self._told = news
                 await self.write(sse_comment(progress_comment(news) if news else "keepalive"))
-            await anyio.sleep(INTERVAL_S)
+            await anyio.sleep(PROGRESS_INTERVAL_S)
 
     async def write(self, data: bytes) -> None:
         """Send bytes of the body."""
@@ -134,13 +140,6 @@ class _Stream:
         """End the body."""
         async with self._lock:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-_HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
 
 
 def _ignore(progress: Progress) -> None:

@@ -1,6 +1,9 @@
-"""The MCP door: five tools and a prompt, in both protocol eras, over stdio.
+"""The MCP door: five tools and a prompt over stdio. It must not know how models are chosen or loaded.
 
-It translates in, calls the core, and translates out. It decides nothing about models.
+server, stdio               the server object; serving until the client is gone
+tools, strict_tool          the five tools; their argument checks and results
+prompts, descriptions       the prompt and its completions; texts that agents read
+progress                    progress notifications
 """
 
 from mcp_local_llm.doors.mcp.server import build_server

@@ -1,6 +1,6 @@
-"""What agents read to decide when to call: the server's instructions and the tools' descriptions.
+"""The server's instructions and the tools' descriptions, by which agents decide when to call.
 
-Clients cut both at 2 KB (Claude Code's documented limit), so the trigger comes first.
+Clients cut both at 2 KB (Claude Code's documented limit), so each begins with its occasion.
 """
 
 INSTRUCTIONS = """\

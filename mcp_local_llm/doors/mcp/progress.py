@@ -1,7 +1,7 @@
-"""Progress of a call as MCP notifications: about four a second, in words, and never a long silence.
+"""Sends the progress of a call as MCP notifications: at most four a second, and at least one in five seconds.
 
-A client's timers are reset by every notification (Claude Code and opencode do so), so a load or a long prefill that
-has no news repeats its last words.
+Every notification resets a client's timers (in Claude Code and opencode), so a load or a long prefill without news
+repeats the last message.
 """
 
 import asyncio
@@ -13,19 +13,14 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
-from mcp_local_llm.values.progress import Progress, ReportProgress
-
-INTERVAL_S = 0.25
-"""Least time between two notifications."""
-HEARTBEAT_S = 5.0
-"""Most time between two notifications."""
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
 
 
 @asynccontextmanager
 async def reporting(
     context: Context[Any, Any], clock: Callable[[], float] = time.monotonic
 ) -> AsyncGenerator[ReportProgress]:
-    """Give a function that takes steps of progress, and send them on while the block runs."""
+    """Yield a function that takes steps of progress, and send them while the block runs."""
     news = asyncio.Event()
     latest: list[Progress] = []
     started = clock()
@@ -38,14 +33,14 @@ async def reporting(
         while True:
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the news, and the call never ends.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
+                async with asyncio.timeout(PROGRESS_KEEPALIVE_S):
                     await news.wait()
             news.clear()
             # Seconds since the start: the one number that grows through every phase, as the protocol demands.
             elapsed = round(clock() - started, 3)
             words = str(latest[0]) if latest else "starting"
             await context.report_progress(elapsed, message=words)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
 
     # A plain task, not a task group: a group would wrap the tool's own errors into an exception group.
     sender = asyncio.create_task(send())

@@ -1,4 +1,4 @@
-"""`/switch-model` as an MCP prompt: the same text that can be copied into `.claude/commands/`."""
+"""The MCP prompt `/switch-model`, from the text of the slash command, and completions of its argument `name`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,13 @@ from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
 
 ARGUMENTS = "$ARGUMENTS"
-"""Where a slash command's text wants what the user typed behind its name."""
+"""The place in a slash command's text for what the user typed after its name."""
+
+
+MAX_COMPLETIONS = 100
+"""The most that the protocol allows in one answer."""
+
+Reference = PromptReference | ResourceTemplateReference
 
 
 def switch_model_prompt(command: str) -> Prompt:
@@ -26,21 +32,6 @@ def switch_model_prompt(command: str) -> Prompt:
         title="Switch the local model",
         description="Choose the local model from a menu, or name it (a role, a fragment such as 32b, or a number).",
     )
-
-
-def without_front_matter(text: str) -> str:
-    """Drop the block between two lines of three dashes at the top, if there is one."""
-    if not text.startswith("---\n"):
-        return text
-    _, _, rest = text[4:].partition("\n---\n")
-    return rest.lstrip("\n")
-
-
-MAX_COMPLETIONS = 100
-"""The most that the protocol allows in one answer."""
-
-
-Reference = PromptReference | ResourceTemplateReference
 
 
 def name_completion(
@@ -61,3 +52,11 @@ def name_completion(
         return Completion(values=values, total=len(names), has_more=len(names) > len(values))
 
     return complete
+
+
+def without_front_matter(text: str) -> str:
+    """Drop the block between two lines of three dashes at the top, if there is one."""
+    if not text.startswith("---\n"):
+        return text
+    _, _, rest = text[4:].partition("\n---\n")
+    return rest.lstrip("\n")

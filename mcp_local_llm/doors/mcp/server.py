@@ -1,4 +1,4 @@
-"""The server object: five tools, one prompt, and the protocol's corners that the SDK leaves open."""
+"""Makes the server object: five tools, one prompt, and the error codes that the SDK does not send."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +20,9 @@ def build_server(llm: LLM, switch_model: str, greeted: Callable[[], None] | None
     """Make the server for `llm`.
 
     Args:
-        llm: answers.
+        llm: executes the verbs.
         switch_model: the text of the prompt of that name.
-        greeted: called when a request was answered, so that the client has its handshake.
+        greeted: called after each request; the first one completes the handshake.
     """
     tools = [chat_tool(llm), *report_tools(llm)]
     prompt = switch_model_prompt(switch_model)

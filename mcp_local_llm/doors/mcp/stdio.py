@@ -1,4 +1,4 @@
-"""Serve over stdin and stdout until the client goes or a signal comes."""
+"""Serves MCP over stdin and stdout until the client is gone or a signal arrives. It must not know tools."""
 
 import asyncio
 import os
@@ -12,21 +12,21 @@ import anyio
 from mcp.server.mcpserver import MCPServer
 
 PARENT_S = 2.0
-"""Seconds between two looks at the parent process."""
+"""Seconds between two checks of the parent process."""
 
 
 async def serve_stdio(
     server: MCPServer[Any], leave: Callable[[], None], finish: Callable[[], Awaitable[None]] | None = None
 ) -> None:
-    """Serve until the client goes: stdin ends, nobody reads stdout, or the parent process has died.
+    """Serve until the client is gone: stdin ends, stdout has no reader, or the parent process has died.
 
     The SDK reads stdin on a thread that nothing wakes, so an orderly end would wait for the client to close the pipe
     (measured: over 4 s).
 
     Args:
-        server: what is served.
-        leave: ends the process. It is called on SIGINT and SIGTERM, and where the client has gone though stdin is open.
-        finish: awaited once the client has gone, before the end; SIGINT and SIGTERM do not wait for it.
+        server: the server object.
+        leave: ends the process. Called on SIGINT and SIGTERM, and where the client is gone although stdin is open.
+        finish: awaited once the client is gone, before the end; SIGINT and SIGTERM do not wait for it.
     """
     gone = anyio.Event()
     async with anyio.create_task_group() as tasks:

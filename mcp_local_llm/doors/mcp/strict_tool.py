@@ -1,4 +1,4 @@
-"""A tool that refuses unknown arguments and words every refusal for the agent that reads it.
+"""A tool that refuses unknown arguments, with errors that an agent can act on; and the results of tools.
 
 The SDK ignores arguments it does not know, publishes pydantic's titles with every schema, and hands validation errors
 on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
@@ -15,9 +15,20 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
-from mcp_local_llm.doors.results_text import Words, note
+from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError
+
+NOTE_WORDING = NoteWording(
+    longer="with a larger max_tokens",
+    no_thinking="Call again with thinking=false",
+    higher_temperature="call again with a higher temperature",
+)
+"""How a note names the arguments of `chat`."""
+
+
+RESULT_META = "local-llm/result"
+"""Key of the numbers in `_meta`: clients do not show it to their model."""
 
 
 class StrictTool(Tool):
@@ -40,7 +51,7 @@ class StrictTool(Tool):
         return cast(Self, tool)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Run it; failures of our own tree and refused arguments become the text of a tool error."""
+        """Run the tool; a `LocalLLMError` and a refused argument become the text of a tool error."""
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
             names = ", ".join(f"'{name}'" for name in unknown)
@@ -69,8 +80,40 @@ class StrictTool(Tool):
         return " ".join(dict.fromkeys(sentences))
 
 
+def chat_result(result: ChatResult) -> CallToolResult:
+    """Plain text first, parsed tool calls as a JSON list in a second block; no structured content.
+
+    Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
+    escaped line.
+    """
+    said = note(result, NOTE_WORDING)
+    text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
+    blocks = [TextContent(type="text", text=text)]
+    if result.tool_calls:
+        calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
+        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
+    numbers: dict[str, Any] = {
+        "model": result.model,
+        "finish_reason": result.finish_reason,
+        "usage": dataclasses.asdict(result.usage),
+        "timings": {key: round(value, 4) for key, value in dataclasses.asdict(result.timings).items()},
+        "reasoning_characters": len(result.reasoning),
+        "warnings": list(result.warnings),
+    }
+    if result.schema_met is not None:
+        numbers["schema_met"] = result.schema_met
+    return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers})
+
+
+def report_result(report: BaseModel, text: str) -> CallToolResult:
+    """Return a structured value and its text side by side; each client shows one of the two."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
+    )
+
+
 def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop the titles that pydantic makes of every field name: they repeat it, and every session pays for them."""
+    """Drop the titles that pydantic derives from field names: they cost tokens in every session."""
 
     def strip(node: Any, *, names: bool) -> Any:
         if isinstance(node, dict):
@@ -91,46 +134,3 @@ def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
 def _excerpt(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-WORDS = Words(
-    longer="with a larger max_tokens",
-    no_thinking="Call again with thinking=false",
-    hotter="call again with a higher temperature",
-)
-"""How a note names the arguments of `chat`."""
-
-RESULT_META = "local-llm/result"
-"""Key of the numbers in `_meta`: clients do not show it to their model."""
-
-
-def chat_result(result: ChatResult) -> CallToolResult:
-    """Plain text first, parsed tool calls as a JSON list in a second block; no structured content.
-
-    Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
-    escaped line.
-    """
-    said = note(result, WORDS)
-    text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
-    blocks = [TextContent(type="text", text=text)]
-    if result.tool_calls:
-        calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
-        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
-    numbers: dict[str, Any] = {
-        "model": result.model,
-        "finish_reason": result.finish_reason,
-        "usage": dataclasses.asdict(result.usage),
-        "timings": {key: round(value, 4) for key, value in dataclasses.asdict(result.timings).items()},
-        "reasoning_characters": len(result.reasoning),
-        "warnings": list(result.warnings),
-    }
-    if result.schema_met is not None:
-        numbers["schema_met"] = result.schema_met
-    return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers})
-
-
-def report_result(report: BaseModel, text: str) -> CallToolResult:
-    """Put a structured value and its words side by side; each client shows one of the two."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
-    )

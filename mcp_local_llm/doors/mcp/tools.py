@@ -1,4 +1,4 @@
-"""The five tools: arguments in, one verb, its result out."""
+"""The five tools: each reads its arguments, calls one verb and writes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
@@ -27,48 +27,24 @@ from mcp_local_llm.values.chat import (
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.results import ModelTable, QuickTest, QuickTestName, Status, Switch
 
-Ask = Callable[[str, Context[Any, Any]], Awaitable[Elicit["ModelChoice"] | None]]
-
-
-class ModelChoice(BaseModel):
-    """What the user answers."""
-
-    model: str
-
-
-def model_question(llm: LLM) -> Ask:
-    """Make the resolver that asks which model a name means; it gives None where there is nothing to ask."""
-
-    async def ask_which_model(name: str, ctx: Context[Any, Any]) -> Elicit[ModelChoice] | None:
-        if not _shows_questions(ctx):
-            return None
-        candidates = await llm.candidates(name)
-        if not candidates:
-            return None
-        field = Field(title="Model", json_schema_extra={"enum": [*candidates]})
-        schema = create_model("ModelChoice", __base__=ModelChoice, model=(str, field))
-        return Elicit(f"{name!r} means {len(candidates)} models. Which one?", schema)
-
-    return ask_which_model
-
-
-def _shows_questions(ctx: Context[Any, Any]) -> bool:
-    """Tell whether the client takes form questions; a bare `elicitation: {}` means that it does."""
-    capabilities = ctx.client_capabilities
-    elicitation = capabilities.elicitation if capabilities else None
-    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
-
-
 MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
 
 
-CHOOSE = "set_model takes a number or a name"
-"""What a list says where nothing is chosen."""
+HOW_TO_CHOOSE = "set_model takes a number or a name"
+"""The hint in a list of models where nothing is chosen."""
+
+Ask = Callable[[str, Context[Any, Any]], Awaitable[Elicit["ModelChoice"] | None]]
+
+
+class ModelChoice(BaseModel):
+    """The user's answer to `model_question`."""
+
+    model: str
 
 
 def chat_tool(llm: LLM) -> StrictTool:
-    """Make the tool that all others serve."""
+    """Make the tool `chat`."""
 
     async def chat(
         message: Annotated[
@@ -127,23 +103,6 @@ def chat_tool(llm: LLM) -> StrictTool:
     )
 
 
-def conversation(message: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:
-    """Put the turns in order; a model that is given tool results answers them, with no message behind them.
-
-    Raises:
-        InvalidRequestError: there is nothing to answer.
-    """
-    turns = [Message(role="system", content=system)] if system else []
-    turns += history
-    if message:
-        turns.append(Message(role="user", content=message))
-    elif not history or history[-1].role != "tool":
-        raise InvalidRequestError(
-            "message is empty. Put the task into it; it may be empty only where history ends with a tool result."
-        )
-    return tuple(turns)
-
-
 def report_tools(llm: LLM) -> list[StrictTool]:
     """Make the four tools that answer with a structured value."""
 
@@ -161,7 +120,7 @@ def report_tools(llm: LLM) -> list[StrictTool]:
             case AcceptedElicitation(data=ModelChoice(model=chosen)):
                 wanted = chosen
             case _:
-                wanted = name  # Nothing was asked, or not answered: then the error holds the candidates.
+                wanted = name  # There was no question or no answer: then the error lists the candidates.
         async with reporting(ctx) as report:
             switch = await llm.set_model(wanted, report, download=download)
         return report_result(switch, results_text.switch_text(switch))
@@ -176,7 +135,7 @@ def report_tools(llm: LLM) -> list[StrictTool]:
 
     async def list_models() -> Annotated[CallToolResult, ModelTable]:
         table = await llm.list_models()
-        return report_result(table, results_text.table_text(table, CHOOSE))
+        return report_result(table, results_text.table_text(table, HOW_TO_CHOOSE))
 
     async def status() -> Annotated[CallToolResult, Status]:
         now = await llm.status()
@@ -196,3 +155,43 @@ def report_tools(llm: LLM) -> list[StrictTool]:
         assert schema is not None, f"{tool.name} lost its output schema"
         tool.fn_metadata.output_schema = without_titles(schema)
     return tools
+
+
+def conversation(message: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:
+    """Put the turns in order; a model that is given tool results answers them, with no message behind them.
+
+    Raises:
+        InvalidRequestError: there is nothing to answer.
+    """
+    turns = [Message(role="system", content=system)] if system else []
+    turns += history
+    if message:
+        turns.append(Message(role="user", content=message))
+    elif not history or history[-1].role != "tool":
+        raise InvalidRequestError(
+            "message is empty. Put the task into it; it may be empty only where history ends with a tool result."
+        )
+    return tuple(turns)
+
+
+def model_question(llm: LLM) -> Ask:
+    """Make the resolver that asks which model a name means; it returns None where the name is clear."""
+
+    async def ask_which_model(name: str, ctx: Context[Any, Any]) -> Elicit[ModelChoice] | None:
+        if not _shows_questions(ctx):
+            return None
+        candidates = await llm.candidates(name)
+        if not candidates:
+            return None
+        field = Field(title="Model", json_schema_extra={"enum": [*candidates]})
+        schema = create_model("ModelChoice", __base__=ModelChoice, model=(str, field))
+        return Elicit(f"{name!r} means {len(candidates)} models. Which one?", schema)
+
+    return ask_which_model
+
+
+def _shows_questions(ctx: Context[Any, Any]) -> bool:
+    """Whether the client shows form questions; a bare `elicitation: {}` means that it does."""
+    capabilities = ctx.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

@@ -1,4 +1,4 @@
-"""The key of an endpoint, from the variable or the file that the settings name. Must not know how it is sent."""
+"""Reads the key of an endpoint from the variable or file that the settings name. It must not know HTTP."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_KEY_BYTES = 16 * 2**10
-"""A longer file holds no key."""
+"""A longer file is refused."""
 
 
 def read_key(endpoint: Endpoint, environ: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""One answer while it arrives: pieces of a server's stream in, chunks and the result out. Knows no HTTP."""
+"""One answer as it arrives: pieces of a server's stream in, chunks and the result out. It must not know HTTP."""
 
 import json
 import re
@@ -7,25 +7,22 @@ from dataclasses import dataclass, replace
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
-from mcp_local_llm.values.progress import Phase, Progress
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Phase, Progress
 from mcp_local_llm.wire.openai.read_response import AnswerMessage, AnswerPiece
-
-INTERVAL_S = 0.25
-"""Seconds between two chunks of an answer that is not streamed."""
 
 # What servers add to a model's name: a file's ending, Ollama's default tag, OpenAI's date.
 _ADDITION = re.compile(r"(?:\.gguf|:latest|[-@]\d{4}-?\d\d-?\d\d)$")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an answer is the answer to.
+class AnswerContext:
+    """The request of an answer, and the properties of the server that decide how the answer is read.
 
     Attributes:
-        model_id: the model in our words; `served_name`: in the server's.
+        model_id, served_name: the model's id here, and its name on the server.
         server: the endpoint's name, for warnings.
-        switched: whether the server can be told to reason or not to.
-        raw: whether what it sends as content may hold markup.
+        switched: whether the server has a switch for reasoning.
+        raw: whether its content may hold markup.
     """
 
     request: ChatRequest
@@ -37,14 +34,14 @@ class Asked:
     warnings: tuple[str, ...]
 
 
-class Answer:
-    """Collects one answer and says how far it is."""
+class AnswerCollector:
+    """Collects the pieces of one answer into chunks and the result."""
 
-    def __init__(self, asked: Asked, clock: Callable[[], float]) -> None:
-        self._asked = asked
+    def __init__(self, context: AnswerContext, clock: Callable[[], float]) -> None:
+        self._context = context
         self._clock = clock
         self._message = AnswerMessage()
-        self._tools = [tool.openai() for tool in asked.request.tools] or None
+        self._tools = [tool.openai() for tool in context.request.tools] or None
         self._output = OutputStream(think_prefilled=False, tools=self._tools)
         self._reasoning = _Trimmed()
         self._separate = False
@@ -57,7 +54,7 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing that matters can still come: the answer has ended, and its tokens are counted."""
+        """Whether the answer has ended and its token counts are here."""
         return self.ended and self._last.usage is not None
 
     @property
@@ -80,15 +77,15 @@ class Answer:
         text, reasoning = self._certain(piece)
         phase: Phase = "reasoning" if piece.reasoning or self._output.channel == "reasoning" else "answer"
         self._reasoning_pieces += phase == "reasoning"
-        if self._asked.request.stream:
+        if self._context.request.stream:
             return ChatChunk(self._progress(phase, now), text=text, reasoning=reasoning)
-        if now - self._last_chunk < INTERVAL_S:
+        if now - self._last_chunk < PROGRESS_INTERVAL_S:
             return None
         self._last_chunk = now
         return ChatChunk(self._progress(phase, now))
 
     def result(self) -> ChatResult:
-        """Read the whole message by the rules of `parsing` and tell what came of it."""
+        """Parse the whole message into the result."""
         parsed = self._parsed()
         reason, doubt = _finish_reason(self._last.finish_reason, parsed.tool_calls)
         result = ChatResult(
@@ -96,11 +93,11 @@ class Answer:
             reasoning=parsed.reasoning,
             tool_calls=parsed.tool_calls,
             finish_reason=reason,
-            model=self._asked.model_id,
+            model=self._context.model_id,
             usage=self._usage(parsed.reasoning),
             timings=self._timings(),
             thinking_closed=parsed.thinking_closed,
-            warnings=(*self._asked.warnings, *doubt, *parsed.warnings, *self._doubts(parsed)),
+            warnings=(*self._context.warnings, *doubt, *parsed.warnings, *self._doubts(parsed)),
             schema_met=False if self._breaks_schema(parsed) else None,
         )
         extension = self._last.extension
@@ -112,12 +109,12 @@ class Answer:
             looped=extension.looped,
             schema_met=extension.schema_met,
             timings=extension.timings,
-            warnings=(*self._asked.warnings, *extension.warnings),
+            warnings=(*self._context.warnings, *extension.warnings),
         )
 
     def _certain(self, piece: AnswerPiece) -> tuple[str, str]:
         """Return the text and the reasoning that a piece makes certain."""
-        if not self._asked.raw:
+        if not self._context.raw:
             return piece.content, piece.reasoning
         text, thought = "", piece.reasoning
         self._separate = self._separate or bool(thought)
@@ -132,7 +129,7 @@ class Answer:
     def _parsed(self) -> Parsed:
         """Take the whole message apart, unless the server has done so by the same rules."""
         message = self._message.message()
-        if self._asked.raw:
+        if self._context.raw:
             return parse_message(message, think_prefilled=False, tools=self._tools)
         without_content = {**message, "content": "", "reasoning_content": ""}
         calls = parse_message(without_content, think_prefilled=False, tools=self._tools).tool_calls
@@ -140,7 +137,7 @@ class Answer:
 
     def _breaks_schema(self, parsed: Parsed) -> bool:
         """Tell whether an answer that should be JSON is none; that it meets the schema is the server's promise."""
-        if self._asked.request.response_schema is None or (parsed.tool_calls and not parsed.text):
+        if self._context.request.response_schema is None or (parsed.tool_calls and not parsed.text):
             return False
         try:
             json.loads(parsed.text)
@@ -153,16 +150,18 @@ class Answer:
         return Progress(phase, self.pieces, rate=self.pieces / seconds if seconds > 0 else None)
 
     def _doubts(self, parsed: Parsed) -> list[str]:
-        """Say where the server did something else than it was asked."""
-        asked, doubts = self._asked, list[str]()
-        if self._last.model is not None and not _same_model(self._last.model, asked.served_name):
-            doubts.append(f"{asked.server} says that {self._last.model} answered, but {asked.served_name} was asked.")
-        if asked.request.thinking is False and asked.switched and parsed.reasoning:
-            doubts.append(f"{asked.server} was asked not to reason, and did; check the endpoint's flavor.")
+        """Warn where the server did not do what the request asked."""
+        context, doubts = self._context, list[str]()
+        if self._last.model is not None and not _same_model(self._last.model, context.served_name):
+            doubts.append(
+                f"{context.server} says that {self._last.model} answered, but {context.served_name} was asked."
+            )
+        if context.request.thinking is False and context.switched and parsed.reasoning:
+            doubts.append(f"{context.server} was asked not to reason, and did; check the endpoint's flavor.")
         if self._breaks_schema(parsed):
-            doubts.append(f"{asked.server} was given response_schema, but the answer is no JSON.")
+            doubts.append(f"{context.server} was given response_schema, but the answer is no JSON.")
         if self._last.usage is None:
-            doubts.append(f"{asked.server} told no token counts; they are estimated from its stream.")
+            doubts.append(f"{context.server} told no token counts; they are estimated from its stream.")
         return doubts
 
     def _usage(self, reasoning: str) -> Usage:
@@ -178,7 +177,7 @@ class Answer:
 
 
 class _Trimmed:
-    """Lets a text pass in pieces as it would read without white space around it."""
+    """Strips outer white space from a text that arrives in pieces."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -193,7 +192,7 @@ class _Trimmed:
 
 
 def _merged(before: AnswerPiece, piece: AnswerPiece) -> AnswerPiece:
-    """Keep what stands for the whole answer: the first name, and of everything else what was said last."""
+    """Merge what describes the whole answer: the first model name, and the last value of everything else."""
     return AnswerPiece(
         finish_reason=piece.finish_reason or before.finish_reason,
         model=before.model or piece.model,
@@ -204,7 +203,7 @@ def _merged(before: AnswerPiece, piece: AnswerPiece) -> AnswerPiece:
 
 
 def _finish_reason(told: str | None, calls: tuple[ToolCall, ...]) -> tuple[FinishReason, list[str]]:
-    """Translate a server's word; the second value says what was lost on the way."""
+    """Translate a server's finish reason, with warnings about what it lost."""
     if told == "length":
         return "length", []
     doubts: list[str] = []

@@ -1,7 +1,7 @@
-"""The wire to one server: requests out, bytes in, and httpx's exceptions translated. The one module that uses httpx.
+"""Sends requests to one server over httpx, and translates its exceptions. It must not know chats.
 
-A connection is opened for each request and closed with it: closing is how a server learns that nobody waits any more,
-and an idle one that the server dropped would fail the next call.
+A connection is opened for each request and closed with it: closing tells the server that the request was cancelled, and
+an idle connection that the server has dropped would fail the next call.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -19,7 +18,7 @@ import httpx
 
 from mcp_local_llm import __version__
 from mcp_local_llm.engines.http.api_key import read_key
-from mcp_local_llm.engines.http.failures import Failures
+from mcp_local_llm.engines.http.failures import EndpointErrors
 from mcp_local_llm.values.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
@@ -29,13 +28,13 @@ MAX_BODY = 8 * 2**20
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The beginning of an answer: the status and headers are here, the body comes on demand."""
+class HttpResponse:
+    """A response whose status and headers have arrived; its body is read on demand."""
 
     status: int
     headers: Mapping[str, str]
     _response: httpx.Response
-    _failures: Failures
+    _failures: EndpointErrors
 
     @property
     def streams(self) -> bool:
@@ -64,28 +63,19 @@ class Reply:
 
 
 class Connection:
-    """Asks one endpoint; `socket` is a Unix domain socket to use instead of the network, `words` tell what fails."""
+    """Sends requests to one endpoint."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        environ: Mapping[str, str],
-        *,
-        socket: Path | None = None,
-        words: type[Failures] = Failures,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, environ: Mapping[str, str]) -> None:
         self.endpoint = endpoint
         self._environ = environ
-        self._socket = socket
-        self._words = words
         self._key: str | None = None
 
-    def failures(self, model_id: str = "") -> Failures:
-        """Return what makes this endpoint's errors, for a call to `model_id`."""
-        return self._words(self.endpoint, model_id, lambda: self._key)
+    def errors(self, model_id: str = "") -> EndpointErrors:
+        """Return the error factory for a call to `model_id`."""
+        return EndpointErrors(self.endpoint, model_id, lambda: self._key)
 
     @asynccontextmanager
-    async def post(self, path: str, body: Mapping[str, Any], failures: Failures) -> AsyncGenerator[Reply]:
+    async def post(self, path: str, body: Mapping[str, Any], errors: EndpointErrors) -> AsyncGenerator[HttpResponse]:
         """Send `body` as JSON; leaving the block closes the connection, whatever is still to come.
 
         Raises:
@@ -94,33 +84,31 @@ class Connection:
             ConfigError: this process lacks the key, or the URL cannot be used.
         """
         content = json.dumps(body, ensure_ascii=False).encode()
-        async with self._sent("POST", path, content, self.endpoint.read_timeout_s, failures) as reply:
-            yield reply
+        async with self._sent("POST", path, content, self.endpoint.read_timeout_s, errors) as response:
+            yield response
 
     @asynccontextmanager
-    async def get(self, path: str, timeout_s: float, failures: Failures) -> AsyncGenerator[Reply]:
+    async def get(self, path: str, timeout_s: float, errors: EndpointErrors) -> AsyncGenerator[HttpResponse]:
         """Fetch `path`; no step may take longer than `timeout_s` seconds. Raises as `post`."""
-        async with self._sent("GET", path, None, timeout_s, failures) as reply:
-            yield reply
+        async with self._sent("GET", path, None, timeout_s, errors) as response:
+            yield response
 
     @asynccontextmanager
     async def _sent(
-        self, method: str, path: str, content: bytes | None, silence_s: float | None, failures: Failures
-    ) -> AsyncGenerator[Reply]:
+        self, method: str, path: str, content: bytes | None, silence_s: float | None, errors: EndpointErrors
+    ) -> AsyncGenerator[HttpResponse]:
         url = self.endpoint.url + path
         headers = await self._headers()
         connect_s = CONNECT_TIMEOUT_S if silence_s is None else min(CONNECT_TIMEOUT_S, silence_s)
         timeout = httpx.Timeout(silence_s, connect=connect_s)
-        transport = httpx.AsyncHTTPTransport(
-            verify=self._trust, uds=str(self._socket) if self._socket is not None else None
-        )
+        transport = httpx.AsyncHTTPTransport(verify=self._trust)
         async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(translated(failures, silence_s))
+            stack.enter_context(translated(errors, silence_s))
             # No proxy and no .netrc of the environment: what is sent goes to this address and carries this key only.
             client = httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
             await stack.enter_async_context(client)
             response = await stack.enter_async_context(client.stream(method, url, content=content, headers=headers))
-            yield Reply(response.status_code, response.headers, response, failures)
+            yield HttpResponse(response.status_code, response.headers, response, errors)
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -151,17 +139,17 @@ class Connection:
 
 
 @contextlib.contextmanager
-def translated(failures: Failures, silence_s: float | None) -> Generator[None]:
-    """Turn httpx's exceptions into ours; every one of them ends here."""
+def translated(errors: EndpointErrors, silence_s: float | None) -> Generator[None]:
+    """Translate every exception of httpx."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-        raise failures.unreachable(str(error)) from error
+        raise errors.unreachable(str(error)) from error
     except httpx.TimeoutException as error:
-        raise failures.silent(silence_s) from error
+        raise errors.silent(silence_s) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise failures.address(str(error)) from error
+        raise errors.address(str(error)) from error
     except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-        raise failures.cut(str(error)) from error
+        raise errors.cut(str(error)) from error
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise failures.garbage(f"something that is not HTTP ({error})") from error
+        raise errors.garbage(f"something that is not HTTP ({error})") from error

@@ -1,4 +1,4 @@
-"""The models of all endpoints: those that the settings name, and those that a server lists when it is asked."""
+"""Lists the models of all endpoints: from the settings, or from the server's own list."""
 
 import json
 import time
@@ -16,19 +16,19 @@ LIST_TIMEOUT_S = 2.0
 """Seconds that a server may take to list its models; a list of all models waits for the slowest."""
 KEEP_S = 30.0
 KEEP_FAILURE_S = 5.0
-"""Seconds that an answer, or the lack of one, is not asked for again: every choice of a model looks at the list."""
+"""Seconds for which a list, or a failure, is kept: every choice of a model reads the list."""
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What one endpoint said, and until when that counts."""
+class _CachedModels:
+    """The models of one endpoint, and when they must be listed again."""
 
     found: FoundModels
     until: float
 
 
 class EndpointModels:
-    """Lists the models of the endpoints; what cannot be asked is a warning."""
+    """Lists the models of the endpoints; an endpoint that does not answer is a warning."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class EndpointModels:
         self._endpoints = endpoints
         self._environ = environ
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedModels] = {}
 
     async def __call__(self) -> FoundModels:
-        """Return all models, and a sentence for each endpoint that did not tell its own; asks all at once."""
+        """Return all models, and a warning for each endpoint that failed; requests all lists at once."""
         async with anyio.create_task_group() as group:
             for endpoint in self._endpoints:
                 known = self._known.get(endpoint.name)
@@ -59,11 +59,11 @@ class EndpointModels:
         if endpoint.models:
             found = FoundModels(tuple(endpoint_model(endpoint, name) for name in endpoint.models))
         else:
-            found = await self._asked(endpoint)
+            found = await self._list_models(endpoint)
         keep_s = KEEP_FAILURE_S if found.warnings else KEEP_S
-        self._known[endpoint.name] = _Known(found, self._clock() + keep_s)
+        self._known[endpoint.name] = _CachedModels(found, self._clock() + keep_s)
 
-    async def _asked(self, endpoint: Endpoint) -> FoundModels:
+    async def _list_models(self, endpoint: Endpoint) -> FoundModels:
         try:
             served = await ask_for_models(endpoint, self._environ, LIST_TIMEOUT_S)
             return FoundModels(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
@@ -82,16 +82,16 @@ async def ask_for_models(endpoint: Endpoint, environ: Mapping[str, str], timeout
     from mcp_local_llm.engines.http.connection import Connection
 
     connection = Connection(endpoint, environ)
-    failures = connection.failures()
+    errors = connection.errors()
     try:
         with anyio.fail_after(timeout_s):
-            async with connection.get("/models", timeout_s, failures) as reply:
-                body = await reply.body()
+            async with connection.get("/models", timeout_s, errors) as response:
+                body = await response.body()
     except TimeoutError as error:
-        raise failures.silent(timeout_s) from error
-    if reply.status != 200:
-        raise failures.status(reply.status, body, reply.headers)
+        raise errors.silent(timeout_s) from error
+    if response.status != 200:
+        raise errors.status(response.status, body, response.headers)
     try:
         return read_models(json.loads(body))
     except (ValueError, RecursionError) as error:
-        raise failures.garbage("no list of models") from error
+        raise errors.garbage("no list of models") from error

@@ -1,4 +1,7 @@
-"""A model of an endpoint as the core sees it: one POST per answer, read as it streams."""
+"""Models of endpoints as engines: the loader that checks the server, and one POST per answer, read as it streams.
+
+It must not know httpx: see `connection`.
+"""
 
 import json
 import math
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from mcp_local_llm.engines.http.connection import Connection
-from mcp_local_llm.engines.http.failures import Failures, loading
+from mcp_local_llm.engines.http.failures import EndpointErrors, loading
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.engine import EngineMemory
@@ -24,19 +27,25 @@ from mcp_local_llm.wire.openai.write_request import OutgoingRequest, outgoing_re
 from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader, read_comment
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.http.chunks import Answer, Asked
+    from mcp_local_llm.engines.http.chunks import AnswerCollector, AnswerContext
 
     # httpx comes with it and costs a tenth of a second, which a server that asks no endpoint should not spend.
-    from mcp_local_llm.engines.http.connection import Connection, Reply
+    from mcp_local_llm.engines.http.connection import Connection, HttpResponse
 
 LOADING_POLL_S = 1.0
 """Seconds between two tries while a server says that it is still loading its model."""
-GRACE_S = 5.0
+
+
+USAGE_WAIT_S = 5.0
 """Seconds to wait for the token counts after the end of an answer, from a server that leaves the stream open."""
 
 
+PROBE_TIMEOUT_S = 10.0
+"""Seconds that a server may take to answer at the first call."""
+
+
 class HttpEngine:
-    """One model of one endpoint. It holds nothing; the server does."""
+    """One model of one endpoint; the server holds its weights."""
 
     def __init__(
         self,
@@ -45,13 +54,13 @@ class HttpEngine:
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        grace_s: float = GRACE_S,
+        usage_wait_s: float = USAGE_WAIT_S,
     ) -> None:
         self._model = model
         self._connection = connection
         self._clock = clock
         self._sleep = sleep
-        self._grace_s = grace_s
+        self._usage_wait_s = usage_wait_s
 
     @property
     def model(self) -> ModelInfo:
@@ -65,7 +74,7 @@ class HttpEngine:
 
     @property
     def waiting(self) -> int:
-        """0: the line is the server's."""
+        """0: the queue is on the server."""
         return 0
 
     @property
@@ -79,24 +88,24 @@ class HttpEngine:
         Raises:
             InvalidRequestError: the server's flavor does not know a field, or the server refused the request.
             ContextLengthError, BusyError, UnknownModelError, ConfigError: as the server said.
-            BackendUnavailableError, BackendProtocolError: the server did not answer, or not sensibly.
+            BackendUnavailableError, BackendProtocolError: the server did not answer, or not in the protocol.
         """
         # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
-        from mcp_local_llm.engines.http.chunks import Answer
+        from mcp_local_llm.engines.http.chunks import AnswerCollector
 
-        endpoint, failures = self._connection.endpoint, self._connection.failures(self._model.id)
+        endpoint, errors = self._connection.endpoint, self._connection.errors(self._model.id)
         name = endpoint.served_name(self._model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
-        answer = Answer(_asked(request, self._model.id, endpoint, outgoing), self._clock)
+        answer = AnswerCollector(_context(request, self._model.id, endpoint, outgoing), self._clock)
         yield ChatChunk(Progress("prefill"))
         while True:
-            async with self._connection.post(outgoing.path, outgoing.body, failures) as reply:
-                body = b"" if reply.status == 200 else await reply.body()
-                # Our own server says what it means by a code, and its messages may hold any word.
-                if endpoint.flavor == "mcp-local-llm" or not loading(reply.status, body):
-                    if reply.status != 200:
-                        raise failures.status(reply.status, body, reply.headers)
-                    async with aclosing(self._pieces(reply, failures, answer)) as pieces:
+            async with self._connection.post(outgoing.path, outgoing.body, errors) as response:
+                body = b"" if response.status == 200 else await response.body()
+                # Our own server sends error codes, and its messages may hold any word.
+                if endpoint.flavor == "mcp-local-llm" or not loading(response.status, body):
+                    if response.status != 200:
+                        raise errors.status(response.status, body, response.headers)
+                    async with aclosing(self._pieces(response, errors, answer)) as pieces:
                         async for piece in pieces:
                             if chunk := answer.take(piece):
                                 yield chunk
@@ -108,17 +117,19 @@ class HttpEngine:
     async def unload(self) -> None:
         """Do nothing: the model is the server's."""
 
-    async def _pieces(self, reply: "Reply", failures: Failures, answer: "Answer") -> AsyncGenerator[AnswerPiece]:
-        """Yield the pieces of a good answer; raise where it is none, or stops before its end."""
-        if not reply.streams:
-            yield _piece((await reply.body()).decode(errors="replace"), failures)
+    async def _pieces(
+        self, response: "HttpResponse", errors: EndpointErrors, answer: "AnswerCollector"
+    ) -> AsyncGenerator[AnswerPiece]:
+        """Yield the pieces of an answer; raise where the response is an error or ends early."""
+        if not response.streams:
+            yield _piece((await response.body()).decode(errors="replace"), errors)
             return
-        async with aclosing(events_of(reply, failures)) as items:
+        async with aclosing(events_of(response, errors)) as items:
             done = False
             while not (done or answer.complete):
                 item: SseItem | None = None
                 # After the end only the counts can follow; not every server closes the stream or says so.
-                with anyio.move_on_after(self._grace_s if answer.ended else math.inf):
+                with anyio.move_on_after(self._usage_wait_s if answer.ended else math.inf):
                     item = await anext(items, None)
                 if item is None:
                     break
@@ -127,59 +138,13 @@ class HttpEngine:
                     if progress := read_comment(item.text):
                         yield AnswerPiece(progress=progress)
                 elif not done and item.data.strip():
-                    yield _piece(item.data, failures)
+                    yield _piece(item.data, errors)
         if not (done or answer.ended):
-            raise failures.cut("", answer.pieces)
+            raise errors.cut("", answer.pieces)
 
 
-async def events_of(reply: "Reply", failures: Failures) -> AsyncGenerator[SseItem]:
-    """Yield the events and comments of a stream; what cannot be one is a `BackendProtocolError`."""
-    reader = SseReader()
-    try:
-        async for chunk in reply.chunks():
-            for item in reader.feed(chunk):
-                yield item
-        for item in reader.finish():
-            yield item
-    except ValueError as error:
-        raise failures.garbage(str(error)) from error
-
-
-def _piece(data: str, failures: Failures) -> AnswerPiece:
-    """Read the data of one event, or a whole answer; an error in it is raised."""
-    try:
-        value: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise failures.garbage(f"no JSON but {data[:200]!r}") from error
-    if error := read_error(value):
-        raise failures.told(error)
-    try:
-        return read_answer(value)
-    except ValueError as error:
-        raise failures.garbage(str(error)) from error
-
-
-def _asked(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "Asked":
-    from mcp_local_llm.engines.http.chunks import Asked
-
-    flavor = FLAVORS[endpoint.flavor]
-    return Asked(
-        request=request,
-        model_id=model_id,
-        served_name=endpoint.served_name(model_id),
-        server=endpoint.name,
-        switched=bool(flavor.thinking),
-        raw=flavor.raw,
-        warnings=outgoing.warnings,
-    )
-
-
-PROBE_TIMEOUT_S = 10.0
-"""Seconds that a server may take to say that it is there."""
-
-
-class HttpBackend:
-    """Reaches the endpoints of the settings; their keys are read from `environ` when a request is sent."""
+class EndpointLoader:
+    """Connects to the endpoints of the settings; keys are read from `environ` when a request is sent."""
 
     def __init__(
         self,
@@ -194,11 +159,11 @@ class HttpBackend:
         self._reached: dict[str, HttpEngine] = {}
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> HttpEngine:
-        """Return the engine of an endpoint's model; the first time the server must be there and have loaded.
+        """Return the engine of an endpoint's model; at the first call the server must answer and have loaded.
 
         Raises:
             BackendUnavailableError, ConfigError, BackendProtocolError: the server does not answer, or refuses us.
-            ModelLoadError: the model is not an endpoint's.
+            ModelLoadError: the model has no endpoint.
         """
         if model.endpoint is None:
             raise ModelLoadError(f"{model.id} is no model of an endpoint.")
@@ -212,25 +177,67 @@ class HttpBackend:
         return engine
 
     def fault(self) -> str | None:
-        """Return None: nothing of it hangs in this process."""
+        """Return None: no thread of this process is used."""
         return None
 
     def close(self) -> None:
         """Do nothing: nothing runs between calls."""
 
     async def _reach(self, connection: "Connection", report: ReportProgress) -> None:
-        """Ask for the list of models; any answer but a refusal shows that the server is there."""
-        failures = connection.failures()
+        """Ask for the list of models; any response but a refusal shows that the server runs."""
+        errors = connection.errors()
         report(Progress("loading"))
         while True:
-            async with connection.get("/models", PROBE_TIMEOUT_S, failures) as reply:
-                body = await reply.body()
-                if reply.status in (401, 403) or 300 <= reply.status < 400:
-                    raise failures.status(reply.status, body, reply.headers)
-                if not loading(reply.status, body):
+            async with connection.get("/models", PROBE_TIMEOUT_S, errors) as response:
+                body = await response.body()
+                if response.status in (401, 403) or 300 <= response.status < 400:
+                    raise errors.status(response.status, body, response.headers)
+                if not loading(response.status, body):
                     return
             report(Progress("loading"))
             await self._sleep(LOADING_POLL_S)
+
+
+async def events_of(response: "HttpResponse", errors: EndpointErrors) -> AsyncGenerator[SseItem]:
+    """Yield the events and comments of a stream; anything else is a `BackendProtocolError`."""
+    reader = SseReader()
+    try:
+        async for chunk in response.chunks():
+            for item in reader.feed(chunk):
+                yield item
+        for item in reader.finish():
+            yield item
+    except ValueError as error:
+        raise errors.garbage(str(error)) from error
+
+
+def _piece(data: str, errors: EndpointErrors) -> AnswerPiece:
+    """Read the data of one event, or a whole answer; an error in it is raised."""
+    try:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise errors.garbage(f"no JSON but {data[:200]!r}") from error
+    if error := read_error(value):
+        raise errors.from_server(error)
+    try:
+        return read_answer(value)
+    except ValueError as error:
+        raise errors.garbage(str(error)) from error
+
+
+def _context(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "AnswerContext":
+    from mcp_local_llm.engines.http.chunks import AnswerContext
+
+    flavor = FLAVORS[endpoint.flavor]
+    return AnswerContext(
+        request=request,
+        model_id=model_id,
+        served_name=endpoint.served_name(model_id),
+        server=endpoint.name,
+        switched=bool(flavor.thinking),
+        raw=flavor.raw,
+        warnings=outgoing.warnings,
+    )
 
 
 def _connect(endpoint: Endpoint, environ: Mapping[str, str]) -> "Connection":

@@ -1,7 +1,7 @@
-"""What can go wrong with one server, in words that say what to do. Knows no HTTP library.
+"""Makes the errors of one endpoint, each with advice. It must not know an HTTP library.
 
-The key of an endpoint appears in no message: what a server says is shown without it, and what it says about a refused
-key is not shown at all.
+The key of an endpoint appears in no message: it is cut out of a server's text, and a server's text about a refused key
+is not shown at all.
 """
 
 import json
@@ -23,18 +23,18 @@ from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import ContextOverflow, ServerError, context_overflow, error_type, read_error
 
 _NO_PATH = ("not found", "file not found", "404 page not found")
-"""What servers say of an address that they do not serve: vLLM and FastAPI, llama-server, Ollama."""
+"""Messages of servers about an unknown path: vLLM and FastAPI, llama-server, Ollama."""
 
 MAX_SHOWN = 400
 """Characters of a server's message that are passed on."""
 
 
 @dataclass(frozen=True)
-class Failures:
+class EndpointErrors:
     """Makes the errors of one endpoint.
 
     Attributes:
-        model_id: what is asked for, in our words.
+        model_id: the requested model.
         secret: returns the key that was sent, so that it can be cut out of what the server says.
     """
 
@@ -43,62 +43,62 @@ class Failures:
     secret: Callable[[], str | None] = field(default=lambda: None, repr=False)
 
     @property
-    def who(self) -> str:
+    def title(self) -> str:
         """The server, as messages call it."""
         return f"{self.endpoint.name} ({self.endpoint.url})"
 
     def unreachable(self, reason: str) -> BackendUnavailableError:
-        """Say that nobody answers at the address."""
+        """Return the error for an address that does not answer."""
         start = FLAVORS[self.endpoint.flavor].start
-        return BackendUnavailableError(f"{self.who} cannot be reached: {self.shown(reason) or 'no answer'}. {start}")
+        return BackendUnavailableError(f"{self.title} cannot be reached: {self.shown(reason) or 'no answer'}. {start}")
 
     def silent(self, seconds: float | None) -> BackendUnavailableError:
-        """Say that it took the request and then was silent for too long."""
+        """Return the error for a server that took the request and then sent nothing for too long."""
         limit = "too long" if seconds is None else f"{seconds:g} s"
         return BackendUnavailableError(
-            f"{self.who} said nothing for {limit}. Raise read_timeout_s of the endpoint, or leave it out to wait."
+            f"{self.title} said nothing for {limit}. Raise read_timeout_s of the endpoint, or leave it out to wait."
         )
 
     def cut(self, reason: str, tokens: int = 0) -> BackendUnavailableError:
-        """Say that the connection ended before the answer did."""
-        told = f": {self.shown(reason)}" if reason else ""
+        """Return the error for a connection that ended before the answer did."""
+        detail = f": {self.shown(reason)}" if reason else ""
         return BackendUnavailableError(
-            f"{self.who} ended the connection in the middle of the answer, after {tokens} tokens{told}. "
+            f"{self.title} ended the connection in the middle of the answer, after {tokens} tokens{detail}. "
             "It may have crashed or run out of memory; look at its log, then send the request again."
         )
 
     def garbage(self, reason: str) -> BackendProtocolError:
-        """Say that it sent something that is not the protocol."""
+        """Return the error for bytes that are not the protocol."""
         return BackendProtocolError(
-            f"{self.who} sent {self.shown(reason)}. "
+            f"{self.title} sent {self.shown(reason)}. "
             "Check that its url is that of an OpenAI-compatible API; most end in /v1."
         )
 
     def address(self, reason: str) -> ConfigError:
-        """Say that the URL cannot be used."""
-        return ConfigError(f"The url of the endpoint {self.who} cannot be used: {self.shown(reason)}.")
+        """Return the error for a URL that cannot be used."""
+        return ConfigError(f"The url of the endpoint {self.title} cannot be used: {self.shown(reason)}.")
 
     def status(self, status: int, body: bytes, headers: Mapping[str, str]) -> LocalLLMError:
         """Return the error that an answer with another status than 200 means."""
         if 300 <= status < 400:
             target = self.shown(headers.get("location", "another address"))
             return BackendProtocolError(
-                f"{self.who} redirects to {target}, which is not followed: it could be another machine. "
+                f"{self.title} redirects to {target}, which is not followed: it could be another machine. "
                 "Put the address that should be asked into the endpoint's url."
             )
         if status in (401, 403):
             return self._refused_key(status)
         error = read_error(_decoded(body)) or ServerError(body.decode(errors="replace").strip() or "nothing")
-        return self.told(error, status, headers.get("retry-after", ""))
+        return self.from_server(error, status, headers.get("retry-after", ""))
 
-    def told(self, error: ServerError, status: int | None = None, retry_after: str = "") -> LocalLLMError:
-        """Return the error that a server told, with a status or, where it is None, in the middle of a stream."""
+    def from_server(self, error: ServerError, status: int | None = None, retry_after: str = "") -> LocalLLMError:
+        """Return the error that a server sent, with a status or, where it is None, in the middle of a stream."""
         ours = error_type(error.code) if self.endpoint.flavor == "mcp-local-llm" else None
         if ours is not None:
             return ours(self._without_key(error.message))
         if overflow := context_overflow(error):
             return ContextLengthError(self._overflow(overflow, error))
-        says = f"{self.who} says: {self.shown(error.message)}" + ("" if status is None else f" (HTTP {status})")
+        says = f"{self.title} says: {self.shown(error.message)}" + ("" if status is None else f" (HTTP {status})")
         if status == 429 or "maximum pending requests" in error.message:
             when = f"in {retry_after} s" if retry_after.isdecimal() else "when other requests have finished"
             return BusyError(f"{says}. It is busy; try again {when}.")
@@ -111,7 +111,7 @@ class Failures:
         return BackendProtocolError(f"{says}. Look at its log.")
 
     def shown(self, text: str) -> str:
-        """Cut a text of the server's to a length for messages, and the key out of it."""
+        """Shorten a text of the server's for a message, and remove the key from it."""
         clean = " ".join(self._without_key(text).split())
         return (clean if len(clean) <= MAX_SHOWN else clean[:MAX_SHOWN] + " …").rstrip(".")
 
@@ -123,20 +123,20 @@ class Failures:
         variable, file = self.endpoint.api_key_env, self.endpoint.api_key_file
         if variable is None and file is None:
             return ConfigError(
-                f'{self.who} wants an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] entry, '
-                "with the name of the environment variable that holds the key, or api_key_file with its file."
+                f'{self.title} wants an API key (HTTP {status}). Put api_key_env = "NAME" into its [[endpoints]] '
+                "entry, with the name of the environment variable that holds the key, or api_key_file with its file."
             )
         where = f"the environment variable {variable}" if variable else str(file)
-        return ConfigError(f"{self.who} refused the key (HTTP {status}). Check {where}.")
+        return ConfigError(f"{self.title} refused the key (HTTP {status}). Check {where}.")
 
     def _not_found(self, error: ServerError) -> LocalLLMError:
-        """Tell a model that is not there from a path that is not there."""
+        """Distinguish an unknown model from an unknown path."""
         if error.message.lower().strip(". ") in _NO_PATH or not error.details:
             return self.garbage(f"HTTP 404, {error.message}")
-        return UnknownModelError(f"{self.who} does not have {self.model_id}. It says: {self.shown(error.message)}.")
+        return UnknownModelError(f"{self.title} does not have {self.model_id}. It says: {self.shown(error.message)}.")
 
     def _overflow(self, overflow: ContextOverflow, error: ServerError) -> str:
-        name = self.model_id or self.who
+        name = self.model_id or self.title
         if overflow.window is None:
             return f"The prompt does not fit into the context window of {name}: {self.shown(error.message)}."
         count, window = overflow.prompt_tokens, f"{overflow.window} tokens as its server runs it"
@@ -150,7 +150,7 @@ class Failures:
 
 
 def loading(status: int, body: bytes) -> bool:
-    """Tell whether a server says that it is still loading its model; llama-server does so with 503."""
+    """Whether a server is still loading its model; llama-server answers 503 then."""
     if status != 503:
         return False
     error = read_error(_decoded(body))

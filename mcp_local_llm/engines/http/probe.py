@@ -1,6 +1,6 @@
-"""Asks who is there: the endpoints of the settings, and the ports of this machine on which known servers listen.
+"""Finds servers: the endpoints of the settings, and known servers on the ports of this machine.
 
-Nothing here chooses or changes anything; ports are asked on 127.0.0.1 only, without a key, with GET.
+It chooses and changes nothing; ports are probed on 127.0.0.1 only, without a key, with GET.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ import anyio
 from mcp_local_llm.engines.http.endpoint_models import ask_for_models
 from mcp_local_llm.values.endpoint import DetectedServer, Endpoint, FlavorName
 from mcp_local_llm.values.errors import LocalLLMError
-from mcp_local_llm.wire.flavors import Answer, marked, marks_for, named_flavor
+from mcp_local_llm.wire.flavors import ProbeResponse, named_flavor, probe_matches, probes_for
 from mcp_local_llm.wire.openai.read_response import read_models
 
 ANSWER_TIMEOUT_S = 1.0
@@ -22,12 +22,12 @@ ENDPOINT_TIMEOUT_S = 3.0
 
 
 async def look_at_ports(ports: Iterable[int]) -> tuple[DetectedServer, ...]:
-    """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; asks all at once."""
+    """Return the OpenAI-compatible servers that answer on these ports of 127.0.0.1; probes all at once."""
     found: dict[int, DetectedServer] = {}
 
     async def look(port: int) -> None:
         with anyio.move_on_after(PORT_TIMEOUT_S):
-            sighting = await _seen(port)
+            sighting = await _probe_port(port)
             if sighting is not None:
                 found[port] = sighting
 
@@ -39,7 +39,7 @@ async def look_at_ports(ports: Iterable[int]) -> tuple[DetectedServer, ...]:
 
 
 async def list_endpoint(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Ask an endpoint of the settings for its models, with its key; the names that it gives them.
+    """Return the names of an endpoint's models; the request carries its key.
 
     Raises:
         BackendUnavailableError: it does not answer, or not in time.
@@ -48,8 +48,8 @@ async def list_endpoint(endpoint: Endpoint, environ: Mapping[str, str]) -> tuple
     return tuple(model.name for model in await ask_for_models(endpoint, environ, ENDPOINT_TIMEOUT_S))
 
 
-async def _seen(port: int) -> DetectedServer | None:
-    answer = await _asked(port, "/v1/models")
+async def _probe_port(port: int) -> DetectedServer | None:
+    answer = await _get(port, "/v1/models")
     if answer is None:
         return None
     flavor = named_flavor(answer)
@@ -57,18 +57,18 @@ async def _seen(port: int) -> DetectedServer | None:
     models = _models(answer)
     if flavor is None and models is None and not locked:
         return None
-    return DetectedServer(port, flavor or await _told(port), models or (), locked)
+    return DetectedServer(port, flavor or await _probed_flavor(port), models or (), locked)
 
 
-async def _told(port: int) -> FlavorName | None:
-    for mark in marks_for(port):
-        answer = await _asked(port, mark.path)
-        if answer is not None and marked(mark, answer):
-            return mark.flavor
+async def _probed_flavor(port: int) -> FlavorName | None:
+    for probe in probes_for(port):
+        answer = await _get(port, probe.path)
+        if answer is not None and probe_matches(probe, answer):
+            return probe.flavor
     return None
 
 
-def _models(answer: Answer) -> tuple[str, ...] | None:
+def _models(answer: ProbeResponse) -> tuple[str, ...] | None:
     if answer.status != 200:
         return None
     try:
@@ -77,13 +77,13 @@ def _models(answer: Answer) -> tuple[str, ...] | None:
         return None
 
 
-async def _asked(port: int, path: str) -> Answer | None:
+async def _get(port: int, path: str) -> ProbeResponse | None:
     # Here and not above: see `list_endpoint`.
     from mcp_local_llm.engines.http.connection import Connection
 
     connection = Connection(Endpoint(name="port", url=f"http://127.0.0.1:{port}"), {})
     try:
-        async with connection.get(path, ANSWER_TIMEOUT_S, connection.failures()) as reply:
-            return Answer(reply.status, reply.headers.get("server", ""), await reply.body())
+        async with connection.get(path, ANSWER_TIMEOUT_S, connection.errors()) as response:
+            return ProbeResponse(response.status, response.headers.get("server", ""), await response.body())
     except LocalLLMError:
-        return None  # Nobody is there, or nobody who speaks HTTP.
+        return None  # No server listens there, or it does not speak HTTP.

@@ -1,6 +1,6 @@
-"""One job's events as the core sees them: chunks of progress and text, and the result. Pure.
+"""Turns the events of one request into chunks of progress and text, and the result. It must not touch mlx.
 
-The raw text goes through the parser here, off the MLX thread.
+The parser runs here, off the MLX thread.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Reply:
-    """Turns one job's events into chunks, and the last one into the result."""
+class ChunkBuilder:
+    """Turns the events of one request into chunks, and the last event into the result."""
 
     request: ChatRequest
     model: ModelInfo
@@ -39,7 +39,7 @@ class Reply:
                 self._output = self._parser(think_prefilled=think_prefilled)
                 if self.request.stream and answer_only:
                     # The parser holds an answer back until a block was closed, since a closer without an opener would
-                    # turn all of it into reasoning. Here the template has closed the block, where the parser can't see.
+                    # turn all of it into reasoning. Here the template has closed the block in the prompt.
                     tags = self.markup.pairs[0]
                     self._output.feed(f"{tags.opener}\n\n{tags.closer}\n\n")
                 return ChatChunk(Progress("prefill", cached_tokens, prompt_tokens))
@@ -102,7 +102,7 @@ class Reply:
 
 
 def _incomplete(end: Finished) -> str:
-    """Say why constrained output is not whole."""
+    """Return the reason why constrained output is incomplete."""
     match end.reason:
         case "length":
             return f"max_tokens ended it after {end.tokens} tokens"

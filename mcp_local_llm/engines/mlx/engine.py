@@ -1,4 +1,4 @@
-"""The MLX engine as the core sees it: coroutines over the thread's commands and events."""
+"""The MLX engine on the event loop: coroutines over the commands and events of the MLX thread."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
-from mcp_local_llm.engines.mlx.chunks import Reply
+from mcp_local_llm.engines.mlx.chunks import ChunkBuilder
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.messages import (
     Event,
@@ -17,11 +17,11 @@ from mcp_local_llm.engines.mlx.messages import (
     Load,
     Loaded,
     LoadProgress,
+    ModelState,
     Queued,
     Stop,
     Submit,
     Unload,
-    Vitals,
     Wake,
 )
 from mcp_local_llm.engines.mlx.thread import MlxThread
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from mcp_local_llm.parsing import Markup
 
 
-class _Inbox:
-    """Carries events from the MLX thread to the event loop that made it."""
+class _EventQueue:
+    """Passes events from the MLX thread to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,7 +46,7 @@ class _Inbox:
 
     def put(self, event: Event) -> None:
         """Hand over an event; called on the MLX thread."""
-        # At exit the loop may be closed already; then nobody waits for this event any more.
+        # At exit the loop may be closed already, and with it the call that waited for this event.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
@@ -54,7 +54,7 @@ class _Inbox:
         return await self._events.get()
 
 
-class MlxBackend:
+class MlxLoader:
     """Loads models into this process, one at a time."""
 
     def __init__(
@@ -69,37 +69,37 @@ class MlxBackend:
         self._clock = clock
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> "MlxEngine":
-        """Load `model`, dropping whatever was loaded before; cancelling gives up between two steps of reading.
+        """Load `model` and drop the one before; cancelling gives up between two steps of reading.
 
         Raises:
             ModelLoadError: mlx-lm refused the folder, or MLX cannot be used on this machine.
             BackendUnavailableError: the MLX thread hangs.
         """
         self._thread.watch.check()
-        inbox, cancelled, vitals = _Inbox(), threading.Event(), Vitals()
-        self._thread.post(Load(model, inbox.put, cancelled, vitals))
+        events, cancelled, state = _EventQueue(), threading.Event(), ModelState()
+        self._thread.post(Load(model, events.put, cancelled, state))
         loaded = False
         try:
-            with self._watchdog.guarding(inbox.put):
+            with self._watchdog.guarding(events.put):
                 while True:
-                    match await inbox.get():
+                    match await events.get():
                         case LoadProgress(done, total):
                             report(Progress("loading", done, total))
                         case Failed(error):
                             raise error
                         case Loaded() as told:
                             loaded = True
-                            return self._engine(model, told, vitals)
+                            return self._engine(model, told, state)
                         case _:
                             pass
         finally:
             if not loaded:
                 cancelled.set()
-                # The load may have ended in this very moment, or end when nobody waits; then this takes it back.
+                # The load may have ended just now, or may end after the cancellation; then this drops the model.
                 self._thread.post(Unload(_ignore))
 
     def fault(self) -> str | None:
-        """Say why no call is taken now, with the remedy; see `Backend.fault`."""
+        """Return why no call is accepted now, with the remedy; see `EngineLoader.fault`."""
         return self._thread.watch.fault()
 
     def close(self) -> None:
@@ -107,10 +107,10 @@ class MlxBackend:
         self._thread.post(Stop())
 
     def join(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the thread's end; say whether it came."""
+        """Wait up to `timeout` seconds for the thread's end; return whether it has ended."""
         return self._thread.join(timeout)
 
-    def _engine(self, model: ModelInfo, loaded: Loaded, vitals: Vitals) -> "MlxEngine":
+    def _engine(self, model: ModelInfo, loaded: Loaded, state: ModelState) -> "MlxEngine":
         # Here and not above: it needs jinja2, which a handshake need not wait for.
         from mcp_local_llm.engines.mlx.prompt.renderer import Renderer
         from mcp_local_llm.parsing import KNOWN_MARKUP, markup_of
@@ -118,7 +118,7 @@ class MlxBackend:
         tags = loaded.text.tags
         markup = KNOWN_MARKUP if tags is None else markup_of([tags])
         renderer = Renderer(loaded.text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
-        return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, vitals, self._clock)
+        return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, state, self._clock)
 
 
 class MlxEngine:
@@ -132,7 +132,7 @@ class MlxEngine:
         renderer: "Renderer",
         markup: "Markup",
         limits: EngineLimits,
-        vitals: Vitals,
+        state: ModelState,
         clock: Callable[[], float],
     ) -> None:
         self._model = model
@@ -141,10 +141,10 @@ class MlxEngine:
         self._renderer = renderer
         self._markup = markup
         self._limits = limits
-        self._vitals = vitals
+        self._state = state
         self._clock = clock
         self._pending: Counter[str] = Counter()
-        self._line: set[_Inbox] = set()
+        self._line: set[_EventQueue] = set()
 
     @property
     def model(self) -> ModelInfo:
@@ -153,8 +153,8 @@ class MlxEngine:
 
     @property
     def memory(self) -> EngineMemory | None:
-        """What MLX holds, as of the last event."""
-        return self._vitals.memory
+        """The memory that MLX holds, as of the last event."""
+        return self._state.memory
 
     @property
     def waiting(self) -> int:
@@ -164,34 +164,34 @@ class MlxEngine:
     @property
     def lost(self) -> bool:
         """Whether the thread has unloaded the model by itself."""
-        return self._vitals.lost
+        return self._state.lost
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Answer `request`; see `Engine.stream`."""
         self._thread.watch.check()
         self._refuse_when_full(request.client)
-        inbox, submitted = _Inbox(), self._clock()
-        answer = Reply(request, self._model, self._markup)
+        events, submitted = _EventQueue(), self._clock()
+        chunks = ChunkBuilder(request, self._model, self._markup)
         job: Job | None = None
         self._pending[request.client] += 1
-        self._line.add(inbox)
+        self._line.add(events)
         try:
-            with self._watchdog.guarding(inbox.put):
-                job = Job(request, await self._renderer.render(request), inbox.put, submitted)
+            with self._watchdog.guarding(events.put):
+                job = Job(request, await self._renderer.render(request), events.put, submitted)
                 self._thread.post(Submit(job))
-                while not answer.finished:
-                    event = await inbox.get()
+                while not chunks.finished:
+                    event = await events.get()
                     if isinstance(event, Failed):
                         raise event.error
                     if not isinstance(event, Queued):
-                        self._line.discard(inbox)
-                    yield answer.chunk(event)
+                        self._line.discard(events)
+                    yield chunks.chunk(event)
         finally:
-            self._line.discard(inbox)
+            self._line.discard(events)
             self._pending[request.client] -= 1
             # Keeps no names of clients that have gone.
             self._pending = +self._pending
-            if job is not None and not answer.finished:
+            if job is not None and not chunks.finished:
                 job.cancelled.set()
                 self._thread.post(Wake())
 
@@ -217,15 +217,15 @@ class MlxEngine:
         Raises:
             BackendUnavailableError: the MLX thread hangs, so the model stays.
         """
-        inbox = _Inbox()
+        events = _EventQueue()
         self._thread.watch.check()
-        self._thread.post(Unload(inbox.put))
-        with self._watchdog.guarding(inbox.put):
-            event = await inbox.get()
-        # An engine that has ended by itself holds nothing any more.
+        self._thread.post(Unload(events.put))
+        with self._watchdog.guarding(events.put):
+            event = await events.get()
+        # After any other failure the thread has ended and dropped the model.
         if isinstance(event, Failed) and isinstance(event.error, BackendUnavailableError):
             raise event.error
 
 
 def _ignore(event: Event) -> None:
-    """Take an event that nobody waits for."""
+    """Drop an event."""

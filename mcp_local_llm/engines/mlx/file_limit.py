@@ -14,7 +14,7 @@ WANTED = 2048
 
 @contextlib.contextmanager
 def file_limit_kept() -> Generator[None]:
-    """Let imports in the block raise the soft limit up to `WANTED`, and change nothing else of it."""
+    """Let imports in the block raise the soft limit up to `WANTED`, and leave the limit unchanged otherwise."""
     original = resource.setrlimit
 
     def guarded(kind: int, limits: tuple[int, int]) -> None:
@@ -36,6 +36,6 @@ def _raise(set_limit: Callable[[int, tuple[int, int]], None]) -> None:
     unlimited = resource.RLIM_INFINITY
     wanted = WANTED if hard == unlimited else min(WANTED, hard)
     if soft != unlimited and soft < wanted:
-        # Some systems have a lower limit of their own beside the hard one; then the present one must do.
+        # Some systems have a lower limit besides the hard one; then the present limit stays.
         with contextlib.suppress(ValueError, OSError):
             set_limit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,4 +1,4 @@
-"""What the user allows the engine. Pure values; the composition root fills them from the settings."""
+"""The bounds of the MLX engine, filled from the settings. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,21 +8,23 @@ from typing import Literal
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.machine import Memory
 
+MIB = 2**20
 QUEUES = 4
 """Queues of `queue_size` that all clients together may fill."""
 
 WiredPolicy = Literal["auto", "off"]
+
 KVBits = Literal[4, 8]
 
 
 @dataclass(frozen=True)
 class PrefixDiskLimits:
-    """Where long prefixes may lie on the disk, and how much of them.
+    """The folder and size of the prefixes that are kept on the disk.
 
     Attributes:
-        folder: theirs alone; made with the first that is written.
-        nbytes: of the files of all models together.
-        quiet_s: seconds without a command before something is written, so that calls in a row are not held up. An agent
+        folder: holds nothing else; created with the first file.
+        nbytes: bytes of the files of all models together.
+        quiet_s: seconds without a command before a file is written, so that consecutive calls are not delayed. An agent
             reads an answer for longer.
     """
 
@@ -46,8 +48,8 @@ class EngineLimits:
         step_timeout_s: seconds after which a step of the model counts as hanging; the first after a load gets
             `load_timeout_s`.
         load_timeout_s: seconds that a load may take without progress.
-        long_input_penalty: repetition penalty of greedy answers to long prompts where nobody named one; 1 is off.
-        memory: reads this machine's memory; must be quick, it is asked before every prompt. None: no check.
+        long_input_penalty: repetition penalty of greedy answers to long prompts that name none; 1 is off.
+        memory: reads this machine's memory; must be quick, it is called before every prompt. None: no check.
     """
 
     batch_size: int = 4
@@ -64,7 +66,7 @@ class EngineLimits:
 
     @property
     def places(self) -> int:
-        """How many requests run at a time: quantized keys and values cannot be decoded together."""
+        """The number of requests that run at a time: quantized keys and values cannot be decoded together."""
         return self.batch_size if self.kv_bits is None else 1
 
     @property
@@ -73,14 +75,11 @@ class EngineLimits:
         return QUEUES * max(self.queue_size, 1)
 
 
-MIB = 2**20
-
-
 def mlx_limits(settings: Settings, *, prefixes: Path, memory: Callable[[], Memory]) -> EngineLimits:
-    """Return what the MLX engine is told.
+    """Return the bounds of the MLX engine.
 
     Args:
-        settings: those of the process that holds the model.
+        settings: the settings of the lease owner.
         prefixes: the folder for prompts that are kept on the disk.
         memory: reads the memory of this machine.
     """

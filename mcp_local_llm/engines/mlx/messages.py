@@ -1,7 +1,6 @@
-"""What passes between the event loop and the MLX thread.
+"""The messages between the event loop and the MLX thread: commands in, events out.
 
-Commands go in, events come out. Events hold no mlx array: one that left its thread would be bound to a
-stream that other threads do not have.
+Events hold no mlx array: an array is bound to a stream of the thread that made it.
 """
 
 import threading
@@ -15,9 +14,8 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
     from mcp_local_llm.engines.mlx.prompt.render import TextModel
-    from mcp_local_llm.engines.mlx.prompt.renderer import Rendered
+    from mcp_local_llm.engines.mlx.prompt.renderer import RenderedPrompt
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Generated:
     """Text since the last event, and the tokens and seconds of decoding so far.
 
     Attributes:
-        json: text of a constrained answer, which is what it is: the parser must not look for markup in its strings.
+        json: text of a constrained answer, in whose strings the parser must not look for markup.
     """
 
     text: str
@@ -101,13 +99,11 @@ class Loaded:
     """A load is complete.
 
     Attributes:
-        text: what prompts are made with.
-        traits: how the model marks reasoning.
-        checkpoints: whether KV caches of its prompts can only be kept at certain places.
+        text: the tokenizer and chat template.
+        checkpoints: whether KV caches of its prompts can be kept only at checkpoints.
     """
 
     text: "TextModel"
-    traits: "ThinkingTraits"
     checkpoints: bool
 
 
@@ -129,18 +125,18 @@ class Job:
     """
 
     request: ChatRequest
-    rendered: "Rendered"
+    rendered: "RenderedPrompt"
     emit: Emit
     submitted: float
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(eq=False)
-class Vitals:
-    """How a loaded model is, written by the MLX thread and read by anyone, one reference at a time.
+class ModelState:
+    """The memory and health of a loaded model, written by the MLX thread and read by any thread.
 
     Attributes:
-        lost: the thread has unloaded it by itself.
+        lost: the thread has unloaded the model after failures.
     """
 
     memory: EngineMemory = field(default_factory=EngineMemory)
@@ -149,12 +145,12 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Load:
-    """Load this model; answered by `LoadProgress`, then `Loaded` or `Failed`. `vitals` tells of it from then on."""
+    """Load this model; answered by `LoadProgress`, and `Loaded` or `Failed`; then `state` is kept up to date."""
 
     model: ModelInfo
     emit: Emit
     cancelled: threading.Event
-    vitals: Vitals
+    state: ModelState
 
 
 @dataclass(frozen=True)
@@ -166,30 +162,30 @@ class Submit:
 
 @dataclass(frozen=True)
 class Wake:
-    """Look at the jobs again: one was cancelled."""
+    """Drop the jobs that were cancelled."""
 
 
 @dataclass(frozen=True)
 class Unload:
-    """Fail what runs, drop the model and give its memory back; answered by `Done`."""
+    """Fail the running requests, drop the model and give its memory back; answered by `Done`."""
 
     emit: Emit
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Fail what runs, unload and end the thread."""
+    """Fail the running requests, unload and end the thread."""
 
 
 Command = Load | Submit | Wake | Unload | Stop
 
 
 def refuse(command: Command, error: LocalLLMError) -> None:
-    """Answer a command that will not be carried out."""
+    """Answer a command that will not be executed."""
     match command:
         case Load() | Unload():
             command.emit(Failed(error))
         case Submit(job):
             job.emit(Failed(error))
         case _:
-            pass  # Nobody waits for an answer to these.
+            pass  # These have no answer.

@@ -1,7 +1,7 @@
-"""Notice that the MLX thread does not come back from a step: a thread that hangs in the device cannot be ended.
+"""Detects that the MLX thread hangs in a step: a thread that waits for the device cannot be ended.
 
-`StepWatch` holds what the thread does now and how long that may take; the thread writes it, anyone reads it.
-`Watchdog` lives on the event loop and fails the calls that wait once the bound has passed.
+`StepWatch` holds the present step and its bound in seconds; the MLX thread writes it, any thread reads it.
+`Watchdog` runs on the event loop and fails the waiting calls once the bound has passed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from mcp_local_llm.engines.mlx.messages import Emit, Failed
 from mcp_local_llm.values.errors import BackendUnavailableError
 
 CHECK_S = 1.0
-"""Seconds between two looks at the MLX thread while calls wait for it."""
+"""Seconds between two checks of the MLX thread while calls wait for it."""
 
 
 class Timer(Protocol):
@@ -36,36 +36,36 @@ def loop_call_later(seconds: float, callback: Callable[[], None]) -> Timer:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _BoundedStep:
     what: str
     since: float
     bound_s: float
 
 
 class StepWatch:
-    """What the MLX thread is doing, since when, and how many seconds that may take."""
+    """The present step of the MLX thread, its start, and its bound in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._work: _Work | None = None
+        self._work: _BoundedStep | None = None
 
     @contextmanager
     def bounded(self, what: str, bound_s: float) -> Generator[None]:
-        """Say, on the MLX thread, that the block may take `bound_s` seconds; an inner block counts by itself."""
+        """Bound the block to `bound_s` seconds, on the MLX thread; an inner block has a bound of its own."""
         outer = self._work
-        self._work = _Work(what, self._clock(), bound_s)
+        self._work = _BoundedStep(what, self._clock(), bound_s)
         try:
             yield
         finally:
-            self._work = None if outer is None else _Work(outer.what, self._clock(), outer.bound_s)
+            self._work = None if outer is None else _BoundedStep(outer.what, self._clock(), outer.bound_s)
 
     def advance(self) -> None:
-        """Count the bound from now on again, because the work has made progress."""
+        """Restart the bound, because the step has made progress."""
         if self._work is not None:
-            self._work = _Work(self._work.what, self._clock(), self._work.bound_s)
+            self._work = _BoundedStep(self._work.what, self._clock(), self._work.bound_s)
 
     def fault(self) -> str | None:
-        """Say that the thread has not come back in time, and what can be done; None while it has."""
+        """Return a message with the remedy where the present step is overdue, else None."""
         work = self._work
         if work is None:
             return None
@@ -91,7 +91,7 @@ class StepWatch:
 
 
 class Watchdog:
-    """Fails the calls that wait for the MLX thread when its work takes too long; runs on the event loop."""
+    """Fails the calls that wait for the MLX thread when its step is overdue; runs on the event loop."""
 
     def __init__(self, watch: StepWatch, call_later: CallLater) -> None:
         self._watch = watch
@@ -101,7 +101,7 @@ class Watchdog:
 
     @contextmanager
     def guarding(self, emit: Emit) -> Generator[None]:
-        """Send `Failed` to `emit` if the thread's work becomes overdue during the block."""
+        """Send `Failed` to `emit` if a step of the thread becomes overdue during the block."""
         self._waiting.add(emit)
         self._arm()
         try:

@@ -1,6 +1,6 @@
-"""What the MLX thread does: take commands, load and unload, and step the batch between them.
+"""Runs on the MLX thread: takes commands, loads and unloads, and steps the batch in between.
 
-This module and everything below it run on that thread alone.
+This module and the ones it imports that touch mlx run on that thread alone.
 """
 
 import logging
@@ -24,10 +24,10 @@ from mcp_local_llm.engines.mlx.messages import (
     Job,
     Load,
     LoadProgress,
+    ModelState,
     Stop,
     Submit,
     Unload,
-    Vitals,
 )
 from mcp_local_llm.engines.mlx.watch import StepWatch
 from mcp_local_llm.values.errors import GenerationError, ModelLoadError, reason_of
@@ -36,18 +36,17 @@ MAX_FAILURES = 2
 """Failures in a row after which the weights are no longer trusted either."""
 
 UNLOAD_SAVE_S = 5.0
-"""How long an unload may write prefixes to the disk: somebody may wait for the next model. Mostly there is nothing left
-to write."""
+"""Seconds for which an unload may write prefixes to the disk: a call may wait for the next model."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Loaded:
-    """The loaded model at work, and how it fares: failed steps since the last whole answer."""
+class _ActiveModel:
+    """The batch of the loaded model, its state, and the failed steps since the last whole answer."""
 
     batch: Batch
-    vitals: Vitals
+    state: ModelState
     failures: int = 0
     answered: int = 0
     stepped: bool = False
@@ -67,7 +66,7 @@ class Worker:
         self._limits = limits
         self._watch = watch
         self._clock = clock
-        self._loaded: _Loaded | None = None
+        self._loaded: _ActiveModel | None = None
         self._command: Command | None = None
         self._jobs: list[Job] = []
 
@@ -89,11 +88,11 @@ class Worker:
             self._clean_up()
 
     def unanswered(self) -> list[Command]:
-        """Return what was begun and not answered when `run` raised."""
+        """Return the commands without an answer when `run` raised."""
         return [*([self._command] if self._command is not None else []), *(Submit(job) for job in self._jobs)]
 
     def _serve(self) -> bool:
-        """Make one step of the batch, or carry one command out; False after `Stop`."""
+        """Make one step of the batch, or execute one command; False after `Stop`."""
         if self._loaded is not None and self._loaded.batch.busy and self._commands.empty():
             self._step(self._loaded)
             return True
@@ -106,21 +105,21 @@ class Worker:
             self._command = None
         elif self._loaded is not None:
             with self._watch.bounded("saving prompts", self._limits.load_timeout_s):
-                self._try(partial(_save, cancelled=self._called))
+                self._try(partial(_save, cancelled=self._command_waits))
         return True
 
-    def _step(self, loaded: _Loaded) -> None:
-        """Make one step of the batch; the first gets the time of a load: the device compiles its kernels then."""
+    def _step(self, loaded: _ActiveModel) -> None:
+        """Make one step of the batch; the first may take as long as a load, because the device compiles its kernels."""
         bound, longest = self._limits.step_timeout_s, self._limits.load_timeout_s
         with self._watch.bounded("a step of the model", bound if loaded.stepped else max(bound, longest)):
             self._try(Batch.step)
         loaded.stepped = True
 
     def _abandon(self) -> None:
-        """Note who waits for the batch, and let go of the model; nothing of MLX is called."""
+        """Store the pending jobs and drop the model, without calling MLX."""
         if self._loaded is not None:
             loaded, self._loaded = self._loaded, None
-            loaded.vitals.lost = True
+            loaded.state.lost = True
             self._jobs = loaded.batch.jobs()
 
     def _clean_up(self) -> None:
@@ -128,13 +127,13 @@ class Worker:
         with self._watch.bounded("ending MLX", self._limits.step_timeout_s):
             try:
                 self._unload("The server is stopping.")
-                memory.give_back()
+                memory.release()
                 mx.synchronize()
             finally:
                 mx.clear_streams()
 
     def _next(self) -> Command | None:
-        """Wait for the next command; None where it has been quiet for so long that prefixes may go to the disk."""
+        """Wait for the next command; None after `quiet_s` without a command, when prefixes may be written."""
         disk, loaded = self._limits.prefix_disk, self._loaded
         if disk is None or loaded is None or not loaded.batch.prefixes.unsaved:
             return self._commands.get()
@@ -143,7 +142,7 @@ class Worker:
         except queue.Empty:
             return None
 
-    def _called(self) -> bool:
+    def _command_waits(self) -> bool:
         return not self._commands.empty()
 
     def _obey(self, command: Command) -> None:
@@ -183,21 +182,21 @@ class Worker:
             self._give_up(error)
             command.emit(Failed(ModelLoadError(f"{command.model.id} could not be loaded: {reason_of(error)}")))
         else:
-            self._loaded = _Loaded(batch, command.vitals)
-            command.vitals.memory = memory.held(0)
+            self._loaded = _ActiveModel(batch, command.state)
+            command.state.memory = memory.held(0)
             command.emit(batch.loaded)
 
     def _batch(self, command: Load, report: Callable[[int, int], None]) -> Batch:
-        """Load the model, and make what answers its requests."""
+        """Load the model and make its batch."""
         model = load(command.model, report, command.cancelled.is_set, self._limits.kv_bits)
         memory.wire_weights(self._limits.wired)
-        free = memory.room(self._limits, promised=0, live=0, prefixes=0).free
+        free = memory.read_free_memory(self._limits, promised=0, live=0, prefixes=0).free
         budget = kv_budget(free, self._limits.prefix_cache_bytes)
-        return Batch(model, self._limits, budget, command.vitals, self._clock)
+        return Batch(model, self._limits, budget, command.state, self._clock)
 
     def _give_up(self, error: BaseException) -> None:
-        memory.let_go(error)
-        memory.give_back()
+        memory.clear_frames(error)
+        memory.release()
 
     def _submit(self, job: Job) -> None:
         if self._loaded is None:
@@ -206,19 +205,19 @@ class Worker:
             self._loaded.batch.submit(job)
 
     def _save_before_unload(self) -> None:
-        """Write what the disk does not know yet, as far as `UNLOAD_SAVE_S` allows."""
+        """Write unsaved prefixes for at most `UNLOAD_SAVE_S`."""
         until = self._clock() + UNLOAD_SAVE_S
         if self._loaded is not None:
             self._try(partial(_save, cancelled=lambda: self._clock() > until))
 
     def _try(self, work: Callable[[Batch], None]) -> None:
-        """Do something with the batch; unload the model where that has failed too often."""
+        """Run `work` on the batch; unload the model after too many failures."""
         reason = self._failure(work)
         if reason is not None:
             self._unload(reason)
 
     def _failure(self, work: Callable[[Batch], None]) -> str | None:
-        """Do something with the batch; return why the model must be unloaded, or None."""
+        """Run `work` on the batch; return why the model must be unloaded, or None."""
         loaded = self._loaded
         assert loaded is not None, "only where a model is loaded"
         try:
@@ -227,7 +226,7 @@ class Worker:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.
             log.exception("generation failed")
-            memory.let_go(error)
+            memory.clear_frames(error)
             return self._recover(loaded, str(error) or type(error).__name__)
         if loaded.batch.answered != loaded.answered:
             loaded.answered, loaded.failures = loaded.batch.answered, 0
@@ -235,17 +234,17 @@ class Worker:
             loaded.batch.look()
         return None
 
-    def _recover(self, loaded: _Loaded, reason: str) -> str | None:
+    def _recover(self, loaded: _ActiveModel, reason: str) -> str | None:
         """Keep the weights after a failure if they still compute; give them up after a second one in a row."""
         loaded.failures += 1
         if loaded.failures < MAX_FAILURES:
             loaded.batch.fail_all(GenerationError(f"Generation failed: {reason}. The next request starts afresh."))
-            memory.give_back()
+            memory.release()
             if self._computes(loaded.batch):
                 loaded.batch.look()
                 return None
-        # Set before anybody hears of the failure: the next call must find nothing resident, and load.
-        loaded.vitals.lost = True
+        # Set before the failure is reported, so that the next call loads the model.
+        loaded.state.lost = True
         return f"Generation failed again: {reason}. The model was unloaded; the next request loads it anew."
 
     def _computes(self, batch: Batch) -> bool:
@@ -260,10 +259,10 @@ class Worker:
         if self._loaded is not None:
             loaded, self._loaded = self._loaded, None
             loaded.batch.fail_all(GenerationError(reason))
-            vitals = loaded.vitals
+            state = loaded.state
             del loaded
-            memory.give_back()
-            vitals.memory = memory.held(0)
+            memory.release()
+            state.memory = memory.held(0)
 
 
 def _save(batch: Batch, cancelled: Callable[[], bool]) -> None:

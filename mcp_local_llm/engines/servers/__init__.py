@@ -1,10 +1,15 @@
-"""Servers that we start and stop: llama-server for GGUF files, mlx.launch for a model on several machines.
+"""Servers that this program starts and stops: llama-server for GGUF files, mlx.launch for a model on several machines.
 
-A server is used over HTTP like any other one; who speaks HTTP is handed in, so this package knows processes and command
-lines, no protocol. A server never outlives its owner: see `supervisor.py`.
+    engine              starts a server for a model, waits for it, connects
+    commands            command lines and environments
+    programs            where the programs are
+    server_process      one server as a process
+    supervisor          ends a server when its owner has exited
+
+It must not know a protocol: the HTTP engine is passed in.
 """
 
-from mcp_local_llm.engines.servers.engine import ProcessBackend, ServerSettings
+from mcp_local_llm.engines.servers.engine import ServerLoader, ServerSettings
 from mcp_local_llm.engines.servers.programs import Programs, find_programs, startable_models
 
-__all__ = ["ProcessBackend", "Programs", "ServerSettings", "find_programs", "startable_models"]
+__all__ = ["Programs", "ServerLoader", "ServerSettings", "find_programs", "startable_models"]

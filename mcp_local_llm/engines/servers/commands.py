@@ -1,4 +1,4 @@
-"""How each kind of server is started: command lines, environments and what to wait for. Pure."""
+"""The command line and environment of each kind of server. Pure: it must not start a process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,17 @@ KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 @dataclass(frozen=True)
-class Start:
-    """What is run for one model.
+class ServerStart:
+    """The command that serves one model.
 
     Attributes:
-        title: what the server is called in messages.
-        flavor: what it understands.
-        model_id: the title, and what its model is called there.
+        title: the name of the server in messages.
+        flavor: the fields that it accepts.
+        model_id: the title, and the name of the model there.
         command: program and arguments.
-        environ: what its environment has beside ours.
-        secret: the key that it asks for; empty for none.
-        loads_late: it says that it is well before its model is loaded, so that only an answer shows that it is.
+        environ: variables added to the inherited ones.
+        secret: the key that it requires; empty for none.
+        loads_late: its health check succeeds before its model is loaded, so that only an answer shows that it is.
     """
 
     title: EndpointName
@@ -45,7 +45,7 @@ class Start:
         return replace(model, id=self.model_id, source="endpoint", endpoint=endpoint)
 
 
-def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slots: int, secret: str) -> Start:
+def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slots: int, secret: str) -> ServerStart:
     """Return the start of llama-server for a GGUF file.
 
     Args:
@@ -54,7 +54,7 @@ def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slot
         port: on loopback.
         context: tokens of context for each call; llama-server divides its whole context among its slots.
         slots: calls that are answered side by side.
-        secret: the key that it shall ask for.
+        secret: the key that it must require.
     """
     window = min(context, model.context_length or context)
     name = model.id.replace(",", ";")
@@ -68,10 +68,10 @@ def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slot
         "--parallel": str(slots),
     }
     command = (str(binary), *(part for option in options.items() for part in option), "--jinja")
-    return Start("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
+    return ServerStart("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
 
 
-def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> Start:
+def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> ServerStart:
     """Return the start of a model on several machines.
 
     Args:
@@ -87,7 +87,7 @@ def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path,
         *("--hostfile", str(hostfile)),
         *("--starting-port", str(cluster.port)),
         *("--python", cluster.python or python),
-        # Every machine has the model already; none of them asks the hub.
+        # Every machine has the model already; none of them contacts the hub.
         *("--env", "HF_HUB_OFFLINE=1"),
         "--",
         *("-m", "mlx_lm", "server"),
@@ -96,7 +96,7 @@ def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path,
         *("--port", str(port)),
         *(("--pipeline",) if cluster.mode == "pipeline" else ()),
     )
-    return Start("mlx.launch", "mlx_lm.server", "mlx.launch/default_model", command, loads_late=True)
+    return ServerStart("mlx.launch", "mlx_lm.server", "mlx.launch/default_model", command, loads_late=True)
 
 
 def machines_of(cluster: Cluster) -> list[dict[str, object]]:

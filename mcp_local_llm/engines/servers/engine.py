@@ -1,4 +1,7 @@
-"""Turns a model that needs a server of its own into an engine: starts the server, waits for it, connects."""
+"""Models that need a server of their own as engines: the loader starts the server and waits until it answers.
+
+It must not know HTTP: the engine that sends requests comes from `ConnectEngine`.
+"""
 
 import dataclasses
 import json
@@ -12,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.servers.commands import Start, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.commands import ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
 from mcp_local_llm.setup.settings import Settings
@@ -23,9 +26,54 @@ from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, 
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
+START_LIMIT_S = 900.0
+"""Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
+
+
+HEALTH_POLL_S = 0.1
+"""Seconds between two health checks of a server that starts."""
+
+
+EXIT_WAIT_S = 1.0
+"""Seconds between a cut connection and the end of the process that cut it."""
+
+
+ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
+"""The shortest request; its answer shows that a model is loaded."""
+
+HEALTHY = 200
+
+UNAVAILABLE = 503
+
+
+ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
+"""Makes the engine that sends requests to a server over HTTP.
+
+Takes its model, with the endpoint, and the variables that hold its key.
+"""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How servers are started where the model's own values do not apply.
+
+    Attributes:
+        context: tokens of context for each call.
+        slots: calls that llama-server answers side by side.
+        environ: variables that every server inherits.
+        folder: where hostfiles are written.
+        python: the interpreter that has mlx-lm.
+    """
+
+    context: int
+    slots: int
+    environ: Mapping[str, str]
+    folder: Path
+    python: str
+
 
 class ProcessEngine:
-    """Asks the server, and stops it with the model."""
+    """Forwards requests to the server, and stops the server when the model is unloaded."""
 
     def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess) -> None:
         self._model = model
@@ -45,7 +93,7 @@ class ProcessEngine:
 
     @property
     def waiting(self) -> int:
-        """0: the line is the server's."""
+        """0: the queue is on the server."""
         return 0
 
     @property
@@ -65,11 +113,11 @@ class ProcessEngine:
                 async for chunk in chunks:
                     yield chunk if chunk.result is None else self._named(chunk)
         except BackendUnavailableError as error:
-            if not await self._server.ended(END_S):
+            if not await self._server.ended(EXIT_WAIT_S):
                 raise
-            await self._server.last_words()
+            await self._server.wait_for_output()
             raise BackendUnavailableError(
-                f"{self._title}, which ran {self._model.id}, {self._server.ending()}\n"
+                f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
                 "Send the request again; it is started anew."
             ) from error
 
@@ -78,50 +126,18 @@ class ProcessEngine:
         await self._server.stop()
 
     def _named(self, chunk: ChatChunk) -> ChatChunk:
-        """Call the model in the result what it is called here."""
+        """Put this program's id of the model into the result."""
         assert chunk.result is not None
         return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
 
 
-START_LIMIT_S = 900.0
-"""Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
-LOOK_S = 0.1
-"""Between two looks at a server that starts."""
-ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
-"""The shortest question; its answer shows that a model is loaded."""
-WELL = 200
-SICK = 503
-
-Connect = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
-"""Makes the engine that asks a server over HTTP: its model, with the endpoint, and the variables that hold its key."""
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """How servers are started where the model does not say.
-
-    Attributes:
-        context: tokens of context for each call.
-        slots: calls that llama-server answers side by side.
-        environ: what every server inherits.
-        folder: where hostfiles are written.
-        python: the interpreter that has mlx-lm.
-    """
-
-    context: int
-    slots: int
-    environ: Mapping[str, str]
-    folder: Path
-    python: str
-
-
-class ProcessBackend:
-    """Starts servers, and knows those that run."""
+class ServerLoader:
+    """Starts servers, and stops the running ones at exit."""
 
     def __init__(
         self,
         settings: ServerSettings,
-        connect: Connect,
+        connect: ConnectEngine,
         programs: Callable[[], Programs],
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -145,26 +161,26 @@ class ProcessBackend:
         try:
             engine = await self._ready(start, server, model, port, report)
         except BaseException:
-            # Cancelled callers pass here as well: nobody would stop it later.
+            # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
         return ProcessEngine(model, start.title, engine, server)
 
     def fault(self) -> str | None:
-        """Return None: nothing of it hangs in this process."""
+        """Return None: no thread of this process is used."""
         return None
 
     def close(self) -> None:
-        """Let every server end; does not wait. They end by themselves when this process does."""
+        """Ask every server to end; does not wait. They also end when this process does."""
         for server in self._running:
-            server.let_go()
+            server.request_stop()
 
     def join(self, seconds: float) -> bool:
         """Wait at most `seconds` for each server's end after `close`; say whether all have ended."""
         ended = [server.join(seconds) for server in self._running]
         return all(ended)
 
-    def _start_of(self, model: ModelInfo, port: int) -> Start:
+    def _start_of(self, model: ModelInfo, port: int) -> ServerStart:
         programs, settings = self._programs(), self._settings
         if model.cluster is not None:
             if programs.mlx_launch is None:
@@ -183,36 +199,38 @@ class ProcessBackend:
         )
 
     async def _ready(
-        self, start: Start, server: ServerProcess, model: ModelInfo, port: int, report: ReportProgress
+        self, start: ServerStart, server: ServerProcess, model: ModelInfo, port: int, report: ReportProgress
     ) -> Engine:
         try:
             with anyio.fail_after(START_LIMIT_S):
-                await self._well(start, server, port, report)
+                await self._until_healthy(start, server, port, report)
                 engine = await self._connect(start.model(model, port), start.environ, report)
                 if start.loads_late:
-                    await self._answered(start, engine, server, port)
+                    await self._until_loaded(start, engine, server, port)
                 return engine
         except TimeoutError:
             reason = f"was not ready after {START_LIMIT_S:.0f} s"
-        except _NotWellError:
+        except _UnhealthyError:
             reason = "could not be loaded"
         except LocalLLMError as error:
             reason = f"could not be loaded: {error}"
-        await server.last_words()
-        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.ending()}")
+        await server.wait_for_output()
+        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}")
 
-    async def _well(self, start: Start, server: ServerProcess, port: int, report: ReportProgress) -> None:
-        """Wait until the server says that it is well."""
+    async def _until_healthy(
+        self, start: ServerStart, server: ServerProcess, port: int, report: ReportProgress
+    ) -> None:
+        """Wait until the health check succeeds."""
         while True:
             report(Progress("loading"))
             status = await health_status(port)
-            _require_well(start, server, status)
-            if status == WELL:
+            _require_health(start, server, status)
+            if status == HEALTHY:
                 return
-            await self._sleep(LOOK_S)
+            await self._sleep(HEALTH_POLL_S)
 
-    async def _answered(self, start: Start, engine: Engine, server: ServerProcess, port: int) -> None:
-        """Wait for one token, which comes when the model is loaded; give up where the server is not well."""
+    async def _until_loaded(self, start: ServerStart, engine: Engine, server: ServerProcess, port: int) -> None:
+        """Wait for one token, which comes when the model is loaded; give up where the health check fails."""
         failures: list[LocalLLMError] = []
 
         async def ask() -> None:
@@ -228,26 +246,44 @@ class ProcessBackend:
             group.start_soon(ask)
             while True:
                 try:
-                    _require_well(start, server, await health_status(port))
-                except _NotWellError as error:
+                    _require_health(start, server, await health_status(port))
+                except _UnhealthyError as error:
                     failures.append(error)
                     group.cancel_scope.cancel()
-                await self._sleep(LOOK_S)
+                await self._sleep(HEALTH_POLL_S)
         if failures:
             raise failures[0]
 
 
-class _NotWellError(LocalLLMError):
-    """The server ended, or says that it cannot answer."""
+def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
+    """Return the settings of servers that are started for a model.
+
+    Args:
+        settings: the settings of the lease owner.
+        environ: variables that every server inherits.
+        folder: where the hostfiles of clusters are written.
+        python: the interpreter on the machines of a cluster that names none.
+    """
+    return ServerSettings(
+        context=settings.reserve_context,
+        slots=settings.llama_slots,
+        environ=environ,
+        folder=folder,
+        python=python,
+    )
 
 
-def _require_well(start: Start, server: ServerProcess, status: int | None) -> None:
-    if not server.alive or (start.loads_late and status == SICK):
-        raise _NotWellError
+class _UnhealthyError(LocalLLMError):
+    """The server ended, or reports that it cannot answer."""
+
+
+def _require_health(start: ServerStart, server: ServerProcess, status: int | None) -> None:
+    if not server.alive or (start.loads_late and status == UNAVAILABLE):
+        raise _UnhealthyError
 
 
 def _free_port() -> int:
-    """Return a port that nobody uses now. Whoever takes it first makes the start fail, which says so."""
+    """Return a port that is free now; a server that finds it taken ends, and its output says so."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -262,25 +298,3 @@ def _written(cluster: Cluster, folder: Path) -> Path:
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
     return path
-
-
-END_S = 1.0
-"""Seconds between a cut connection and the end of the process that cut it."""
-
-
-def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
-    """Return what servers that are started for a model are told.
-
-    Args:
-        settings: those of the process that holds the model.
-        environ: the environment that they inherit.
-        folder: where the hostfiles of clusters are written.
-        python: the interpreter that machines of a cluster use, unless theirs is named.
-    """
-    return ServerSettings(
-        context=settings.reserve_context,
-        slots=settings.llama_slots,
-        environ=environ,
-        folder=folder,
-        python=python,
-    )

@@ -1,4 +1,4 @@
-"""The programs that run servers: where they are, and what is missing without them."""
+"""Finds the programs that run servers, and lists the models that can be started with them."""
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ NO_LLAMA_SERVER = (
     "llama-server is not installed: get it with `brew install llama.cpp` or from the releases of "
     "github.com/ggml-org/llama.cpp, or name it with the setting llama_server"
 )
+
 NO_MLX_LAUNCH = "mlx.launch is not installed: it comes with mlx, so install mcp-local-llm with its dependencies again"
 
 
@@ -28,7 +29,7 @@ def find_programs(environ: Mapping[str, str], *, llama_server: Path | None, besi
 
     Args:
         environ: its PATH is searched.
-        llama_server: where the user says that it is; then it is looked for nowhere else.
+        llama_server: the path from the settings; then PATH is not searched.
         beside: the folder of our interpreter, which holds the commands of installed packages.
     """
     path = environ.get("PATH", "")
@@ -39,14 +40,10 @@ def find_programs(environ: Mapping[str, str], *, llama_server: Path | None, besi
     )
 
 
-def _path(found: str | None) -> Path | None:
-    return Path(found) if found else None
-
-
 def startable_models(
     models: Sequence[ModelInfo], clusters: Iterable[Cluster], programs: Programs
 ) -> tuple[ModelInfo, ...]:
-    """Return the models of this machine and of the clusters; an absent program is a problem of those that need it."""
+    """Return the models of this machine and of the clusters; a missing program is a problem of its models."""
     listed = [
         replace(model, problems=(*model.problems, NO_LLAMA_SERVER))
         if model.format == "gguf" and programs.llama_server is None
@@ -54,6 +51,10 @@ def startable_models(
         for model in models
     ]
     return (*listed, *(_of_cluster(cluster, models, programs) for cluster in clusters))
+
+
+def _path(found: str | None) -> Path | None:
+    return Path(found) if found else None
 
 
 def _of_cluster(cluster: Cluster, models: Iterable[ModelInfo], programs: Programs) -> ModelInfo:

@@ -1,4 +1,4 @@
-"""One server as a process: started, watched, stopped. Knows no model and no protocol."""
+"""One server as a process: start, output, health check, stop. It must not know models or OpenAI's API."""
 
 import contextlib
 import os
@@ -13,23 +13,38 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-GRACE_S = 5.0
-"""Seconds that a server has to end by itself before it is killed."""
+STOP_GRACE_S = 5.0
+"""Seconds between asking a server to end and killing it."""
+
 KEPT_LINES = 40
+
+
 MAX_LINE = 500
-"""Of a server's output: so many lines of at most so many bytes are kept, the last ones."""
+"""Lines of a server's output that are kept, and the bytes of each."""
+
+
 SIGNALLED = 128
-"""Exit codes above this tell the signal that ended it."""
+"""Exit codes above this hold the number of the signal that ended the server."""
+
+
 SHOWN_LINES = 6
-"""The lines of those that a message shows."""
-QUIET_S = 0.5
-"""A server that says nothing for so long, after its first line, has said what it had to say."""
-WORDS_S = 5.0
-"""Seconds that its words may take to come to us."""
+"""Lines of the output that a message shows."""
+
+
+OUTPUT_PAUSE_S = 0.5
+"""Seconds without a new line after which the output counts as complete."""
+
+
+OUTPUT_WAIT_S = 5.0
+"""Most seconds to wait for output."""
+
+
+HEALTH_TIMEOUT_S = 2.0
+"""Seconds that a health check may take; a busy server is asked again."""
 
 
 class ServerProcess:
-    """A running server, its supervisor, and the last of what it said."""
+    """A running server, its supervisor, and its last lines of output."""
 
     def __init__(self, supervisor: "subprocess.Popen[bytes]", secret: str) -> None:
         self._supervisor = supervisor
@@ -41,14 +56,14 @@ class ServerProcess:
 
     @classmethod
     def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = GRACE_S
+        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = STOP_GRACE_S
     ) -> "ServerProcess":
-        """Run `command`; what is wrong with it shows in its exit code and its last lines.
+        """Run `command`; a failure shows in its exit code and its last lines.
 
         Args:
             command: program and arguments; no shell reads them.
             environ: the server's whole environment.
-            secret: a text that must not be shown when the server says it.
+            secret: a text that is removed from the output.
             grace_s: seconds between asking it to end and killing it.
         """
         program = Path(__file__).with_name("supervisor.py")
@@ -70,8 +85,8 @@ class ServerProcess:
         """Whether it runs."""
         return self._supervisor.poll() is None
 
-    def ending(self) -> str:
-        """Say how it ended and the last that it said."""
+    def describe_exit(self) -> str:
+        """Describe how it ended, with its last lines."""
         code = self._supervisor.poll()
         if code is None:
             how = "is running"
@@ -82,35 +97,35 @@ class ServerProcess:
             f"{how}. Its last lines:\n" + "\n".join(f"  {line}" for line in said) if said else f"{how}, without a word."
         )
 
-    async def last_words(self) -> None:
-        """Wait, not for long, until what it said is here: words come through pipes, later than what they are about."""
+    async def wait_for_output(self) -> None:
+        """Wait at most `OUTPUT_WAIT_S` for its output: a pipe delivers it later than the event it describes."""
         if not self.alive:
-            await anyio.to_thread.run_sync(self._reader.join, WORDS_S)
+            await anyio.to_thread.run_sync(self._reader.join, OUTPUT_WAIT_S)
             return
         before = 0
-        with anyio.move_on_after(WORDS_S):
+        with anyio.move_on_after(OUTPUT_WAIT_S):
             while not before or self._heard > before:
                 before = self._heard
-                await anyio.sleep(QUIET_S)
+                await anyio.sleep(OUTPUT_PAUSE_S)
 
     async def ended(self, within_s: float) -> bool:
-        """Wait at most `within_s` seconds for its end; say whether it has come."""
+        """Wait at most `within_s` seconds for its end; return whether it has ended."""
         return await anyio.to_thread.run_sync(self.join, within_s)
 
     async def stop(self) -> None:
         """End it, and wait until it is gone; a second call does nothing."""
-        self.let_go()
+        self.request_stop()
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._reap)
 
-    def let_go(self) -> None:
-        """Let it end by itself, as it does when this process ends; does not wait."""
+    def request_stop(self) -> None:
+        """Close its lifeline, as the end of this process does; does not wait."""
         assert self._supervisor.stdin is not None
         with contextlib.suppress(OSError):
             self._supervisor.stdin.close()
 
     def join(self, seconds: float) -> bool:
-        """Wait at most `seconds` for its end; say whether it has come."""
+        """Wait at most `seconds` for its end; return whether it has ended."""
         self._wait(seconds)
         return not self.alive
 
@@ -119,18 +134,18 @@ class ServerProcess:
             self._supervisor.wait(seconds)
 
     def _reap(self) -> None:
-        # The supervisor ends by itself, soon after its grace; somebody may have stopped it.
-        self._wait(2 * GRACE_S)
+        # The supervisor ends soon after its grace, unless it was stopped by a signal.
+        self._wait(2 * STOP_GRACE_S)
         self._supervisor.kill()
         code = self._supervisor.wait()
         if code < 0 and self._group is not None:
-            # Somebody killed the supervisor, which could not end the server any more.
+            # The supervisor was killed, so it could not end the server.
             with contextlib.suppress(OSError):
                 os.killpg(self._group, signal.SIGKILL)
-        self._reader.join(GRACE_S)
+        self._reader.join(STOP_GRACE_S)
 
     def _read(self) -> None:
-        """Keep the server's last lines; runs on a thread of its own, because nobody else reads while nobody asks."""
+        """Keep the server's last lines; runs on a thread of its own, so that a full pipe never blocks the server."""
         told, said = self._supervisor.stderr, self._supervisor.stdout
         assert told is not None
         assert said is not None
@@ -145,14 +160,10 @@ class ServerProcess:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
 
 
-ANSWER_S = 2.0
-"""Seconds that a server may take to say so; a busy one is asked again."""
-
-
 async def health_status(port: int, path: str = "/health") -> int | None:
     """Return the HTTP status that a server on loopback gives for its health; None where it gives none yet."""
     try:
-        with anyio.fail_after(ANSWER_S):
+        with anyio.fail_after(HEALTH_TIMEOUT_S):
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(
                     f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()

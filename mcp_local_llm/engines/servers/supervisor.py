@@ -1,4 +1,4 @@
-"""Runs one server and ends it when its owner is gone. A program of its own; it imports nothing of this package.
+"""Runs one server and ends it when its owner has exited. A program of its own: it must not import this package.
 
     python supervisor.py GRACE_S COMMAND [ARGUMENT ...]
 
@@ -18,7 +18,7 @@ import time
 from types import FrameType
 
 LIFELINE = 0
-"""File descriptor whose end of file means that the owner is gone."""
+"""File descriptor whose end of file means that the owner has exited."""
 NOT_STARTED = 127
 """Exit code where the command could not be run; that of shells."""
 SIGNALLED = 128
@@ -26,7 +26,7 @@ SIGNALLED = 128
 
 
 def supervise(grace_s: float, command: list[str]) -> int:
-    """Run `command` until it ends or the owner is gone; return its exit code."""
+    """Run `command` until it ends or the owner exits; return its exit code."""
     awake, wake = os.pipe()
     os.set_blocking(awake, False)
     os.set_blocking(wake, False)
@@ -47,13 +47,13 @@ def supervise(grace_s: float, command: list[str]) -> int:
         ready, _, _ = select.select([LIFELINE, awake], [], [])
         if (LIFELINE in ready and not os.read(LIFELINE, 1)) or _told_to_end(awake):
             _end(server, awake, grace_s)
-    _signal(server, signal.SIGKILL)  # Whatever it left in its group.
+    _signal(server, signal.SIGKILL)  # Processes that it left in its group.
     code = server.wait()
     return code if code >= 0 else SIGNALLED - code
 
 
 def _woken(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing; the byte in the pipe says it all."""
+    """Do nothing; the byte in the pipe carries the number of the signal."""
 
 
 def _told_to_end(awake: int) -> bool:
@@ -76,7 +76,7 @@ def _end(server: "subprocess.Popen[bytes]", awake: int, grace_s: float) -> None:
 
 
 def _signal(server: "subprocess.Popen[bytes]", number: int) -> None:
-    # Nobody may be left to hear it.
+    # The group may be empty already.
     with contextlib.suppress(OSError):
         os.killpg(server.pid, number)
 

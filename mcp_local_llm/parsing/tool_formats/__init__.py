@@ -1,1 +1,1 @@
-"""Tool-call dialects: one module per kind of payload, a table of the markers around them, and their reader."""
+"""Tool-call formats: one module per kind of payload, a table of tags, and a reader. It must not know reasoning."""

@@ -1,6 +1,6 @@
-"""The interface that every kind of payload offers: look at a position, read calls, or decline.
+"""The interface of payload readers: each one reads the calls at a position, or declines.
 
-A reader answers None where its kind of payload does not begin, and raises `PayloadError` where it begins but
+A reader returns None where its kind of payload does not begin, and raises `PayloadError` where it begins but
 can't be read. It never looks for its opener: the reader of elements has found it.
 """
 
@@ -8,19 +8,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.values.chat import ToolCall
 
 NAME = r"[A-Za-z_][\w.\-:/]*+"
-"""What a tool may be called in markup without quotation marks."""
+"""The name of a tool in markup without quotation marks."""
 
 _SPACE = re.compile(r"\s*+")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a payload is read from.
+    """The text that a payload is read from, and its context.
 
     Attributes:
         closer: ends the element that is being read; "" if it has no end of its own.
@@ -29,7 +29,7 @@ class Source:
 
     text: str
     closer: str
-    toolbox: Toolbox
+    tools: OfferedTools
     explicit: bool = True
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from mcp_local_llm.parsing.lenient_json import Grammar, read_value
+from mcp_local_llm.parsing.lenient_json import JsonVariant, read_value
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.parsing.tool_formats.format import NAME, Payload, PayloadReader, Source
 from mcp_local_llm.values.chat import ToolCall
@@ -20,7 +20,7 @@ def gemma_reader(quote: str) -> PayloadReader:
             if len(source.text) - position < 200 and _CUT.match(source.text, position):
                 raise PayloadError(len(source.text), cut=True)
             return None
-        value, end = read_value(source.text, match.end(), Grammar(closer=source.closer, quote=quote))
+        value, end = read_value(source.text, match.end(), JsonVariant(closer=source.closer, quote=quote))
         return Payload((ToolCall(name=match[1], arguments=value),), end)
 
     return read

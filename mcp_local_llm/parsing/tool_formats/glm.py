@@ -29,10 +29,10 @@ def read_glm(source: Source, position: int) -> Payload | None:
             raise PayloadError(len(text), cut=True) if cut else broken(text, position, source.closer, "<arg_key>")
         end, position = _value_end(source, key.end())
         raw = text[key.end() : end].removeprefix("\n").removesuffix("\n")
-        arguments[key[1].strip()] = source.toolbox.typed(name, key[1].strip(), raw)
+        arguments[key[1].strip()] = source.tools.typed(name, key[1].strip(), raw)
         position = skip_space(text, position)
     # A bare word between the tags is a call only of a known tool.
-    if not arguments and not source.toolbox.knows(name):
+    if not arguments and not source.tools.knows(name):
         return None
     return Payload((ToolCall(name=name, arguments=arguments),), position)
 

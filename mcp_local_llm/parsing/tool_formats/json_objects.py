@@ -4,7 +4,7 @@ import re
 from typing import Any, cast
 
 from mcp_local_llm.parsing.json_calls import calls_of
-from mcp_local_llm.parsing.lenient_json import Grammar, read_value, skip_blank
+from mcp_local_llm.parsing.lenient_json import JsonVariant, read_value, skip_blank
 from mcp_local_llm.parsing.tool_formats.format import Payload, Source, broken, skip_space
 
 _FENCE = re.compile(r"(`{3,}|~{3,})\w*[ \t]*\n")
@@ -19,7 +19,7 @@ def read_json(source: Source, position: int) -> Payload | None:
     start = skip_space(source.text, fence.end()) if fence else position
     if not _BEGIN.match(source.text, start):
         return None
-    value, end = read_value(source.text, start, Grammar(closer=source.closer))
+    value, end = read_value(source.text, start, JsonVariant(closer=source.closer))
     calls = tuple(call for call in calls_of(value, explicit=source.explicit) if call is not None)
     end = _surplus_braces(source, end)
     if fence:
@@ -48,7 +48,7 @@ def read_object(source: Source, position: int) -> tuple[dict[str, Any], int]:
     start = skip_space(source.text, fence.end()) if fence else start
     if not source.text.startswith("{", start):
         raise broken(source.text, start, "```json\n")
-    value, end = read_value(source.text, start, Grammar(closer=source.closer))
+    value, end = read_value(source.text, start, JsonVariant(closer=source.closer))
     if fence:
         closing = skip_space(source.text, end)
         end = closing + len(fence[1]) if source.text.startswith(fence[1], closing) else end

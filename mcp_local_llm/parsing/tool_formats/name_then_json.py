@@ -29,7 +29,7 @@ def _named_reader(header: re.Pattern[str], opener: str, terminator: str) -> Payl
         if match is None:
             rest = text[position + len(opener) :] if len(text) - position < 400 else "\n{"
             raise PayloadError(position, cut="{" not in rest)
-        inner = Source(text, terminator, source.toolbox)
+        inner = Source(text, terminator, source.tools)
         arguments, end = read_object(inner, match.end())
         after = skip_space(text, end)
         end = after + len(terminator) if text.startswith(terminator, after) else end
@@ -41,7 +41,7 @@ def _named_reader(header: re.Pattern[str], opener: str, terminator: str) -> Payl
 def _known_name(source: Source, written: str) -> str:
     """Turn Kimi's id `functions.NAME:INDEX` into the name, unless a tool is called just so."""
     match = _KIMI_ID.fullmatch(written)
-    return written if source.toolbox.knows(written) or match is None else match[1]
+    return written if source.tools.knows(written) or match is None else match[1]
 
 
 read_deepseek = _named_reader(_DEEPSEEK, f"<{BAR}tool▁call▁begin{BAR}>", f"<{BAR}tool▁call▁end{BAR}>")

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from mcp_local_llm.parsing.lenient_json import Grammar, read_value, skip_blank
+from mcp_local_llm.parsing.lenient_json import JsonVariant, read_value, skip_blank
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.parsing.tool_formats.format import NAME, Payload, Source
 from mcp_local_llm.values.chat import ToolCall
@@ -11,7 +11,7 @@ from mcp_local_llm.values.chat import ToolCall
 _CALL = re.compile(rf"({NAME})\s*\(")
 _LIST = re.compile(rf"\[\s*(?:{NAME}\s*\(|\]|{NAME}\Z|\Z)")
 _KEYWORD = re.compile(r"([A-Za-z_][\w\-]*+)\s*=(?!=)")
-_GRAMMAR = Grammar(python=True)
+_VARIANT = JsonVariant(python=True)
 
 
 def read_pythonic(source: Source, position: int) -> Payload | None:
@@ -45,7 +45,7 @@ def _read_call(text: str, position: int) -> tuple[ToolCall, int]:
         keyword = _KEYWORD.match(text, position)
         if keyword is None or keyword[1] in arguments:
             raise PayloadError(position, cut=position >= len(text))
-        arguments[keyword[1]], position = read_value(text, keyword.end(), _GRAMMAR)
+        arguments[keyword[1]], position = read_value(text, keyword.end(), _VARIANT)
         position = skip_blank(text, position)
         if text.startswith(",", position):
             position = skip_blank(text, position + 1)

@@ -1,9 +1,9 @@
-"""Read one element that may hold calls: R15 to R17 and R20 to R22, the same for every dialect."""
+"""Read one element that may hold calls: R15 to R17 and R20 to R22, the same for every tool-call format."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mcp_local_llm.parsing.offered_tools import Toolbox
+from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import PayloadError
 from mcp_local_llm.parsing.tool_formats.format import Payload, Source, skip_space
 from mcp_local_llm.parsing.tool_formats.table import CLOSERS, WRAPPERS, Wrapper
@@ -15,7 +15,7 @@ _LONGEST_CLOSER = max(map(len, CLOSERS))
 
 @dataclass(frozen=True)
 class Reading:
-    """What stands at an opener.
+    """The content of the element at an opener.
 
     Attributes:
         calls: empty where the region is text after all (R21).
@@ -34,10 +34,10 @@ class Reading:
     problem: str = ""
 
 
-def read_element(text: str, opener: int, wrapper: Wrapper, toolbox: Toolbox) -> Reading | None:
+def read_element(text: str, opener: int, wrapper: Wrapper, tools: OfferedTools) -> Reading | None:
     """Read the element whose opener begins at `opener`; None where no payload follows it (R15)."""
     start = skip_space(text, opener if wrapper.bare else opener + len(wrapper.opener))
-    source = Source(text, wrapper.closer, toolbox, explicit=not wrapper.known_only)
+    source = Source(text, wrapper.closer, tools, explicit=not wrapper.known_only)
     calls: list[ToolCall] = []
     end = position = start
     try:
@@ -53,19 +53,19 @@ def read_element(text: str, opener: int, wrapper: Wrapper, toolbox: Toolbox) -> 
     except PayloadError as error:
         # Complete objects count although the next one in the element fails (R20, R21).
         failure = _failure(text, error, wrapper)
-        accepted = _accepted(calls, wrapper, toolbox)
+        accepted = _accepted(calls, wrapper, tools)
         return replace(failure, calls=accepted, end=end) if accepted else failure
     if end == start:
         return None
-    accepted = _accepted(calls, wrapper, toolbox)
+    accepted = _accepted(calls, wrapper, tools)
     problem = "" if accepted else _problem(wrapper, cut=False)
     closed = _pass_closers(text, end)
     return Reading(accepted, closed, closed, problem=problem)
 
 
-def _accepted(calls: Iterable[ToolCall], wrapper: Wrapper, toolbox: Toolbox) -> tuple[ToolCall, ...]:
+def _accepted(calls: Iterable[ToolCall], wrapper: Wrapper, tools: OfferedTools) -> tuple[ToolCall, ...]:
     """Return the calls that the markup, or a known name, proves (R22 to R24)."""
-    return tuple(call for call in calls if not wrapper.known_only or toolbox.knows(call.name))
+    return tuple(call for call in calls if not wrapper.known_only or tools.knows(call.name))
 
 
 def _skip_separator(text: str, position: int) -> int:
@@ -85,8 +85,8 @@ def _read_payload(source: Source, wrapper: Wrapper, position: int) -> Payload | 
 def _failure(text: str, error: PayloadError, wrapper: Wrapper) -> Reading:
     """Decide how far a broken payload reaches (R17, R21).
 
-    Up to its closer, if that comes before another opener. Otherwise nobody knows where it ends, and what looks
-    like a call behind it may be a string inside it.
+    Up to its closer, if that comes before another opener. Otherwise its end is unknown, and text behind it that looks
+    like a call may be a string inside it.
     """
     problem = _problem(wrapper, cut=error.cut)
     closer = text.find(wrapper.closer, error.position) if wrapper.closer and not error.cut else -1

@@ -1,4 +1,4 @@
-"""The markers of tool calls: which opener announces which kinds of payload (R26). A table and nothing else."""
+"""The tags of tool calls: which opener announces which kinds of payload (R26). A table and nothing else."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Wrapper:
     Attributes:
         opener: the text that announces it.
         closer: the text that ends it; "" where the format has none.
-        payloads: readers, in the order in which they are asked.
+        payloads: readers, in the order in which they are tried.
         bare: the opener is already part of the payload.
         known_only: unknown names are refused, because the markup alone proves nothing (R22 to R24).
     """
@@ -96,4 +96,4 @@ RESPONSES = (
     f"<{BAR}tool▁outputs▁begin{BAR}>",
     f"<{BAR}tool▁output▁begin{BAR}>",
 )
-"""What announces the result of a call, which only the caller may write (R25)."""
+"""Literals that announce the result of a call, which only the client may write (R25)."""

@@ -1,6 +1,6 @@
 """Payloads of XML-like elements (R24): `<function=…>` and `<invoke name="…">`.
 
-The first is that of Qwen3-Coder, Seed and Nemotron 3, the second that of MiniMax, DeepSeek V3.2 and Step 3.
+Qwen3-Coder, Seed and Nemotron 3 write the first form; MiniMax, DeepSeek V3.2 and Step 3 write the second.
 """
 
 import re
@@ -17,7 +17,7 @@ from mcp_local_llm.values.chat import ToolCall
 
 @dataclass(frozen=True)
 class TagSyntax:
-    """The four tags of one dialect; group 1 of an opening tag is the name, group 2 of a parameter its `string` flag."""
+    """The four tags of one format; group 1 of an opening tag is the name, group 2 of a parameter its `string` flag."""
 
     function_open: str
     function_close: str
@@ -58,7 +58,7 @@ def _invoke(space: str) -> TagSyntax:
 
 
 def element_reader(syntax: TagSyntax) -> PayloadReader:
-    """Return the payload reader for one dialect's tags."""
+    """Return the payload reader for the tags of one format."""
 
     def read(source: Source, position: int) -> Payload | None:
         opening = syntax.function.match(source.text, position)
@@ -138,7 +138,7 @@ class _Element:
             except PayloadError:
                 return raw
             return value if end == len(raw.strip()) else raw
-        return self._source.toolbox.typed(self._name, parameter, raw)
+        return self._source.tools.typed(self._name, parameter, raw)
 
     def _value_end(self, parameter: str, start: int) -> tuple[int, int]:
         """Return where a value ends and where its closing tag does.
@@ -176,7 +176,7 @@ class _Element:
         opening = self._syntax.parameter.fullmatch(tag[0])
         name = opening[1].strip() if opening else parameter
         fresh = name != parameter and name not in self._arguments
-        return fresh and self._source.text[tag.start() - 1] == "\n" and self._source.toolbox.declares(self._name, name)
+        return fresh and self._source.text[tag.start() - 1] == "\n" and self._source.tools.declares(self._name, name)
 
 
 def _unframed(raw: str) -> str:

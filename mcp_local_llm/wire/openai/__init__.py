@@ -1,1 +1,4 @@
-"""JSON of OpenAI's API to values and back; pure. "Read" and "write" are from our side. Must not know connections."""
+"""JSON of OpenAI's API to values and back; pure. It must not know connections.
+
+"Read" and "write" are from our side.
+"""

@@ -1,7 +1,7 @@
 """OpenAI's older `POST /completions`, both ways: a text that is continued as it stands, without a chat template. Pure.
 
-Editors complete code through it, and models without a chat template can be asked only so. What both APIs have in
-common is read by `server_request`.
+Editors complete code through it, and models without a chat template accept nothing else. `read_request` reads the
+fields that both APIs have in common.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_req
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
 
 DEFAULT_MAX_TOKENS = 16
-"""OpenAI's own; a text that is only continued has no natural end."""
+"""OpenAI's default; a raw prompt has no natural end."""
 
 UNSUPPORTED: Mapping[str, object] = {"best_of": 1, "echo": False, "suffix": ""}
 CHAT_ONLY = (

@@ -1,4 +1,8 @@
-"""The error envelope of OpenAI's API, both ways: `{"error": {"message", "type", "param", "code"}}`. Pure."""
+"""The error envelope of OpenAI's API, both ways: `{"error": {"message", "type", "param", "code"}}`. Pure.
+
+Errors of other servers are read in all forms that are known, and recognised where they mean that the prompt does not
+fit into the context window. `HolderGoneError` has no code: it exists between sessions only.
+"""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +18,6 @@ from mcp_local_llm.values.errors import (
     ContextLengthError,
     DownloadError,
     GenerationError,
-    HolderGoneError,
     IncompleteModelError,
     InsufficientMemoryError,
     InvalidRequestError,
@@ -33,7 +36,6 @@ CODES: Mapping[type[LocalLLMError], str] = {
     ContextLengthError: "context_length_exceeded",
     DownloadError: "download",
     GenerationError: "generation_failed",
-    HolderGoneError: "holder_gone",
     IncompleteModelError: "incomplete_model",
     InsufficientMemoryError: "insufficient_memory",
     InvalidRequestError: "invalid_request",
@@ -41,6 +43,7 @@ CODES: Mapping[type[LocalLLMError], str] = {
     UnknownModelError: "model_not_found",
 }
 """Code of each error; OpenAI's own word where it has one, so that clients know it."""
+
 
 _TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
@@ -50,70 +53,7 @@ _TYPES: Mapping[int, str] = {
     429: "rate_limit_error",
 }
 
-
-class ParameterError(InvalidRequestError):
-    """A field of a request over HTTP is wrong; `param` says which, as OpenAI writes it (`messages[0].content`)."""
-
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-@dataclass(frozen=True)
-class ServerError:
-    """An error as a server told it. `details` holds whatever else stood beside the message."""
-
-    message: str
-    code: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-def error_body(error: LocalLLMError) -> dict[str, Any]:
-    """Write an error for a client; its HTTP status is `error.status`."""
-    code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "internal")
-    param = error.param if isinstance(error, ParameterError) else None
-    return envelope(str(error), status=error.status, code=code, param=param)
-
-
-def envelope(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
-    """Write an error that is none of ours, such as a missing key (401) or an unknown path (404)."""
-    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def read_error(value: object) -> ServerError | None:
-    """Find the error in what a server sent; None where it is none.
-
-    Known forms: OpenAI's envelope, `{"error": "text"}` (mlx_lm, Ollama, LM Studio), and `{"object": "error",
-    "message": ...}` or `{"detail": ...}` (older vLLM, FastAPI).
-    """
-    data = as_object(value)
-    error = data.get("error")
-    if isinstance(error, str) and error:
-        return ServerError(error, details=data)
-    found = as_object(error)
-    if found:
-        message = as_text(found.get("message")) or str(dict(found))
-        return ServerError(message, _code(found.get("code")) or as_text(found.get("type")), found)
-    if "choices" in data:
-        return None
-    message = as_text(data.get("message")) or as_text(data.get("detail"))
-    if data.get("object") == "error" or message:
-        return ServerError(message or str(dict(data)), _code(data.get("code")), data)
-    return None
-
-
-def error_type(code: str) -> type[LocalLLMError] | None:
-    """Return the error that our own server means by a code; None for any other."""
-    return next((kind for kind, name in CODES.items() if name == code), None)
-
-
-def _code(value: object) -> str:
-    """Return a code that is a word; some servers repeat the HTTP status there."""
-    return value if isinstance(value, str) else ""
-
-
-_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 
 
 MAX_MESSAGE = 4000
@@ -121,7 +61,7 @@ MAX_MESSAGE = 4000
 
 
 # Group `window`: what fits; group `prompt`: what was sent. Tried in order, the one with more numbers first.
-_WORDINGS = tuple(
+_OVERFLOW_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # OpenAI, LiteLLM, vLLM up to 0.8: "This model's maximum context length is 4096 tokens. However, you requested
@@ -153,6 +93,23 @@ _WORDINGS = tuple(
 )
 
 
+class ParameterError(InvalidRequestError):
+    """A field of a request over HTTP is wrong; `param` says which, as OpenAI writes it (`messages[0].content`)."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True)
+class ServerError:
+    """An error from a server. `details` holds the members beside the message."""
+
+    message: str
+    code: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
 @dataclass(frozen=True)
 class ContextOverflow:
     """Tokens of the prompt and of the window, as far as the server told them."""
@@ -161,16 +118,61 @@ class ContextOverflow:
     window: int | None = None
 
 
+def error_body(error: LocalLLMError) -> dict[str, Any]:
+    """Write an error for a client; its HTTP status is `error.status`."""
+    code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "internal")
+    param = error.param if isinstance(error, ParameterError) else None
+    return envelope(str(error), status=error.status, code=code, param=param)
+
+
+def envelope(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """Write an error that is not a `LocalLLMError`, such as a missing key (401) or an unknown path (404)."""
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def read_error(value: object) -> ServerError | None:
+    """Find the error in the JSON of a server; None where it holds none.
+
+    Known forms: OpenAI's envelope, `{"error": "text"}` (mlx_lm, Ollama, LM Studio), and `{"object": "error",
+    "message": ...}` or `{"detail": ...}` (older vLLM, FastAPI).
+    """
+    data = as_object(value)
+    error = data.get("error")
+    if isinstance(error, str) and error:
+        return ServerError(error, details=data)
+    found = as_object(error)
+    if found:
+        message = as_text(found.get("message")) or str(dict(found))
+        return ServerError(message, _code(found.get("code")) or as_text(found.get("type")), found)
+    if "choices" in data:
+        return None
+    message = as_text(data.get("message")) or as_text(data.get("detail"))
+    if data.get("object") == "error" or message:
+        return ServerError(message or str(dict(data)), _code(data.get("code")), data)
+    return None
+
+
+def error_type(code: str) -> type[LocalLLMError] | None:
+    """Return the error that has this code; None for an unknown code."""
+    return next((kind for kind, name in CODES.items() if name == code), None)
+
+
 def context_overflow(error: ServerError) -> ContextOverflow | None:
-    """Tell whether an error means that prompt and answer do not fit; None for any other error."""
+    """Return the sizes where an error means that prompt and answer do not fit; None for any other error."""
     prompt, window = as_count(error.details.get("n_prompt_tokens")), as_count(error.details.get("n_ctx"))
     if prompt is not None and window is not None:
         return ContextOverflow(prompt, window)
-    for wording in _WORDINGS:
+    for wording in _OVERFLOW_PATTERNS:
         if found := wording.search(error.message[:MAX_MESSAGE]):
             numbers = found.groupdict()
             return ContextOverflow(_number(numbers.get("prompt")), _number(numbers.get("window")))
-    return ContextOverflow(prompt, window) if error.code in _CODES else None
+    return ContextOverflow(prompt, window) if error.code in _OVERFLOW_CODES else None
+
+
+def _code(value: object) -> str:
+    """Return a code that is a word; some servers repeat the HTTP status there."""
+    return value if isinstance(value, str) else ""
 
 
 def _number(digits: str | None) -> int | None:

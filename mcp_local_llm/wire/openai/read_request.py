@@ -1,4 +1,4 @@
-"""What others ask our server: the body of a `POST /chat/completions` → a request. Pure.
+"""Reads the body of a `POST /chat/completions` that a client sends to our server. Pure.
 
 OpenAI's rules: an unknown field is refused by name; one that cannot change the answer is taken and ignored; one that
 would change it and is not supported here is refused by name.
@@ -6,7 +6,7 @@ would change it and is not supported here is refused by name.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -56,11 +56,11 @@ UNSUPPORTED: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class IncomingRequest:
-    """A request as the core takes it, and how its asker wants the answer.
+    """A request, and the form in which the client wants the answer.
 
     Attributes:
-        model: which model was asked for; None leaves the choice to us.
-        stream: as events, else in one piece.
+        model: the requested model; None is the chosen one.
+        stream: send events instead of one JSON body.
         include_usage: a stream ends with an event that tells the usage.
     """
 
@@ -95,7 +95,7 @@ def incoming_request(body: object) -> IncomingRequest:
 
 
 def _supported(body: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is ignored, and refuse what is not supported."""
+    """Drop ignored fields, and refuse unsupported ones."""
     for name, nothing in UNSUPPORTED.items():
         if body.get(name) not in (None, nothing):
             raise ParameterError(f"{name} is not supported by this server; leave it out.", name)
@@ -162,19 +162,10 @@ def _tools(tools: list[ToolIn]) -> tuple[ToolSpec, ...]:
 
 
 def _sampling(body: ChatCompletionRequest) -> SamplingParams:
-    return SamplingParams(
-        max_tokens=body.max_completion_tokens or body.max_tokens,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        stop=tuple(body.stop or ()),
-        top_k=body.top_k,
-        min_p=body.min_p,
-        repetition_penalty=body.repetition_penalty,
-        frequency_penalty=body.frequency_penalty,
-        presence_penalty=body.presence_penalty,
-        repetition_limit=body.repetition_limit,
-    )
+    """Read the fields that have the names of ours; OpenAI's newer name of `max_tokens` wins."""
+    values: dict[str, Any] = {field.name: getattr(body, field.name) for field in fields(SamplingParams)}
+    values |= {"max_tokens": body.max_completion_tokens or body.max_tokens, "stop": tuple(body.stop or ())}
+    return SamplingParams(**values)
 
 
 def _thinking(body: ChatCompletionRequest) -> bool | None:

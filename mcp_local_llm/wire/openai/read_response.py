@@ -1,6 +1,7 @@
-"""What another server answers: a piece of its stream, or its whole answer, → one value; pieces → a message. Pure.
+"""Reads the responses of other servers: events, whole answers and lists of models. Pure.
 
-Lenient on purpose: a field of the wrong type counts as absent, so one odd server does not need code of its own.
+A field of the wrong type counts as absent, so that an unusual server needs no code of its own. The member `local_llm`
+of our own server is read as an `Extension`.
 """
 
 import dataclasses
@@ -8,10 +9,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_local_llm.values.chat import Timings, Usage
+from mcp_local_llm.values.chat import REASONING_FIELDS, Timings, Usage
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.wire.json_values import JsonObject, as_count, as_list, as_number, as_object, as_text
-from mcp_local_llm.wire.openai.write_response import KEY
+from mcp_local_llm.wire.openai.write_response import EXTENSION_KEY
+
+_OTHER_KINDS = ("embed", "rerank", "whisper", "tts")
+"""Parts of names of models that do not chat; servers list them beside the others."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,6 @@ class Extension:
     looped: bool = False
     schema_met: bool | None = None
     warnings: tuple[str, ...] = ()
-
-
-REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
-"""Where servers put the reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI API, then others."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class CallPiece:
 
 @dataclass(frozen=True)
 class AnswerPiece:
-    """What one event of a stream says.
+    """The content of one event of a stream.
 
     Attributes:
         finish_reason: as the server wrote it; None while the answer goes on.
-        model: which model the server says that answers.
+        model: the model that answers, as the server names it.
         usage, timings: where the server tells them, which is mostly in the last event.
-        extension: what only our own server adds.
+        extension: the member that only our own server adds.
     """
 
     content: str = ""
@@ -61,13 +61,84 @@ class AnswerPiece:
     extension: Extension | None = None
 
 
+@dataclass(frozen=True)
+class ServedModel:
+    """A model as a server lists it; `context_length` is in tokens, None where the server does not tell."""
+
+    name: str
+    context_length: int | None = None
+
+
+@dataclass
+class _PartialCall:
+    index: int | None
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list[str])
+
+
+class AnswerMessage:
+    """Joins the pieces of an answer into the message that a server without streaming would have sent."""
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_PartialCall] = []
+
+    def add(self, piece: AnswerPiece) -> None:
+        """Take the next piece."""
+        if piece.content:
+            self._content.append(piece.content)
+        if piece.reasoning:
+            self._reasoning.append(piece.reasoning)
+        for call in piece.calls:
+            self._add_call(call)
+
+    def message(self) -> dict[str, Any]:
+        """Return the message so far: OpenAI's form, with `reasoning_content` beside it."""
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
+                }
+                for call in self._calls
+            ]
+        return message
+
+    def _add_call(self, piece: CallPiece) -> None:
+        call = self._open_call(piece)
+        if call is None:
+            call = _PartialCall(piece.index, piece.id, piece.name)
+            self._calls.append(call)
+        else:
+            call.id = call.id or piece.id
+            call.name = call.name or piece.name
+        call.arguments.append(piece.arguments)
+
+    def _open_call(self, piece: CallPiece) -> _PartialCall | None:
+        """Find the call that a piece continues: the same index and no other id, else, without an index, the last.
+
+        Some servers number every whole call 0; an id of its own then tells a new one.
+        """
+        if piece.index is None:
+            begins = bool(piece.name or piece.id)
+            return None if begins or not self._calls else self._calls[-1]
+        found = next((call for call in reversed(self._calls) if call.index == piece.index), None)
+        return None if found and piece.id and found.id and piece.id != found.id else found
+
+
 def read_answer(value: object) -> AnswerPiece:
     """Read a `chat.completion.chunk`, or a whole `chat.completion` where the server does not stream.
 
     The `text_completion` that answers a raw prompt is read as well.
 
     Raises:
-        ValueError: it is neither; says what it is instead.
+        ValueError: it is neither; the message quotes it.
     """
     data = as_object(value)
     if not isinstance(data.get("choices"), list):
@@ -86,6 +157,39 @@ def read_answer(value: object) -> AnswerPiece:
         timings=_timings(as_object(data.get("timings"))),
         progress=_prompt_progress(as_object(data.get("prompt_progress"))),
         extension=read_extension(data),
+    )
+
+
+def read_models(value: object) -> tuple[ServedModel, ...]:
+    """Return the models that can chat, each once, in the server's order.
+
+    Raises:
+        ValueError: it is no list of models.
+    """
+    data = as_object(value)
+    if not isinstance(data.get("data"), list):
+        raise ValueError("no list of models")
+    found: dict[str, ServedModel] = {}
+    for entry in map(as_object, as_list(data["data"])):
+        name = as_text(entry.get("id"))
+        if name and not any(part in name.lower() for part in _OTHER_KINDS):
+            found.setdefault(name, ServedModel(name, _context_length(entry)))
+    return tuple(found.values())
+
+
+def read_extension(data: JsonObject) -> Extension | None:
+    """Read the member that `write_extension` writes; None where there is none."""
+    if EXTENSION_KEY not in data:
+        return None
+    found = as_object(data[EXTENSION_KEY])
+    timings = as_object(found.get("timings"))
+    seconds = {item.name: as_number(timings.get(item.name)) or 0.0 for item in dataclasses.fields(Timings)}
+    return Extension(
+        timings=Timings(**seconds),
+        thinking_closed=found.get("thinking_closed") is not False,
+        looped=found.get("looped") is True,
+        schema_met=met if isinstance(met := found.get("schema_met"), bool) else None,
+        warnings=tuple(text for text in as_list(found.get("warnings")) if isinstance(text, str)),
     )
 
 
@@ -127,115 +231,7 @@ def _prompt_progress(progress: JsonObject) -> Progress | None:
     return None if done is None or total is None else Progress("prefill", done, total)
 
 
-@dataclass
-class _Call:
-    index: int | None
-    id: str
-    name: str
-    arguments: list[str] = field(default_factory=list[str])
-
-
-class AnswerMessage:
-    """Joins the pieces of an answer into the message that a server without streaming would have sent."""
-
-    def __init__(self) -> None:
-        self._content: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[_Call] = []
-
-    def add(self, piece: AnswerPiece) -> None:
-        """Take the next piece."""
-        if piece.content:
-            self._content.append(piece.content)
-        if piece.reasoning:
-            self._reasoning.append(piece.reasoning)
-        for call in piece.calls:
-            self._add_call(call)
-
-    def message(self) -> dict[str, Any]:
-        """Return the message so far: OpenAI's form, with `reasoning_content` beside it."""
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._content)}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": "".join(call.arguments)},
-                }
-                for call in self._calls
-            ]
-        return message
-
-    def _add_call(self, piece: CallPiece) -> None:
-        call = self._open_call(piece)
-        if call is None:
-            call = _Call(piece.index, piece.id, piece.name)
-            self._calls.append(call)
-        else:
-            call.id = call.id or piece.id
-            call.name = call.name or piece.name
-        call.arguments.append(piece.arguments)
-
-    def _open_call(self, piece: CallPiece) -> _Call | None:
-        """Find the call that a piece continues: the same index and no other id, else, without an index, the last.
-
-        Some servers number every whole call 0; an id of its own then tells a new one.
-        """
-        if piece.index is None:
-            begins = bool(piece.name or piece.id)
-            return None if begins or not self._calls else self._calls[-1]
-        found = next((call for call in reversed(self._calls) if call.index == piece.index), None)
-        return None if found and piece.id and found.id and piece.id != found.id else found
-
-
-_OTHER_KINDS = ("embed", "rerank", "whisper", "tts")
-"""Parts of names of models that do not chat; servers list them beside the others."""
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A model as a server lists it; `context_length` is in tokens, None where the server does not tell."""
-
-    name: str
-    context_length: int | None = None
-
-
-def read_models(value: object) -> tuple[ServedModel, ...]:
-    """Return the models that can chat, each once, in the server's order.
-
-    Raises:
-        ValueError: it is no list of models.
-    """
-    data = as_object(value)
-    if not isinstance(data.get("data"), list):
-        raise ValueError("no list of models")
-    found: dict[str, ServedModel] = {}
-    for entry in map(as_object, as_list(data["data"])):
-        name = as_text(entry.get("id"))
-        if name and not any(part in name.lower() for part in _OTHER_KINDS):
-            found.setdefault(name, ServedModel(name, _context_length(entry)))
-    return tuple(found.values())
-
-
 def _context_length(entry: JsonObject) -> int | None:
     """Read the window: vLLM says `max_model_len`, llama-server `meta.n_ctx_train`, OpenRouter `context_length`."""
     told = (entry.get("max_model_len"), as_object(entry.get("meta")).get("n_ctx_train"), entry.get("context_length"))
     return next((count for count in map(as_count, told) if count), None)
-
-
-def read_extension(data: JsonObject) -> Extension | None:
-    """Return what `write_extension` put there; None where nothing is."""
-    if KEY not in data:
-        return None
-    found = as_object(data[KEY])
-    timings = as_object(found.get("timings"))
-    seconds = {item.name: as_number(timings.get(item.name)) or 0.0 for item in dataclasses.fields(Timings)}
-    return Extension(
-        timings=Timings(**seconds),
-        thinking_closed=found.get("thinking_closed") is not False,
-        looped=found.get("looped") is True,
-        schema_met=met if isinstance(met := found.get("schema_met"), bool) else None,
-        warnings=tuple(text for text in as_list(found.get("warnings")) if isinstance(text, str)),
-    )

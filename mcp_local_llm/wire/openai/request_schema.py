@@ -1,4 +1,4 @@
-"""The bodies that our server is sent, as schemas; the ranges are those of `chat.py`. Pure."""
+"""The schema of the bodies that clients send to our server; ranges come from `values/chat.py`. Pure."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""What we ask another server: a request → the body of its `POST /chat/completions` or `/completions`. Pure."""
+"""Writes a request as the body of another server's `POST /chat/completions` or `/completions`. Pure."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from mcp_local_llm.wire.flavors import Flavor
 
 @dataclasses.dataclass(frozen=True)
 class OutgoingRequest:
-    """A body to send, where to, and what the caller must know of it, one sentence each."""
+    """A body to send, its path, and warnings for the caller, one sentence each."""
 
     body: dict[str, Any]
     warnings: tuple[str, ...] = ()
@@ -23,8 +23,8 @@ class OutgoingRequest:
 def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> OutgoingRequest:
     """Write `request` for the model that the server calls `served_name`; always streamed.
 
-    What would change the answer and is not understood there is refused. A switch for thinking that is not there is a
-    warning: the answer is still one to the question.
+    A field that would change the answer and that the server does not accept is refused. A missing switch for thinking
+    is a warning only.
 
     Raises:
         InvalidRequestError: a field that this flavor has no name for; the message names it.
@@ -55,7 +55,7 @@ def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> 
 
 
 def _continuation(prompt: str, body: dict[str, Any], flavor: Flavor) -> OutgoingRequest:
-    """Write a request for a text that is continued as it stands: no template, so nothing that one switches."""
+    """Write a request for a text that is continued as it stands: without a template, its switches do not apply."""
     if not flavor.completions:
         raise _unsupported("A prompt without a chat template", flavor)
     return OutgoingRequest({**body, "prompt": prompt}, path="/completions")
@@ -93,7 +93,7 @@ def wire_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 def _constraints(request: ChatRequest, flavor: Flavor) -> dict[str, Any]:
-    """Write the limits that an answer must keep; a server that would ignore one must not be asked."""
+    """Write the limits that an answer must keep; a server that would ignore one gets no request."""
     body: dict[str, Any] = {}
     if request.max_thinking_tokens is not None:
         if flavor.thinking_budget is None:

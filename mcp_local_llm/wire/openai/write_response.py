@@ -1,4 +1,7 @@
-"""What our server answers: results and chunks → `chat.completion`, `chat.completion.chunk` and the model list. Pure."""
+"""Writes our server's responses: `chat.completion`, `chat.completion.chunk`, the model list and the member `local_llm`.
+
+Pure.
+"""
 
 import dataclasses
 import json
@@ -8,35 +11,17 @@ from typing import Any
 
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, ToolCall, Usage
 
+EXTENSION_KEY = "local_llm"
+"""Our own member of a response: timings, warnings, and how the answer ended."""
+
 
 @dataclass(frozen=True)
 class CompletionIdentity:
-    """What every event of one answer repeats: an id of its own, when it was made (seconds since 1970), the model."""
+    """The members that every event of one answer repeats: id, creation time (seconds since 1970), model."""
 
     id: str
     created: int
     model: str
-
-
-def completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, Any]:
-    """Write a finished answer in one piece."""
-    message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
-    if not result.text and result.tool_calls:
-        message["content"] = None
-    if result.reasoning:
-        message["reasoning"] = result.reasoning
-    if result.tool_calls:
-        message["tool_calls"] = [_call(call, number, identity) for number, call in enumerate(result.tool_calls)]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
-    return {
-        "id": identity.id,
-        "object": "chat.completion",
-        "created": identity.created,
-        "model": identity.model,
-        "choices": [choice],
-        "usage": usage(result.usage),
-        **write_extension(result),
-    }
 
 
 class CompletionStream:
@@ -95,6 +80,33 @@ class CompletionStream:
         return {**event, "usage": None} if self._include_usage else event
 
 
+def completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, Any]:
+    """Write a finished answer in one piece."""
+    message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
+    if not result.text and result.tool_calls:
+        message["content"] = None
+    if result.reasoning:
+        message["reasoning"] = result.reasoning
+    if result.tool_calls:
+        message["tool_calls"] = [_call(call, number, identity) for number, call in enumerate(result.tool_calls)]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
+    return {
+        "id": identity.id,
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": [choice],
+        "usage": usage(result.usage),
+        **write_extension(result),
+    }
+
+
+def model_list(ids: Iterable[str], created: int = 0) -> dict[str, Any]:
+    """Write the answer of `GET /v1/models`, in the given order."""
+    data = [{"id": name, "object": "model", "created": created, "owned_by": "mcp-local-llm"} for name in ids]
+    return {"object": "list", "data": data}
+
+
 def usage(counts: Usage) -> dict[str, Any]:
     """Write token counts as OpenAI does."""
     return {
@@ -106,25 +118,10 @@ def usage(counts: Usage) -> dict[str, Any]:
     }
 
 
-def model_list(ids: Iterable[str], created: int = 0) -> dict[str, Any]:
-    """Write the answer of `GET /v1/models`, in the given order."""
-    data = [{"id": name, "object": "model", "created": created, "owned_by": "mcp-local-llm"} for name in ids]
-    return {"object": "list", "data": data}
-
-
-def _call(call: ToolCall, number: int, identity: CompletionIdentity) -> dict[str, Any]:
-    arguments = json.dumps(call.arguments, ensure_ascii=False)
-    ident = call.id or f"call_{identity.id.removeprefix('chatcmpl-')}_{number}"
-    return {"id": ident, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-KEY = "local_llm"
-
-
 def write_extension(result: ChatResult) -> dict[str, Any]:
     """Return the member to put into the last event, or into the whole answer."""
     return {
-        KEY: {
+        EXTENSION_KEY: {
             "timings": {name: round(value, 4) for name, value in dataclasses.asdict(result.timings).items()},
             "thinking_closed": result.thinking_closed,
             "looped": result.looped,
@@ -132,3 +129,9 @@ def write_extension(result: ChatResult) -> dict[str, Any]:
             "warnings": list(result.warnings),
         }
     }
+
+
+def _call(call: ToolCall, number: int, identity: CompletionIdentity) -> dict[str, Any]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    ident = call.id or f"call_{identity.id.removeprefix('chatcmpl-')}_{number}"
+    return {"id": ident, "type": "function", "function": {"name": call.name, "arguments": arguments}}

@@ -1,1 +1,1 @@
-"""Requests side by side on the MLX thread: admitted, prefilled, decoded, ended. It must not know the event loop."""
+"""Admits, prefills, decodes and ends requests, on the MLX thread. It must not know the event loop."""

@@ -1,7 +1,7 @@
-"""Whether one request fits into memory beside those that run, and what must give way for it. Pure.
+"""Decides whether a request fits into memory beside the running ones, and what is evicted for it. Pure.
 
-`budget.py` asks once whether a model fits; this asks before each prompt is read, because KV caches grow with what is
-asked. MLX itself enforces no limit: an allocation beyond the memory is swapped, killed or ends in a late error.
+`models/fit.py` checks once whether a model fits; this module checks before each prefill, because KV caches grow with
+the requests. MLX itself enforces no limit: an allocation beyond the memory is swapped, killed or ends in a late error.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ KV_BUDGET_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Room:
-    """Memory at the moment of admission, in bytes.
+class FreeMemory:
+    """Free and reclaimable memory at the moment of admission, in bytes.
 
     Attributes:
-        free: what MLX can still take: free memory within the GPU's limit, and its own pool of freed buffers.
-        promised: what running requests may still grow by.
-        live: KV caches of running requests, with what was promised to them; comes back when they end.
-        prefixes: KV kept for reuse; can be dropped.
+        free: bytes that MLX can still allocate: free memory within the GPU's limit, and its own pool of freed buffers.
+        promised: growth of running requests that is still to come.
+        live: KV caches of running requests, with what was promised to them; freed when they end.
+        prefixes: KV caches kept for reuse; can be evicted.
     """
 
     free: int
@@ -42,12 +42,12 @@ class Room:
 
 @dataclass(frozen=True)
 class RequestPlan:
-    """How a request will be run.
+    """How a request is run.
 
     Attributes:
-        waits: it does not fit beside the running ones, but will when they have ended.
+        waits: it does not fit beside the running requests, but will when they have ended.
         prefill_step: tokens of the prompt to compute at once, at most.
-        max_tokens: of the answer; below the wish only where the caller named no limit.
+        max_tokens: of the answer; below the requested number only where the caller named no limit.
         kv_bytes: the request's own KV cache at its longest.
         keep_prefixes: bytes of kept prefixes that may stay.
     """
@@ -60,7 +60,7 @@ class RequestPlan:
 
 
 def plan_request(
-    prompt_tokens: int, max_tokens: int, *, asked: bool, shape: NetworkShape, room: Room, model: str
+    prompt_tokens: int, max_tokens: int, *, asked: bool, shape: NetworkShape, memory: FreeMemory, model: str
 ) -> RequestPlan:
     """Fit a request in: with a smaller prefill step, then with fewer kept prefixes, else later, else not at all.
 
@@ -69,7 +69,7 @@ def plan_request(
         max_tokens: of the answer.
         asked: the caller named `max_tokens`; a default may shrink to `LEAST_ANSWER`.
         shape: of the network.
-        room: memory now.
+        memory: memory at this moment.
         model: its name, for the message.
 
     Raises:
@@ -77,26 +77,26 @@ def plan_request(
     """
     context = prompt_tokens + max_tokens
     kv_bytes = context * shape.kv_bytes_per_token
-    left = room.free - room.promised - kv_bytes
+    left = memory.free - memory.promised - kv_bytes
     for step in PREFILL_STEPS:
         if shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) <= left:
-            return RequestPlan(step, max_tokens, kv_bytes, room.prefixes)
+            return RequestPlan(step, max_tokens, kv_bytes, memory.prefixes)
     step = PREFILL_STEPS[-1]
     missing = shape.prefill_bytes(min(step, prompt_tokens), prompt_tokens) - left
-    if missing <= room.prefixes:
-        return RequestPlan(step, max_tokens, kv_bytes, room.prefixes - missing)
-    if missing <= room.prefixes + room.live:
+    if missing <= memory.prefixes:
+        return RequestPlan(step, max_tokens, kv_bytes, memory.prefixes - missing)
+    if missing <= memory.prefixes + memory.live:
         return RequestPlan(step, max_tokens, kv_bytes, 0, waits=True)
-    ceiling = room.free - room.promised + room.live + room.prefixes
+    ceiling = memory.free - memory.promised + memory.live + memory.prefixes
     fitting = _largest_answer(prompt_tokens, shape, ceiling)
     if not asked and fitting >= LEAST_ANSWER:
         kv_bytes = (prompt_tokens + fitting) * shape.kv_bytes_per_token
-        return RequestPlan(step, fitting, kv_bytes, 0, waits=room.live > 0)
+        return RequestPlan(step, fitting, kv_bytes, 0, waits=memory.live > 0)
     raise InsufficientMemoryError(_refusal(prompt_tokens, max_tokens, shape, ceiling, model))
 
 
 def kv_budget(free: int, asked: int | None) -> int:
-    """Return the bytes of KV to keep for reuse, running requests included; `free` is what the load left over."""
+    """Return the bytes of KV caches to keep, running requests included; `free` is the free memory after the load."""
     if asked is not None:
         return asked
     return max(MIN_KV_BUDGET, min(MAX_KV_BUDGET, int(free * KV_BUDGET_SHARE)))

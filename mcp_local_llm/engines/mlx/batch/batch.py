@@ -1,4 +1,4 @@
-"""The requests of one loaded model: who waits, whose prompt is read, who is decoded, and what is kept of it.
+"""The requests of one loaded model: waiting, in prefill, and in decoding; and the prefix cache that they fill.
 
 One prompt is read at a time, in chunks, while the others are decoded. A waiting request is admitted only when no
 prompt is being read: so it finds what the one before it left in the prefix cache. Runs on the MLX thread only.
@@ -15,21 +15,31 @@ from mlx_lm.models.cache import make_prompt_cache
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.decoder import Decoder
 from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, Prefill
-from mcp_local_llm.engines.mlx.batch.prepare import Preflight, Prepared
-from mcp_local_llm.engines.mlx.batch.request import Answer, Drawn, Running, Sequence
-from mcp_local_llm.engines.mlx.batch.request_queue import WaitingLine
+from mcp_local_llm.engines.mlx.batch.prepare import PreparedRequest, RequestPreparer
+from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken, RequestState, RunningRequest
+from mcp_local_llm.engines.mlx.batch.request_queue import RequestQueue
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, trimmable_for_good
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Job, Loaded, Prefilled, Queued, Started, Vitals
+from mcp_local_llm.engines.mlx.messages import (
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Loaded,
+    ModelState,
+    Prefilled,
+    Queued,
+    Started,
+)
 from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache
 from mcp_local_llm.engines.mlx.prefix.disk import open_prefix_disk
-from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind, beyond
+from mcp_local_llm.engines.mlx.prompt.checkpoints import CheckpointKind, beyond
 from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
 from mcp_local_llm.values.errors import GenerationError, LocalLLMError, reason_of
 
 WORTH_SHARING = 64
-"""Tokens; copying the cache of a running request for fewer is not worth it."""
+"""Tokens; for fewer the cache of a running request is not copied."""
 
 
 log = logging.getLogger(__name__)
@@ -39,18 +49,23 @@ class Batch:
     """Admits, steps and ends requests; an error of one never reaches another."""
 
     def __init__(
-        self, model: LoadedModel, limits: EngineLimits, kv_bytes: int, vitals: Vitals, clock: Callable[[], float]
+        self,
+        model: LoadedModel,
+        limits: EngineLimits,
+        kv_bytes: int,
+        model_state: ModelState,
+        clock: Callable[[], float],
     ) -> None:
         self._model = model
-        self._vitals = vitals
+        self._model_state = model_state
         self._limits = limits
         self._clock = clock
-        self._line = WaitingLine()
+        self._line = RequestQueue()
         self._prefixes = PrefixCache(kv_bytes, open_prefix_disk(model, limits.prefix_disk))
-        self._preflight = Preflight(model, limits, clock)
+        self._preparer = RequestPreparer(model, limits, clock)
         self._decoder = Decoder(model.network, limits.places)
         self._prefill: Prefill | None = None
-        self._live: dict[int, Running] = {}
+        self._live: dict[int, RunningRequest] = {}
         self._no_room = False
         self._uids = 0
         self._plain = trimmable_for_good(make_prompt_cache(model.network))
@@ -64,29 +79,29 @@ class Batch:
 
     @property
     def loaded(self) -> Loaded:
-        """What the event loop is told of the model."""
-        return Loaded(self._model.text, self._model.traits, checkpoints=not self._plain)
+        """The event for a completed load."""
+        return Loaded(self._model.text, checkpoints=not self._plain)
 
     @property
     def prefixes(self) -> PrefixCache:
-        """What is kept of prompts."""
+        """The prefix cache."""
         return self._prefixes
 
     def look(self) -> None:
-        """Publish what is held now."""
-        self._vitals.memory = memory.held(self._prefixes.nbytes)
+        """Publish the memory that is held now."""
+        self._model_state.memory = memory.held(self._prefixes.nbytes)
 
     def submit(self, job: Job) -> None:
-        """Put a request into the line."""
-        self._prefixes.let_go()
+        """Put a request into the queue."""
+        self._prefixes.drop_evicted()
         self._line.put(job)
         if len(self._live) + len(self._line) > self._limits.places:
-            self._tell_line()
+            self._report_places()
 
     def jobs(self) -> list[Job]:
         """Return every request that waits for an answer."""
         # A request that fails while it begins is in both places.
-        return list(dict.fromkeys([*(running.answer.job for running in self._live.values()), *self._line]))
+        return list(dict.fromkeys([*(running.state.job for running in self._live.values()), *self._line]))
 
     def step(self) -> None:
         """Drop what was cancelled, draw one token a request, then read one chunk of a prompt."""
@@ -117,11 +132,11 @@ class Batch:
 
     def _drop_cancelled(self) -> None:
         self._line.drop(lambda job: job.cancelled.is_set())
-        for uid in [uid for uid, running in self._live.items() if running.answer.job.cancelled.is_set()]:
+        for uid in [uid for uid, running in self._live.items() if running.state.job.cancelled.is_set()]:
             self._remove(uid)
 
     def _remove(self, uid: int, *, keep: bool = True) -> None:
-        """Take a running request out, and keep what it computed for the next try, unless that is worth nothing."""
+        """Take a running request out, and keep its KV cache for the next try, unless `keep` is False."""
         del self._live[uid]
         self._no_room = False
         if self._prefill is not None and self._prefill.uid == uid:
@@ -132,11 +147,11 @@ class Batch:
         if kept is not None and keep:
             self._keep(*kept)
 
-    def _keep(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+    def _keep(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
         self._prefixes.make_room(self._live_bytes())
         self._prefixes.put(tokens, layers, kind)
         if self.busy:
-            self._prefixes.let_go()
+            self._prefixes.drop_evicted()
 
     def _live_bytes(self) -> int:
         return self._decoder.nbytes + (self._prefill.nbytes if self._prefill is not None else 0)
@@ -155,10 +170,10 @@ class Batch:
             reached = prefill.checkpoint()
             if reached is not None:
                 self._keep(prefill.tokens, reached[1], reached[0].kind)
-            self._live[prefill.uid].answer.job.emit(Prefilled(prefill.done, prefill.total))
+            self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
                 self._start(prefill)
-            # Once somebody decodes, the rest of this step is theirs but for a small chunk.
+            # Once a request is decoded, only a small chunk of this step is left for prompts.
             left = max(PREFILL_SHARED - computed, 0) if left is None else left - max(computed, 1)
 
     def _admit_next(self) -> bool:
@@ -177,17 +192,17 @@ class Batch:
                 return False
             self._begin(job, prepared)
         self._line.pop()
-        self._tell_line()
+        self._report_places()
         return True
 
-    def _prepare(self, job: Job) -> Prepared | None:
-        """Make what the request needs; None: it must wait for memory. Raises as `Preflight.prepare`."""
+    def _prepare(self, job: Job) -> PreparedRequest | None:
+        """Prepare the request; None: it must wait for memory. Raises as `RequestPreparer.prepare`."""
         live = self._live_bytes()
         promised = max(sum(running.plan.kv_bytes for running in self._live.values()) - live, 0)
-        return self._preflight.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
+        return self._preparer.prepare(job, promised=promised, live=live + promised, prefixes=self._prefixes.nbytes)
 
-    def _begin(self, job: Job, prepared: Prepared) -> None:
-        """Begin with the prompt of a request, from what is kept of it."""
+    def _begin(self, job: Job, prepared: PreparedRequest) -> None:
+        """Start the prefill of a request, from its cached prefix."""
         prompt, plan = job.rendered.prompt, prepared.plan
         self._prefixes.keep(plan.keep_prefixes)
         self._prefixes.make_room(self._live_bytes())
@@ -197,11 +212,11 @@ class Batch:
         self._uids += 1
         ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
-        self._live[self._uids] = Running(prepared.answer, plan, prepared.sampler, prepared.processors)
+        self._live[self._uids] = RunningRequest(prepared.state, plan, prepared.sampler, prepared.processors)
         job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
 
     def _share_running(self, tokens: list[int]) -> None:
-        """Let a request use the prompt of a running one: several questions about one file often come together."""
+        """Let a request use the KV cache of a running one: questions about one file often arrive together."""
         if not self._plain:
             return  # Checkpoints serve these: a running cache cannot be cut back.
         known = self._prefixes.longest(tokens)
@@ -213,11 +228,11 @@ class Batch:
                     return
 
     def _start(self, prefill: Prefill) -> None:
-        """Let decoding take over from a prompt that was read."""
+        """Pass a request from prefill to decoding."""
         self._prefill = None
         running = self._live[prefill.uid]
         self._decoder.add(
-            Sequence(
+            DecodingSequence(
                 uid=prefill.uid,
                 tokens=prefill.tokens,
                 layers=prefill.layers,
@@ -229,10 +244,10 @@ class Batch:
             )
         )
 
-    def _take(self, drawn: Drawn) -> None:
-        """Hand a token to its answer, and end the request where it was the last."""
-        answer = self._live[drawn.uid].answer
-        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(answer, drawn)
+    def _take(self, drawn: DrawnToken) -> None:
+        """Add a token to its answer, and end the request after the last one."""
+        state = self._live[drawn.uid].state
+        event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(state, drawn)
         ended = isinstance(event, Finished | Failed)
         if drawn.kept is not None:
             del self._live[drawn.uid]
@@ -243,22 +258,22 @@ class Batch:
             self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
         if ended:
             self.answered += 1
-            # Before the caller hears of the end: whoever asks for the status then sees what was kept.
+            # Before the caller gets the result, so that a status right after it shows the kept prefixes.
             self.look()
         if event is not None:
-            answer.job.emit(event)
+            state.job.emit(event)
 
-    def _event(self, answer: Answer, drawn: Drawn) -> Event | None:
-        """Let an answer take its token; what its detokenizer or its script raises ends it alone."""
+    def _event(self, state: RequestState, drawn: DrawnToken) -> Event | None:
+        """Add a token to its answer; an exception of its detokenizer or processors ends this answer alone."""
         try:
-            return answer.add(drawn.token, drawn.finish_reason, self._clock())
+            return state.add(drawn.token, drawn.finish_reason, self._clock())
         except Exception as error:
             # No device works here: a tokenizer that came with the model turns ids into text, in native code.
             log.exception("an answer could not be written")
             return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
 
     def _refusal(self) -> Failed:
-        """Say that the network computes no numbers, and forget what it left in the prefix cache."""
+        """Return the error for logits that are not finite, and drop the prefix cache."""
         self._prefixes.keep(0)
         return Failed(
             GenerationError(
@@ -268,6 +283,6 @@ class Batch:
             )
         )
 
-    def _tell_line(self) -> None:
+    def _report_places(self) -> None:
         for ahead, job in enumerate(self._line, start=1):
             job.emit(Queued(ahead))

@@ -1,4 +1,4 @@
-"""Draw the next token of every running request: one alone, or several in shared forward passes.
+"""Draws the next token of every running request: one alone, or several in shared forward passes.
 
 mlx-lm's `BatchGenerator` does the batch; it is given prompts that lack their last token only. Runs on the MLX thread
 only.
@@ -8,21 +8,21 @@ from typing import Any
 
 from mlx_lm.generate import BatchGenerator
 
-from mcp_local_llm.engines.mlx.batch.request import Drawn, Sequence
+from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
 
 
 class Decoder:
-    """The running requests; the first to come runs alone until it gets company, and then stays in the batch.
+    """Decodes requests; a single one runs alone until a second arrives, and then stays in the batch.
 
-    It would have to be computed again to leave the batch: the token that a batch drew ahead is not given out.
+    To leave the batch it would have to be computed again: the token that a batch drew ahead is not returned.
     """
 
     def __init__(self, network: Any, batch_size: int) -> None:
         self._network = network
         self._batch_size = batch_size
-        self._joining: list[Sequence] = []
+        self._joining: list[DecodingSequence] = []
         self._solo: SoloDecoder | None = None
         self._generator: Any = None
         self._uids: dict[int, int] = {}
@@ -38,14 +38,14 @@ class Decoder:
             total += self._solo.nbytes
         return total + (self._generator.prompt_cache_nbytes if self._generator is not None else 0)
 
-    def add(self, sequence: Sequence) -> None:
+    def add(self, sequence: DecodingSequence) -> None:
         """Take a request; its first token comes with the next step."""
         self._joining.append(sequence)
 
-    def next(self) -> list[Drawn]:
-        """Draw a token of each request; of one that changes from alone to the batch, two."""
+    def next(self) -> list[DrawnToken]:
+        """Draw a token of each request; two of one that moves from alone into the batch."""
         joining, self._joining = self._joining, []
-        settled: list[Drawn] = []
+        settled: list[DrawnToken] = []
         if joining and self._solo is not None:
             drawn, rest = self._solo.settle()
             self._solo = None
@@ -98,12 +98,12 @@ class Decoder:
             self._generator.close()
             self._generator = None
 
-    def _insert(self, sequences: list[Sequence]) -> None:
+    def _insert(self, sequences: list[DecodingSequence]) -> None:
         if self._generator is None:
             self._generator = BatchGenerator(
                 self._network,
                 completion_batch_size=self._batch_size,
-                # Those that join together join at once: one token is left of each prompt, so nothing is padded.
+                # Requests that join together join at once: one token is left of each prompt, so nothing is padded.
                 prefill_batch_size=self._batch_size,
             )
         inner = self._generator.insert(
@@ -117,14 +117,14 @@ class Decoder:
         )
         self._uids |= zip(inner, (sequence.uid for sequence in sequences), strict=True)
 
-    def _next_of_batch(self) -> list[Drawn]:
+    def _next_of_batch(self) -> list[DrawnToken]:
         _, responses = self._generator.next()
-        drawn: list[Drawn] = []
+        drawn: list[DrawnToken] = []
         for response in responses:
             uid = self._uids[response.uid]
             kept = None
             if response.finish_reason is not None:
                 del self._uids[response.uid]
                 kept = (list(response.all_tokens), response.prompt_cache)
-            drawn.append(Drawn(uid, response.token, response.finish_reason, kept))
+            drawn.append(DrawnToken(uid, response.token, response.finish_reason, kept))
         return drawn

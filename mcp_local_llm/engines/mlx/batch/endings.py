@@ -1,23 +1,20 @@
-"""What ends an answer besides the model: a stop string, or perfect repetition. Pure: it knows ids and text."""
+"""Ends answers at a stop string or at perfect repetition. Pure: it must not know a model, only ids and text."""
 
 DEFAULT_LIMIT = 1024
 """Tokens of perfect repetition after which an answer is ended."""
 
-
 MAX_PERIOD = 64
-"""Tokens of the longest block that is looked for."""
-
+"""Tokens of the longest repeated block that is found."""
 
 MIN_REPEATS = 8
-"""A block must fit so often into the limit."""
-
+"""Repetitions of a block that the limit must hold at least."""
 
 CHECK_EVERY = 64
-"""Tokens between two looks, so that an answer pays nothing measurable for them."""
+"""Tokens between two checks, so that their cost cannot be measured."""
 
 
 class RepetitionGuard:
-    """Follows one answer; says once that it loops."""
+    """Detects that one answer repeats itself."""
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._limit = limit
@@ -43,7 +40,7 @@ class RepetitionGuard:
 
 
 class StopStrings:
-    """Passes text on as long as no stop string is complete, and holds back what may become one."""
+    """Returns text up to a stop string, and holds back text that may become one."""
 
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops

@@ -1,4 +1,4 @@
-"""What MLX holds, and the rules by which it holds it: buffer pool, wired memory, and giving everything back.
+"""Memory of MLX: what it holds, its buffer pool, wired memory, and returning it to the system.
 
 Runs on the MLX thread only.
 """
@@ -10,7 +10,7 @@ import traceback
 
 import mlx.core as mx
 
-from mcp_local_llm.engines.mlx.batch.admission import Room
+from mcp_local_llm.engines.mlx.batch.admission import FreeMemory
 from mcp_local_llm.engines.mlx.limits import EngineLimits, WiredPolicy
 from mcp_local_llm.values.engine import EngineMemory
 
@@ -18,11 +18,11 @@ BUFFER_CACHE_BYTES = 2**30
 """Freed buffers that MLX may keep for reuse. Its own default is as large as its memory limit, so it never lets go."""
 
 MAPPED_BYTES = 2**17
-"""Pieces from this size on get pages of their own from glibc, which go back to the system when they are freed; its own
-bound, as long as it has not raised it."""
+"""glibc maps allocations from this size on by themselves, so that freeing returns them to the system. Its own default,
+until it raises it."""
 
 M_MMAP_THRESHOLD = -3
-"""Of `mallopt`; glibc's malloc.h."""
+"""Parameter of `mallopt`; glibc's malloc.h."""
 
 UNLIMITED = 2**62
 
@@ -40,7 +40,7 @@ def set_up() -> None:
 
 
 def wire_weights(policy: WiredPolicy) -> None:
-    """Pin what is in memory right after a load, so that the system does not page weights out between calls.
+    """Wire the memory in use right after a load, so that the system does not page weights out between calls.
 
     Only the weights are in memory then: KV caches stay pageable. Metal only; it was not run on Metal.
     """
@@ -50,32 +50,32 @@ def wire_weights(policy: WiredPolicy) -> None:
     mx.set_wired_limit(min(mx.get_active_memory(), recommended) if policy == "auto" else 0)
 
 
-def room(limits: EngineLimits, *, promised: int, live: int, prefixes: int) -> Room:
-    """Read what MLX can still take; see `Room`."""
+def read_free_memory(limits: EngineLimits, *, promised: int, live: int, prefixes: int) -> FreeMemory:
+    """Read the memory that MLX can still allocate; see `FreeMemory`."""
     if limits.memory is None:
-        return Room(UNLIMITED, promised, live, prefixes)
+        return FreeMemory(UNLIMITED, promised, live, prefixes)
     memory = limits.memory()
     free = memory.available + mx.get_cache_memory()
     if memory.gpu_limit is not None:
         free = min(free, memory.gpu_limit - mx.get_active_memory())
-    return Room(max(free, 0), promised, live, prefixes)
+    return FreeMemory(max(free, 0), promised, live, prefixes)
 
 
 def held(prefix_bytes: int) -> EngineMemory:
-    """Read what MLX holds now, as plain numbers."""
+    """Read the memory that MLX holds now, in bytes."""
     return EngineMemory(mx.get_active_memory(), mx.get_cache_memory(), prefix_bytes)
 
 
-def let_go(error: BaseException) -> None:
-    """Clear the local variables of the calls that failed: a traceback keeps them, and with them weights or caches."""
+def clear_frames(error: BaseException) -> None:
+    """Clear the local variables of failed calls: a traceback keeps them, and with them weights or KV caches."""
     failed: BaseException | None = error
     while failed is not None:
         traceback.clear_frames(failed.__traceback__)
         failed = failed.__cause__ or failed.__context__
 
 
-def give_back() -> None:
-    """Return everything that nobody refers to any more to the system."""
+def release() -> None:
+    """Return all unreferenced memory to the system."""
     # Modules and their arrays refer to each other, so only the collector finds them all.
     gc.collect()
     mx.clear_cache()

@@ -1,4 +1,4 @@
-"""One prompt on its way into a KV cache, a chunk at a time, with checkpoints on the way.
+"""Prefill of one prompt: computes its KV cache a chunk at a time, with checkpoints.
 
 Prompts are read one at a time, each with a cache of its own: several at once would be padded to the longest, and a
 single one needs no mask, which the attention kernels are faster without. Runs on the MLX thread only.
@@ -13,9 +13,9 @@ from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint
 
 PREFILL_SHARED = 256
-"""Tokens of a prompt computed at once while others wait for their next token; the plan's step (2048) when nobody does.
+"""Tokens of a prompt computed at once while other requests are decoded; the plan's step (2048) while none is.
 
-A chunk is the gap that the others see. 512 would be a quarter of the gap of 2048 and a little more, because the last
+The other requests wait for a chunk. 512 would make them wait a little more than a quarter of 2048, because the last
 chunk of a long prompt attends to all of it; smaller than 256, the weights are read too often for too few tokens.
 """
 
@@ -61,7 +61,7 @@ class Prefill:
 
     @property
     def layers(self) -> Layers:
-        """The cache; `tokens` says what it holds."""
+        """The KV cache of `tokens`."""
         return self._layers
 
     @property
@@ -75,7 +75,7 @@ class Prefill:
         return held_bytes(self._layers)
 
     def advance(self, step: int) -> int:
-        """Compute at most `step` tokens, up to the next checkpoint; return how many it were."""
+        """Compute at most `step` tokens, up to the next checkpoint; return their number."""
         ends = [checkpoint.end for checkpoint in self._checkpoints if checkpoint.end > self._done]
         end = min([self._done + step, len(self._tokens) - 1, *ends])
         count = end - self._done
@@ -92,7 +92,7 @@ class Prefill:
         return count
 
     def _quantize(self) -> None:
-        """Quantize what the first chunk has left, as mlx-lm does; later ones are quantized as they are written."""
+        """Quantize the first chunk's keys and values, as mlx-lm does; later ones are quantized as they are written."""
         if self._kv is not None:
             self._kv.apply(self._layers)
 

@@ -1,6 +1,6 @@
-"""Everything that is made for a request before the device computes for it: its plan, sampler, grammar and answer.
+"""Makes a request's plan, sampler, processors and state before the device computes for it.
 
-Whatever fails here fails one request. Runs on the MLX thread only.
+A failure here ends one request. Runs on the MLX thread only.
 """
 
 import logging
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcp_local_llm.engines.mlx.batch import memory
-from mcp_local_llm.engines.mlx.batch.admission import RequestPlan, Room, plan_request
-from mcp_local_llm.engines.mlx.batch.request import Answer, Processor
+from mcp_local_llm.engines.mlx.batch.admission import FreeMemory, RequestPlan, plan_request
+from mcp_local_llm.engines.mlx.batch.request import Processor, RequestState
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.messages import Job
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A request that can begin."""
+class PreparedRequest:
+    """A request that is ready for prefill."""
 
     plan: RequestPlan
-    answer: Answer
+    state: RequestState
     sampler: Sampler
     processors: tuple[Processor, ...]
 
 
-class Preflight:
-    """Prepares the requests of one loaded model; each as often as it takes until there is room."""
+class RequestPreparer:
+    """Prepares the requests of one loaded model; a request that waits for memory is prepared again later."""
 
     def __init__(self, model: LoadedModel, limits: EngineLimits, clock: Callable[[], float]) -> None:
         self._model = model
@@ -40,20 +40,20 @@ class Preflight:
         self._clock = clock
         self._processors = ProcessorFactory(model, limits.long_input_penalty)
 
-    def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> Prepared | None:
-        """Make everything that the request needs; None: it must wait for memory. For the bytes see `Room`.
+    def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> PreparedRequest | None:
+        """Prepare the request; None: it must wait for memory. For the arguments in bytes see `FreeMemory`.
 
         Raises:
-            LocalLLMError: this request cannot be answered, whatever was raised on the way.
+            LocalLLMError: this request cannot be answered; any other exception becomes an `InvalidRequestError`.
         """
         try:
-            room = memory.room(self._limits, promised=promised, live=live, prefixes=prefixes)
-            plan = self.plan(job, job.rendered.prompt, room)
+            free = memory.read_free_memory(self._limits, promised=promised, live=live, prefixes=prefixes)
+            plan = self.plan(job, job.rendered.prompt, free)
             if plan.waits:
                 return None
             processors = self._processors.processors_for(job.request, job.rendered.prompt)
-            answer = Answer(job, self._model, processors, self._clock())
-            return Prepared(plan, answer, sampler_for(job.request.sampling, self._model), processors.all)
+            state = RequestState(job, self._model, processors, self._clock())
+            return PreparedRequest(plan, state, sampler_for(job.request.sampling, self._model), processors.all)
         except LocalLLMError:
             raise
         except BaseException as error:
@@ -62,7 +62,7 @@ class Preflight:
             log.exception("a request could not be prepared")
             raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
-    def plan(self, job: Job, prompt: Prompt, room: Room) -> RequestPlan:
+    def plan(self, job: Job, prompt: Prompt, free: FreeMemory) -> RequestPlan:
         """Fit the request into memory.
 
         Raises:
@@ -73,6 +73,6 @@ class Preflight:
             min(prompt.max_tokens, self._limits.max_generation_tokens),
             asked=job.request.sampling.max_tokens is not None,
             shape=self._model.shape,
-            room=room,
+            memory=free,
             model=self._model.info.id,
         )

@@ -1,4 +1,4 @@
-"""One request while its tokens are drawn: token ids in, events out.
+"""One running request: its decoding sequence, the tokens drawn for it, and its state, which turns tokens into events.
 
 Runs on the MLX thread only.
 """
@@ -19,13 +19,47 @@ from mcp_local_llm.engines.mlx.steer.processors import Processors
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
 from mcp_local_llm.engines.mlx.steer.sampling import Sampler
 from mcp_local_llm.values.errors import GenerationError
+from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S
 
-EVENT_INTERVAL_S = 0.25
-"""Seconds between two events of an answer that is not streamed: waking the event loop for every token costs speed."""
+Processor = Callable[[mx.array, mx.array], mx.array]
+"""Takes the tokens so far and logits of shape (1, vocabulary), returns logits; called once for each token drawn."""
 
 
-class Answer:
-    """Collects the text of one answer and says when it is over."""
+@dataclass(frozen=True)
+class DecodingSequence:
+    """One request that is ready to be decoded.
+
+    Attributes:
+        tokens: the tokens in `layers`.
+        next_token: drawn, or the last of the prompt; not in `layers` yet.
+        stops: mlx-lm's `StopSequences`.
+    """
+
+    uid: int
+    tokens: list[int]
+    layers: Layers
+    next_token: int
+    max_tokens: int
+    sampler: Sampler
+    processors: tuple[Processor, ...]
+    stops: Any
+
+
+@dataclass(frozen=True)
+class DrawnToken:
+    """The next token of a request; `kept` holds tokens and cache when `finish_reason` (`stop`, `length`) ends it.
+
+    The token is `NOT_A_NUMBER` where the network computed no numbers.
+    """
+
+    uid: int
+    token: int
+    finish_reason: str | None = None
+    kept: tuple[list[int], Layers] | None = None
+
+
+class RequestState:
+    """The answer of one request so far: takes tokens, returns events, and detects the end."""
 
     def __init__(
         self,
@@ -49,12 +83,12 @@ class Answer:
         self._warnings = processors.warnings
         self._admitted = admitted
         self._first: float | None = None
-        self._interval = 0.0 if job.request.stream else EVENT_INTERVAL_S
+        self._interval = 0.0 if job.request.stream else PROGRESS_INTERVAL_S
         self._last_event = admitted
         self._tokens = 0
         self._pieces: list[str] = []
         self._json: list[str] = []
-        # What continues a raw prompt is no answer of a template: it is text as it stands, too.
+        # The continuation of a raw prompt is not parsed either.
         self._in_json = job.request.prompt is not None
 
     def add(self, token: int, finish_reason: str | None, now: float) -> Event | None:
@@ -92,7 +126,7 @@ class Answer:
         return Generated(_taken(self._pieces), self._tokens, now - self._first, _taken(self._json))
 
     def _begin_json(self) -> None:
-        """From here on the text is the constrained answer, decoded by itself so that no marker mixes with it."""
+        """Begin the constrained answer: its text is decoded by itself so that no marker mixes with it."""
         self._detokenizer.finalize()
         self._pieces.append(self._detokenizer.last_segment)
         self._detokenizer = self._tokenizer.detokenizer
@@ -100,7 +134,7 @@ class Answer:
 
     def _finished(self, reason: str, now: float) -> Finished:
         first = self._first if self._first is not None else now
-        penalised = self._penalties.told(self._tokens)
+        penalised = self._penalties.warning(self._tokens)
         return Finished(
             text=_taken(self._pieces),
             reason=reason,
@@ -115,58 +149,21 @@ class Answer:
         )
 
 
-def _taken(pieces: list[str]) -> str:
-    text = "".join(pieces)
-    pieces.clear()
-    return text
-
-
-Processor = Callable[[mx.array, mx.array], mx.array]
-"""Takes the tokens so far and logits of shape (1, vocabulary), returns logits; called once for each token drawn."""
-
-
 @dataclass(frozen=True)
-class Sequence:
-    """One request that is ready to be decoded.
+class RunningRequest:
+    """A running request without its KV cache."""
 
-    Attributes:
-        tokens: what `layers` hold.
-        next_token: drawn, or the last of the prompt; not in `layers` yet.
-        stops: mlx-lm's `StopSequences`.
-    """
-
-    uid: int
-    tokens: list[int]
-    layers: Layers
-    next_token: int
-    max_tokens: int
-    sampler: Sampler
-    processors: tuple[Processor, ...]
-    stops: Any
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The next token of a request; `kept` holds tokens and cache when `finish_reason` (`stop`, `length`) ends it.
-
-    The token is `NOT_A_NUMBER` where the network computed no numbers.
-    """
-
-    uid: int
-    token: int
-    finish_reason: str | None = None
-    kept: tuple[list[int], Layers] | None = None
-
-
-@dataclass(frozen=True)
-class Running:
-    """Everything of one running request but its KV cache."""
-
-    answer: Answer
+    state: RequestState
     plan: RequestPlan
     sampler: Sampler
     processors: tuple[Processor, ...]
 
     def shared(self, tokens: list[int]) -> int:
         """Count the tokens with which this prompt and `tokens` begin alike."""
-        return alike(self.answer.prompt.tokens, tokens)
+        return alike(self.state.prompt.tokens, tokens)
+
+
+def _taken(pieces: list[str]) -> str:
+    text = "".join(pieces)
+    pieces.clear()
+    return text

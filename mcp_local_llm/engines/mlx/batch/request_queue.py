@@ -1,4 +1,4 @@
-"""The requests that wait for a place: clients take turns, each client's own requests keep their order. Pure."""
+"""The queue of waiting requests: clients take turns, and the requests of one client keep their order. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from mcp_local_llm.engines.mlx.messages import Job
 
 
-class WaitingLine:
+class RequestQueue:
     """A queue of queues: one client that sends many requests delays another by one request, not by all."""
 
     def __init__(self) -> None:
@@ -25,20 +25,20 @@ class WaitingLine:
                     yield jobs[index]
 
     def put(self, job: Job) -> None:
-        """Take a request; its client's earlier ones come first."""
+        """Add a request, behind the earlier ones of its client."""
         client, served = job.request.client, self._served
         fresh = client not in self._clients
         self._clients.setdefault(client, deque()).append(job)
         if fresh and served is not None and served != client and served in self._clients:
-            # It had its turn just now, and its next request came before anybody else's.
+            # This client was served last, and its next request arrived before those of other clients.
             self._clients[served] = self._clients.pop(served)
 
     def first(self) -> Job:
-        """Return the request whose turn it is; it stays in line. There must be one."""
+        """Return the next request without removing it. There must be one."""
         return next(iter(self))
 
     def pop(self) -> Job:
-        """Take the request whose turn it is out of the line; its client goes to the end of the round."""
+        """Remove and return the next request; its client goes to the end of the round."""
         client, jobs = next(iter(self._clients.items()))
         del self._clients[client]
         self._served = client
@@ -48,7 +48,7 @@ class WaitingLine:
         return job
 
     def drop(self, unwanted: Callable[[Job], bool]) -> None:
-        """Remove the requests of which `unwanted` is true."""
+        """Remove the requests for which `unwanted` is true."""
         kept = {client: deque(job for job in jobs if not unwanted(job)) for client, jobs in self._clients.items()}
         self._clients = {client: jobs for client, jobs in kept.items() if jobs}
 

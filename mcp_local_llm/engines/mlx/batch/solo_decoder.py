@@ -1,7 +1,7 @@
-"""Decode one request alone: the same arithmetic as mlx-lm's `generate_step`, a step at a time.
+"""Decodes one request alone: the same arithmetic as mlx-lm's `generate_step`, a step at a time.
 
 A batch of one costs 7 % of the speed of a small model (a mask and offsets of arrays for padding that is not there), so
-a request without company does without the batch. Runs on the MLX thread only.
+a single request is decoded without the batch. Runs on the MLX thread only.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ import mlx.core as mx
 from mlx_lm.generate import generation_stream
 from mlx_lm.models.cache import TokenBuffer
 
-from mcp_local_llm.engines.mlx.batch.request import Drawn, Sequence
+from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.load.kv_cache import held_bytes
 
 CLEAR_EVERY = 256
@@ -21,7 +21,7 @@ CLEAR_EVERY = 256
 class SoloDecoder:
     """Computes one token ahead: while the caller handles a token, the device draws the next."""
 
-    def __init__(self, network: Any, sequence: Sequence) -> None:
+    def __init__(self, network: Any, sequence: DecodingSequence) -> None:
         self.sequence = sequence
         self._network = network
         self._tokens = list(sequence.tokens)
@@ -42,8 +42,8 @@ class SoloDecoder:
         """The tokens that the cache holds."""
         return self._tokens
 
-    def next(self) -> Drawn:
-        """Return the token that was drawn, having set off the one behind it."""
+    def next(self) -> DrawnToken:
+        """Return the token that was drawn, and start to compute the next one."""
         current = self._ahead
         last = self._drawn + 1 >= self.sequence.max_tokens
         if not last:
@@ -56,24 +56,24 @@ class SoloDecoder:
             mx.clear_cache()
         return drawn
 
-    def settle(self) -> tuple[Drawn, Sequence | None]:
-        """Return the token that was drawn, and what goes on elsewhere from it; None where it was the last."""
+    def settle(self) -> tuple[DrawnToken, DecodingSequence | None]:
+        """Return the token that was drawn, and the sequence to continue in a batch; None after the last token."""
         drawn = self._deliver(_number(self._ahead), last=self._drawn + 1 >= self.sequence.max_tokens)
         if drawn.finish_reason is not None:
             return drawn, None
         left = self.sequence.max_tokens - self._drawn
         return drawn, replace(self.sequence, tokens=self._tokens, next_token=drawn.token, max_tokens=left)
 
-    def _deliver(self, token: int, *, last: bool) -> Drawn:
+    def _deliver(self, token: int, *, last: bool) -> DrawnToken:
         self._drawn += 1
         reason = "length" if last else None
         if self._matcher.advance(token):
             reason = "stop"
         kept = None if reason is None else (self._tokens, self.sequence.layers)
-        return Drawn(self.sequence.uid, token, reason, kept)
+        return DrawnToken(self.sequence.uid, token, reason, kept)
 
     def _step(self, token: mx.array) -> mx.array:
-        """Set off the computation of the token behind `token`, an array of shape (1,)."""
+        """Start to compute the token after `token`, an array of shape (1,)."""
         logits = self._network(token[None], cache=self.sequence.layers)[:, -1, :]
         if self._context is not None:
             context = self._context.update_and_fetch(token)

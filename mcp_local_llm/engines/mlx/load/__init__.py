@@ -1,1 +1,1 @@
-"""A folder of files becomes a loaded network. It must not know requests."""
+"""Loads a folder of files as a network, with its precision, shape and KV caches. It must not know requests."""

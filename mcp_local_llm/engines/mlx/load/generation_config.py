@@ -1,4 +1,4 @@
-"""The sampling values that a model brings along: its `generation_config.json`. Pure apart from reading that file."""
+"""Reads a model's own sampling values from its `generation_config.json`; otherwise pure."""
 
 import json
 import math
@@ -23,7 +23,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """What applies where neither the request nor the user says anything; a value that switches off is the default.
+    """The sampling values that apply where neither request nor settings name one; the defaults are off.
 
     Attributes:
         temperature: 0 is greedy.

@@ -25,7 +25,7 @@ def held_bytes(layers: Layers) -> int:
 
 
 def _blank(layer: Any) -> bool:
-    """Whether this is a quantized cache that holds nothing."""
+    """Whether this is an empty quantized cache."""
     return type(layer) is QuantizedKVCache and layer.keys is None
 
 
@@ -49,7 +49,7 @@ def cut_back(layers: Layers, tokens: int) -> None:
 
 
 def trimmable_now(layers: Layers) -> bool:
-    """Whether these caches can be cut back; two classes of mlx-lm 0.32 say so of themselves and then cannot.
+    """Whether these caches can be cut back; two classes of mlx-lm 0.32 claim it wrongly.
 
     `ConcatenateKVCache` keeps what was cut off and counts it again with the next token; a `ChunkedKVCache` has lost its
     front once its chunk was full.

@@ -1,4 +1,4 @@
-"""Keys and values in 4 or 8 bits: whether a network can work with them, and what they take.
+"""Quantizes KV caches to 4 or 8 bits: checks that a network can work with them, and computes their size.
 
 Such caches cannot be decoded together: mlx-lm's `QuantizedKVCache` has no `merge`, and `BatchGenerator` refuses what
 has none (`_merge_caches` in its generate.py, 0.32). So requests run one at a time then; see `EngineLimits.places`.
@@ -22,7 +22,7 @@ does not divide (those of 32 and 96 values)."""
 
 @dataclass(frozen=True)
 class KVQuantization:
-    """How keys and values are kept."""
+    """Bits and group size of quantized keys and values."""
 
     bits: int
     group_size: int

@@ -1,4 +1,4 @@
-"""The precision that a network computes in: a better one for a CPU, and how much memory it takes.
+"""The precision of a network: widens it on a CPU, and computes the bytes of a value.
 
 Runs on the MLX thread only.
 """
@@ -16,7 +16,7 @@ from mcp_local_llm.values.model import KV_ELEMENT_BYTES
 utils: Any = mlx.utils
 
 QUANTIZED = ("scales", "biases")
-"""What mlx keeps beside the codes of a quantized weight; `bias` is the layer's own."""
+"""Arrays that mlx keeps beside the codes of a quantized weight; `bias` is the layer's own."""
 NARROW = (mx.float16, mx.bfloat16)
 
 

@@ -1,4 +1,4 @@
-"""Read from a model's config what decides the memory of a request. Runs on the MLX thread only."""
+"""Reads from a model's config the numbers that decide the memory of a request. Runs on the MLX thread only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ FUSED_HEAD_DIMS = frozenset({64, 80, 128})
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What of a network decides the memory of a request.
+    """The numbers of a network that decide the memory of a request.
 
     Attributes:
         value_bytes: of one value of the residual stream and of the KV cache.

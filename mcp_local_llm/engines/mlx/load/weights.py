@@ -1,4 +1,4 @@
-"""Load a model's folder with mlx-lm, in steps that can be watched and given up, and tell what the engine needs of it.
+"""Loads a model's folder with mlx-lm, in steps that report progress and can be cancelled.
 
 Runs on the MLX thread only.
 """
@@ -23,11 +23,11 @@ from mcp_local_llm.values.errors import ModelLoadError, reason_of
 from mcp_local_llm.values.model import ModelInfo
 
 STEP_BYTES = 128 * 2**20
-"""Weights read between two looks at the cancel flag, in bytes: about 0.1 s from an SSD."""
+"""Weights read between two checks of the cancel flag, in bytes: about 0.1 s from an SSD."""
 
 
 class LoadCancelled(Exception):
-    """Nobody waits for this load any more."""
+    """The load was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LoadedModel:
         text: its tokenizer and template, and the numbers that prompts are checked against.
         traits: how it marks reasoning.
         sampling: the model's own values (`generation_config.json`).
-        shape: what decides the memory of a request.
+        shape: the numbers that decide the memory of a request.
         kv: how keys and values are quantized; None where they are not.
     """
 
@@ -70,7 +70,7 @@ def load(
     Args:
         info: a usable model of format `mlx`.
         report: takes bytes read and bytes in all.
-        cancelled: looked at between steps of `STEP_BYTES`.
+        cancelled: checked between steps of `STEP_BYTES`.
         kv_bits: to quantize keys and values to.
 
     Raises:

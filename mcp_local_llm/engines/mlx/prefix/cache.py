@@ -1,4 +1,4 @@
-"""Keep the KV caches of prompts, so that what was computed once is not computed again.
+"""Keeps the KV caches of prompts for reuse, in memory.
 
 mlx-lm's own `LRUPromptCache` keeps an order of insertion, not of use, and its search is quadratic in the tokens behind
 a fork (0.4 s at 32k); this one compares bytes and knows when an entry was used. Runs on the MLX thread only.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, cut_back, held_bytes, snapshot, trimmable_now
-from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind
+from mcp_local_llm.engines.mlx.prompt.checkpoints import CheckpointKind
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 
 MAX_ENTRIES = 64
@@ -21,12 +21,12 @@ _ITEM = array("i").itemsize
 
 
 @dataclass(eq=False)
-class Entry:
+class PrefixEntry:
     """A prefix in memory.
 
     Attributes:
         key: its tokens, as bytes that can be compared.
-        settled: there is nothing to write to the disk any more.
+        settled: nothing of it has to be written to the disk.
     """
 
     key: bytes
@@ -34,39 +34,39 @@ class Entry:
     layers: Layers
     nbytes: int
     trimmable: bool
-    kind: Kind
+    kind: CheckpointKind
     used: int = 0
     settled: bool = False
 
 
 class DiskTier(Protocol):
-    """What keeps long prefixes on the disk; see `prefix_disk`."""
+    """Keeps long prefixes on the disk; `PrefixDisk` implements it, and imports `PrefixEntry` from here."""
 
-    def take(self, key: bytes, limit: int, known: int) -> Entry | None:
+    def take(self, key: bytes, limit: int, known: int) -> PrefixEntry | None:
         """Return the first tokens of `key`, up to `limit`, where that is worth more than the `known` first ones."""
         ...
 
-    def save(self, entry: Entry, cancelled: Callable[[], bool]) -> bool:
+    def save(self, entry: PrefixEntry, cancelled: Callable[[], bool]) -> bool:
         """Write an entry if that is worth it; False where it was given up because `cancelled` said so."""
         ...
 
 
 class PrefixCache:
-    """The least recently used prefixes go first; the byte budget is shared with the KV of running requests.
+    """Evicts the least recently used prefixes first; the byte budget is shared with the KV of running requests.
 
     A cache that can be trimmed (plain attention) serves every prompt that begins like it. One that cannot (state
     space layers, a sliding window that has wrapped) serves only prompts that continue it to the last token; for those
     the checkpoints at the ends of system part, files and last user turn make hits possible at all.
 
-    Behind it may stand a disk, which is asked where it knows much more, and written to when the thread has nothing
-    better to do (`save_next`).
+    A disk tier may extend it: it is read where it holds a much longer prefix, and written while the thread is idle
+    (`save_next`).
     """
 
     def __init__(self, budget_bytes: int, disk: DiskTier | None = None) -> None:
         self._budget_bytes = budget_bytes
         self._disk = disk
-        self._entries: list[Entry] = []
-        self._leaving: list[Entry] = []
+        self._entries: list[PrefixEntry] = []
+        self._leaving: list[PrefixEntry] = []
         self._uses = 0
 
     @property
@@ -81,7 +81,7 @@ class PrefixCache:
 
     @property
     def leaving(self) -> bool:
-        """Whether entries without a place in memory wait to be written; `let_go`, or the next request, drops them."""
+        """Whether entries without a place in memory wait to be written; the next request drops them."""
         return bool(self._leaving)
 
     def take(self, tokens: list[int]) -> tuple[Layers | None, list[int]]:
@@ -100,7 +100,7 @@ class PrefixCache:
         stored = None if self._disk is None else self._disk.take(key, limit, best_length)
         if stored is not None:
             if not stored.trimmable:
-                # What continues it can serve nobody else: another question about the same file finds this.
+                # The caller extends its cache, which then serves no other prompt; this copy does.
                 self._add(replace(stored, layers=snapshot(stored.layers)))
             return stored.layers, tokens[stored.length :]
         if best is None:
@@ -114,10 +114,10 @@ class PrefixCache:
         found = [(_shared(entry.key, key), entry) for entry in self._entries]
         return max((shared for shared, entry in found if entry.trimmable or shared == entry.length), default=0)
 
-    def put(self, tokens: list[int], layers: Layers, kind: Kind = "answer") -> None:
+    def put(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
         """Keep `layers`, which hold exactly `tokens` and are not written to any more."""
         if tokens:
-            self._add(Entry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
+            self._add(PrefixEntry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
 
     def make_room(self, live_bytes: int) -> None:
         """Drop entries until they and `live_bytes` of running requests fit the budget together."""
@@ -125,11 +125,11 @@ class PrefixCache:
 
     def keep(self, nbytes: int) -> None:
         """Drop entries until the others take at most `nbytes`."""
-        self.let_go()
+        self.drop_evicted()
         self._shrink(nbytes)
 
     def save_next(self, cancelled: Callable[[], bool]) -> None:
-        """Write one entry to the disk, or find that it needs not be; those that leave memory first."""
+        """Write one entry to the disk, unless that is not worth it; evicted entries come first."""
         assert self._disk is not None, "only where something is unsaved"
         # In the order of use, so that the files' ages have the same order.
         entry = (self._leaving or sorted((one for one in self._entries if not one.settled), key=_used))[0]
@@ -137,11 +137,11 @@ class PrefixCache:
         if entry.settled:
             self._leaving = self._leaving[1:]
 
-    def let_go(self) -> None:
-        """Drop what has lost its place in memory and was not written yet."""
+    def drop_evicted(self) -> None:
+        """Drop the evicted entries that were not written yet."""
         self._leaving = []
 
-    def _add(self, new: Entry) -> None:
+    def _add(self, new: PrefixEntry) -> None:
         for entry in self._entries:
             if entry.key == new.key or (new.trimmable and entry.trimmable and entry.key.startswith(new.key)):
                 self._touch(entry)
@@ -157,13 +157,13 @@ class PrefixCache:
         if self._disk is not None:
             self._leaving += [entry for entry in left if not entry.settled]
 
-    def _touch(self, entry: Entry) -> None:
+    def _touch(self, entry: PrefixEntry) -> None:
         self._uses += 1
         entry.used = self._uses
 
-    def _shrink(self, nbytes: int) -> list[Entry]:
-        """Take out what was used longest ago until the rest takes at most `nbytes`; return it."""
-        left: list[Entry] = []
+    def _shrink(self, nbytes: int) -> list[PrefixEntry]:
+        """Evict the least recently used entries until the others take at most `nbytes`; return them."""
+        left: list[PrefixEntry] = []
         held = self.nbytes
         while self._entries and (held > nbytes or len(self._entries) > MAX_ENTRIES):
             oldest = min(self._entries, key=_used)
@@ -173,7 +173,7 @@ class PrefixCache:
         return left
 
 
-def _used(entry: Entry) -> int:
+def _used(entry: PrefixEntry) -> int:
     return entry.used
 
 
@@ -186,7 +186,7 @@ def _shared(one: bytes, other: bytes) -> int:
     return alike(one, other) // _ITEM
 
 
-def _copy_of(entry: Entry, length: int) -> Layers:
+def _copy_of(entry: PrefixEntry, length: int) -> Layers:
     """Return the first `length` tokens of an entry."""
     layers = snapshot(entry.layers)
     if length < entry.length:

@@ -1,7 +1,7 @@
-"""Keep long prefixes on the disk, so that they outlive an unload, a switch of models and the process.
+"""Keeps long prefixes on the disk, where they outlive an unload, a switch of models and the process.
 
-Read and written with mlx-lm's own functions (safetensors, nothing that could run). What goes wrong with a file never
-fails a request: it is a prefix less, and a word on the log. Runs on the MLX thread only.
+Read and written with mlx-lm's own functions (safetensors, nothing that could run). A file that cannot be
+read never fails a request: the prompt is computed, and the log says why. Runs on the MLX thread only.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from mlx_lm.models.cache import (
 from mcp_local_llm.engines.mlx.limits import PrefixDiskLimits
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, cut_back, held_bytes
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prefix.cache import Entry
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixEntry
 from mcp_local_llm.engines.mlx.prefix.disk_files import (
     TOKEN_BYTES,
     PrefixFile,
@@ -38,7 +38,7 @@ from mcp_local_llm.engines.mlx.prefix.disk_files import (
     WriteCancelled,
     metadata_of,
 )
-from mcp_local_llm.engines.mlx.prompt.checkpoints import Kind
+from mcp_local_llm.engines.mlx.prompt.checkpoints import CheckpointKind
 from mcp_local_llm.values.model import human_bytes
 
 FORMAT = 1
@@ -107,16 +107,16 @@ def folder_name(model: LoadedModel) -> str:
 
 
 class PrefixDisk:
-    """The prefixes of one model on the disk; see `prefix_cache.DiskTier`."""
+    """The prefixes of one model on the disk; see `cache.DiskTier`."""
 
     def __init__(self, files: PrefixFiles) -> None:
         self._files = files
         self._told: set[str] = set()
 
-    def take(self, key: bytes, limit: int, known: int) -> Entry | None:
+    def take(self, key: bytes, limit: int, known: int) -> PrefixEntry | None:
         """Read the first tokens of `key`, up to `limit`, where the disk has `LEAST_TOKENS` more than the `known` ones.
 
-        Whoever is being decoded waits meanwhile; computing the prompt would take more of their time.
+        Decoding waits meanwhile; computing the prompt would delay it longer.
         """
         if limit - known < LEAST_TOKENS:
             return None
@@ -127,12 +127,12 @@ class PrefixDisk:
             layers = self._read(file, length)
             if layers is not None:
                 self._files.used(file)
-                nbytes, kind = held_bytes(layers), cast(Kind, file.kind)
-                return Entry(key[: length * TOKEN_BYTES], length, layers, nbytes, file.trimmable, kind)
+                nbytes, kind = held_bytes(layers), cast(CheckpointKind, file.kind)
+                return PrefixEntry(key[: length * TOKEN_BYTES], length, layers, nbytes, file.trimmable, kind)
             self._files.remove(file)
         return None
 
-    def save(self, entry: Entry, cancelled: Callable[[], bool]) -> bool:
+    def save(self, entry: PrefixEntry, cancelled: Callable[[], bool]) -> bool:
         """Write an entry if the disk cannot serve most of it already; False where it was given up half-way.
 
         Raises:

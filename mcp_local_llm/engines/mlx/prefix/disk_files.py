@@ -31,7 +31,7 @@ MAX_HEADER_BYTES = 64 * 2**20
 """A million tokens take 6 MB of a header; a longer one is none of ours."""
 
 PIECE_BYTES = 16 * 2**20
-"""Read or written between two looks at whether to give up: about 0.02 s on an SSD."""
+"""Bytes read or written between two checks for cancellation: about 0.02 s on an SSD."""
 
 TOKEN_BYTES = 4
 LEAST_SHARE = 0.5
@@ -39,7 +39,7 @@ LEAST_SHARE = 0.5
 
 
 class WriteCancelled(Exception):
-    """Something better to do came up while a file was being written."""
+    """A command arrived while a file was being written."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PrefixFile:
     Attributes:
         key: its tokens, as 32-bit numbers in this machine's byte order.
         trimmable: its caches can be cut back, so it serves what begins like it; else only what continues it.
-        kind: what it ends with (see `prefix_cache.Kind`).
+        kind: the kind of its end (see `checkpoints.CheckpointKind`).
     """
 
     path: Path
@@ -137,7 +137,7 @@ class PrefixFiles:
         handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
-                sink = _Sink(file, cancelled)
+                sink = _ChecksummedFile(file, cancelled)
                 save(sink)
             Path(temporary).replace(self._folder / _name(sink.checksum))
         except BaseException:
@@ -177,7 +177,7 @@ class PrefixFiles:
                     folder.rmdir()
 
     def _refuse_foreign(self) -> None:
-        """Make sure that nobody else can have written what we read, nor read what we write."""
+        """Refuse a folder that another user can read or write."""
         try:
             status = self._root.lstat()
         except FileNotFoundError:
@@ -203,8 +203,8 @@ class PrefixFiles:
             return None
 
 
-class _Sink:
-    """What MLX writes a file into, in order; it is asked for `write`, `seek`, `tell` and `closed`."""
+class _ChecksummedFile:
+    """A file for MLX to write in order, with its checksum; MLX uses `write`, `seek`, `tell` and `closed`."""
 
     closed = False
 

@@ -1,1 +1,1 @@
-"""A request becomes token ids, beside the MLX thread and within bounds of time. It must not touch an array."""
+"""Turns a request into token ids, on worker threads and within bounds of time. It must not touch an mlx array."""

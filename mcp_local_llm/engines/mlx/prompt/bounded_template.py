@@ -1,9 +1,9 @@
-"""Render a chat template within bounds: a template is a program that came with the model, and may loop for ever.
+"""Renders chat templates within bounds: a template is a program that came with the model, and may loop for ever.
 
 Jinja's own sandbox bounds `range` alone. Here every turn of a loop, every call of a macro, function or filter and
 everything that is printed or joined is counted, and the rendering ends when a bound is passed or the request was
 cancelled. The environment is otherwise that of transformers (`utils/chat_template_utils.py`), so the text is the same.
-Pure: knows no tokenizer.
+Pure: it must not know a tokenizer.
 """
 
 import json
@@ -22,13 +22,13 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 MAX_STEPS = 500_000
-"""Turns of loops and calls of one rendering, beside those that long inputs need; a fraction of a second to some."""
+"""Turns of loops and calls of one rendering, beside those that long inputs need; they take less than a second."""
 STEPS_PER_CHARACTER = 8
-"""What a template may do for each character of the conversation and its tools."""
+"""Steps that a template may take for each character of the conversation and its tools."""
 MAX_SECONDS = 10.0
 """Longest rendering; a long conversation takes a few milliseconds."""
 CHECK_EVERY = 512
-"""Steps between two looks at the clock and at the request."""
+"""Steps between two checks of the clock and of the cancellation."""
 MAX_EXPONENT = 64
 
 _BUDGET = "_rendering_budget"
@@ -40,7 +40,7 @@ class RenderingLimit(Exception):
 
 
 class RenderingBudget:
-    """What one rendering may still do."""
+    """The steps, seconds and characters that one rendering has left."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
 
 
 class _Counting(NodeTransformer):
-    """Writes the counting into a template's syntax tree."""
+    """Inserts counting into a template's syntax tree."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:
         self.generic_visit(node)

@@ -1,7 +1,6 @@
-"""Where a prompt's KV cache is worth keeping: the ends of the parts that later prompts will share.
+"""Finds checkpoints: the ends of the parts of a prompt that later prompts will share, where its KV cache is kept.
 
-Found by rendering the template again with less in it, so no template is known by name. Runs on worker threads, beside
-the MLX thread.
+They are found by rendering the template again with less in it, so no template is known by name. Runs on worker threads.
 """
 
 from dataclasses import dataclass, replace
@@ -12,23 +11,23 @@ from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, template_
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import InvalidRequestError
 
-Kind = Literal["system", "files", "user", "answer"]
-"""What an entry ends with. `answer` also stands for a prompt that was given up half-way."""
+CheckpointKind = Literal["system", "files", "user", "answer"]
+"""The kind of a prefix's end. `answer` also stands for a prompt that was cancelled during prefill."""
 
 
 LEAST_TOKENS = 32
-"""A shorter part is computed again as fast as it is found."""
+"""Tokens; computing a shorter part again is as fast as finding it."""
 
 FILE_OPENS, FILE_ENDS = '<file path="', "</file>"
-"""How files stand in a message (`<file path="a.py">...</file>`), one behind the other."""
+"""The form of files in a message (`<file path="a.py">...</file>`), one behind the other."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The first `end` tokens of a prompt, and what they end with."""
+    """The first `end` tokens of a prompt, and the kind of their end."""
 
     end: int
-    kind: Kind
+    kind: CheckpointKind
 
 
 def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple[Checkpoint, ...]:
@@ -42,7 +41,7 @@ def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple
         return ()
     found: list[Checkpoint] = []
     per_token = len(prompt.text) / len(prompt.tokens)
-    heads: tuple[tuple[str, Kind], ...] = (
+    heads: tuple[tuple[str, CheckpointKind], ...] = (
         (_system_part(request, prompt, model), "system"),
         (_with_files(request, prompt, round(LEAST_TOKENS * per_token)), "files"),
     )
@@ -56,7 +55,7 @@ def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple
 
 
 def beyond(found: tuple[Checkpoint, ...], cached: int) -> tuple[Checkpoint, ...]:
-    """Return those that are worth keeping behind the `cached` tokens."""
+    """Return the checkpoints that are worth keeping behind the `cached` tokens."""
     return tuple(checkpoint for checkpoint in found if checkpoint.end >= cached + LEAST_TOKENS)
 
 
@@ -100,7 +99,7 @@ def _without_opening(request: ChatRequest, prompt: Prompt, model: TextModel) -> 
 
 
 def _tokens_of(head: str, prompt: Prompt, model: TextModel) -> int:
-    """Count the prompt's tokens that lie in `head` whatever follows it."""
+    """Count the prompt's tokens in `head` that do not depend on the text after it."""
     alone = model.encode(head)
     # The last one may be another when the next text begins in a way that merges with it.
     return max(alike(alone, prompt.tokens) - 1, 0)

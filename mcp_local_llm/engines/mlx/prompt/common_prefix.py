@@ -1,4 +1,4 @@
-"""How far two texts, or two lists of tokens, begin alike. Pure."""
+"""The length of the common prefix of two texts or two lists of tokens. Pure."""
 
 from typing import TypeVar
 

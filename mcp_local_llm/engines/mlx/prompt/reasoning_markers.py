@@ -1,6 +1,6 @@
-"""What a model's tokenizer and chat template say about reasoning: its markers, their frame, and the switch.
+"""Finds a model's reasoning markers, the whitespace around them, and its switch, from tokenizer and chat template.
 
-Asked once for each loaded model; touches no array.
+Runs once for each loaded model; it must not touch an mlx array.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _QUESTION, _THOUGHT, _ANSWER = "one question", "one thought", "one answer"
 
 
 @dataclass(frozen=True)
-class ThoughtMarkers:
+class ReasoningMarkers:
     """Token ids around a reasoning block.
 
     Attributes:
         opener, closer: the markers; neither is empty.
-        before, after: what the template writes between thought and closer, and between closer and answer (whitespace).
+        before, after: whitespace that the template writes between thought and closer, and between closer and answer.
     """
 
     opener: tuple[int, ...]
@@ -31,12 +31,12 @@ class ThoughtMarkers:
 class ThinkingTraits:
     """Markers, None where the model's files name none; whether the template's switch changes anything."""
 
-    markers: ThoughtMarkers | None
+    markers: ReasoningMarkers | None
     switchable: bool
 
 
 def reasoning_tags(tokenizer: Any) -> TagPair | None:
-    """Find what the model opens and closes reasoning with: as mlx-lm reads the vocabulary, else a known pair.
+    """Find the tags of reasoning blocks: as mlx-lm reads them from the vocabulary, else a known pair.
 
     A known pair counts where both its tags stand in the chat template or are tokens of their own.
 
@@ -54,7 +54,7 @@ def reasoning_tags(tokenizer: Any) -> TagPair | None:
 
 
 def thinking_traits(model: TextModel) -> ThinkingTraits:
-    """Ask the tokenizer and its template, by rendering a few words."""
+    """Find markers and switch by rendering a short conversation."""
     question: list[dict[str, Any]] = [{"role": "user", "content": _QUESTION}]
     on, off = (_render(model, question, add_generation_prompt=True, enable_thinking=on) for on in (True, False))
     tags = model.tags
@@ -65,13 +65,13 @@ def thinking_traits(model: TextModel) -> ThinkingTraits:
         # Plain text: it merges with what stands beside it, so that its ids cannot be followed. The parser finds it.
         return ThinkingTraits(None, on != off)
     before, after = _frame(model, question, off)
-    markers = ThoughtMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
+    markers = ReasoningMarkers(opener, closer, tuple(model.encode(before)), tuple(model.encode(after)))
     return ThinkingTraits(markers, on != off)
 
 
 def _frame(model: TextModel, question: list[dict[str, Any]], off: str) -> tuple[str, str]:
     """Find the whitespace around the closer: in a turn of the past, or where the template closes an empty block."""
-    assert model.tags is not None, "asked only where there are tags"
+    assert model.tags is not None, "called only where there are tags"
     closer = model.tags.closer
     turn = {"role": "assistant", "content": _ANSWER, "reasoning_content": _THOUGHT}
     past = _render(model, [*question, turn], add_generation_prompt=False)
@@ -90,6 +90,6 @@ def _render(model: TextModel, messages: list[dict[str, Any]], **switches: bool) 
     try:
         return apply_template(model, messages, None, switches)
     except Exception:
-        # A template is a program that came with the model. One that cannot do this tells nothing, and the requests
-        # that it refuses are answered elsewhere.
+        # A template is a program that came with the model. One that refuses this conversation yields no
+        # markers; its refusal of a request is reported by `render`.
         return ""

@@ -1,6 +1,6 @@
-"""From a request to the token ids of its prompt, within bounds of time and size.
+"""Turns a request into the token ids of its prompt, within bounds of time and size.
 
-It runs on worker threads, beside the MLX thread: it must not touch an array. What it raises concerns one request.
+Runs on worker threads: it must not touch an mlx array. Its exceptions fail one request.
 """
 
 import math
@@ -17,7 +17,7 @@ from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
 
 PRESERVE = "preserve_thinking"
 """Switch of the templates that would strip the reasoning of earlier answers (Qwen3.6): stripped history is another
-prompt, and what was computed for it fits only up to the first answer."""
+prompt, and its KV cache is reused only up to the first answer."""
 
 DEFAULT_MAX_TOKENS = 8192
 """Tokens of an answer when the request names none, where the context window has room for them."""
@@ -26,19 +26,19 @@ LARGEST_TEXT = 256 * 2**20
 """Characters of a prompt for a model that names no context window."""
 
 PIECE = 16_384
-"""Characters that are tokenized between two looks at the request, where a text can be cut."""
+"""Characters that are tokenized between two checks for cancellation, where a text can be cut."""
 
 
 @dataclass(frozen=True)
 class TextModel:
-    """What turns a conversation into token ids: the tokenizer and its template, without the network.
+    """A model's tokenizer and chat template, without the network: they turn a conversation into token ids.
 
     Attributes:
         name: the model's id, for messages.
         tokenizer: mlx-lm's `TokenizerWrapper`.
-        tags: what the model opens and closes a reasoning block with; None where its files name nothing known.
+        tags: the tags of its reasoning blocks; None where its files name no known pair.
         vocab_size: rows of the embedding; an id at or above it is a segmentation fault in MLX.
-        context_length: longest sequence in tokens, None where the model does not tell.
+        context_length: longest sequence in tokens, None where its files name none.
         longest_token: characters that one token can stand for at most; None where there is no certain bound.
         pieces: whether a text may be cut at `CUT` and tokenized in pieces, with the same ids.
     """
@@ -87,7 +87,7 @@ class Prompt:
         think_prefilled: the template opened the reasoning block.
         answer_only: the template closed it, or the model has none; no reasoning is to be expected.
         max_tokens: the answer's limit.
-        text: what the tokens were made of.
+        text: the text of the tokens.
     """
 
     tokens: list[int]
@@ -101,9 +101,9 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
     """Apply the chat template and check the result against the vocabulary and the context window.
 
     Args:
-        request: what is asked.
-        model: whose tokenizer and template these are.
-        cancelled: looked at in between; a prompt that nobody waits for any more is given up.
+        request: the request.
+        model: the tokenizer and template.
+        cancelled: checked in between; a cancelled prompt is abandoned.
 
     Raises:
         InvalidRequestError: no template, a conversation the template refuses, an id outside the vocabulary.
@@ -119,7 +119,7 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
             f"The prompt holds token ids outside the vocabulary of {model.name} (0 to {model.vocab_size - 1}). "
             "Its tokenizer files do not belong to its weights; download the model again."
         )
-    # Only the end of the prompt tells: a user may well write the opener somewhere in a message.
+    # Only the end of the prompt counts: a user may well write the opener somewhere in a message.
     end, tags = text.rstrip(), model.tags
     prefilled = raw is None and tags is not None and end.endswith(tags.opener.rstrip())
     answer_only = tags is None or end.endswith(tags.closer.rstrip())
@@ -134,9 +134,9 @@ def template_text(
 
     Args:
         request: the conversation.
-        model: whose template it is.
-        cancelled: looked at while the template runs.
-        opening: end with what opens the answer.
+        model: the tokenizer and template.
+        cancelled: checked while the template runs.
+        opening: end with the opening of the answer.
 
     Raises:
         InvalidRequestError: there is no template, or it refuses the conversation.
@@ -182,7 +182,7 @@ def apply_template(
         **switches,
     }
     characters = _characters([messages, tools])
-    # Room for all that was said, whatever the window: that it is too long is told in tokens, once it is rendered.
+    # The budget holds the whole conversation whatever the window: excess is reported in tokens, after rendering.
     budget = RenderingBudget(characters, max(model.largest_text, 4 * characters), cancelled)
     return template.render(variables, budget)
 
@@ -229,7 +229,7 @@ def _refuse_by_size(text: str, model: TextModel) -> None:
 
 
 def _encode(text: str, model: TextModel, cancelled: Callable[[], bool], *, add_special_tokens: bool) -> list[int]:
-    """Tokenize in pieces where that gives the same ids, and stop when the window is passed or nobody waits."""
+    """Tokenize in pieces where that gives the same ids; stop when the window is passed or the request is cancelled."""
     if len(text) <= 2 * PIECE or not model.pieces or (add_special_tokens and model.encode("", add_special_tokens=True)):
         return model.encode(text, add_special_tokens=add_special_tokens)
     tokens: list[int] = []

@@ -1,7 +1,7 @@
-"""Prepare prompts off the MLX thread: on worker threads that can be left when nobody waits any more.
+"""Prepares prompts on worker threads, which are abandoned when a request is cancelled.
 
-Requests whose prompts are rendered quickly keep the order in which they came. One that takes longer lets those behind
-it pass, so that a long text or a template that loops delays nobody else.
+Requests whose prompts are rendered quickly keep their order. A slow one lets later requests overtake it, so that a long
+text or a template that loops delays no other request.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, render
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 
-PATIENCE_S = 0.25
+SLOW_AFTER_S = 0.25
 """Seconds after which a prompt that is still being prepared lets the next one begin."""
-MOST = 8
-"""Prompts that are prepared side by side at most; those that were given up count until they notice it."""
+MAX_SIDE_BY_SIDE = 8
+"""Prompts that are prepared side by side at most; an abandoned one counts until its thread ends."""
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """A prompt, and where its KV cache is worth keeping."""
+class RenderedPrompt:
+    """A prompt and its checkpoints."""
 
     prompt: Prompt
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -37,7 +37,7 @@ class Renderer:
     Args:
         model: the tokenizer and template.
         max_tokens: the longest answer that a request may ask for.
-        checkpoints: whether KV caches can only be kept at certain places, which must be found.
+        checkpoints: whether KV caches can be kept only at checkpoints, which must be found.
     """
 
     def __init__(self, model: TextModel, max_tokens: int, *, checkpoints: bool) -> None:
@@ -47,13 +47,8 @@ class Renderer:
         self._limiter = anyio.CapacityLimiter(1)
         self._slow = 0
 
-    @property
-    def model(self) -> TextModel:
-        """Whose prompts are rendered."""
-        return self._model
-
-    async def render(self, request: ChatRequest) -> Rendered:
-        """Prepare a prompt; cancelling leaves the thread behind, which ends at its next look.
+    async def render(self, request: ChatRequest) -> RenderedPrompt:
+        """Prepare a prompt; cancelling abandons the thread, which ends at its next check.
 
         Raises:
             InvalidRequestError, ContextLengthError: see `prompt.render`; or `max_tokens` is above the cap.
@@ -66,10 +61,10 @@ class Renderer:
             )
         cancelled = threading.Event()
         loop = asyncio.get_running_loop()
-        turn = _Turn(self)
+        turn = _RenderingTimer(self)
 
-        def work() -> Rendered:
-            # At exit the loop may be closed already; then nobody waits for this prompt any more.
+        def work() -> RenderedPrompt:
+            # At exit the loop may be closed already, and with it the call that waited for this prompt.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(turn.begin, loop)
             try:
@@ -83,25 +78,25 @@ class Renderer:
         finally:
             cancelled.set()
 
-    def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> Rendered:
+    def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
         try:
             prompt = render(request, self._model, cancelled.is_set)
-            return Rendered(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
+            return RenderedPrompt(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
         except LocalLLMError:
             raise
         except BaseException as error:
             # A template and a tokenizer came with the model; native code under them panics with a BaseException.
-            # Whatever it is, it concerns this request alone.
+            # Each of them fails this request alone.
             raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""
         self._slow += count
-        self._limiter.total_tokens = 1 + min(self._slow, MOST - 1)
+        self._limiter.total_tokens = 1 + min(self._slow, MAX_SIDE_BY_SIDE - 1)
 
 
-class _Turn:
-    """One prompt's time on its thread; lets others pass once it takes long."""
+class _RenderingTimer:
+    """Times the rendering of one prompt, and lets others overtake a slow one."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -109,7 +104,7 @@ class _Turn:
         self._slow = False
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(PATIENCE_S, self._take_long)
+        self._timer = loop.call_later(SLOW_AFTER_S, self._take_long)
 
     def end(self) -> None:
         if self._timer is not None:

@@ -1,6 +1,6 @@
-"""What is certain about a tokenizer: the longest text of a token, and whether a text may be tokenized in pieces.
+"""Bounds of a tokenizer: the longest text of a token, and whether a text may be tokenized in pieces.
 
-Both are read from the description of a fast tokenizer; of others nothing is certain.
+Both are derived from the description of a fast tokenizer; other tokenizers have none.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 CUT = re.compile("(?<=[A-Za-z]) (?=[A-Za-z])")
-"""Where a text is cut: between two words, before the space."""
+"""Places where a text is cut: between two words, before the space."""
 
 _KEEPING = frozenset({"ByteLevel", "Digits", "Metaspace", "Punctuation", "Sequence", "Split"})
 """Pre-tokenizers that drop no text (`Split`, unless it removes what it finds)."""

@@ -1,1 +1,1 @@
-"""Which token comes next: logits processors, grammars, penalties, sampling. It must not know the batch."""
+"""Chooses the next token: logits processors, grammars, penalties, sampling. It must not know the batch."""

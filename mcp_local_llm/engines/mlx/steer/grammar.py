@@ -1,7 +1,7 @@
-"""Hold the next token to a grammar: llguidance's matcher over the model's own tokens, and its mask on the logits.
+"""Constrains the next token to a grammar: llguidance's matcher over the model's tokens, and its mask on the logits.
 
-llguidance never raises for what a grammar or a schema says: a matcher carries its error. Here that error becomes an
-exception of ours at once. Runs on the MLX thread only.
+llguidance raises nothing for a wrong grammar or schema: its matcher holds the error, which becomes a `GrammarError`
+here. Runs on the MLX thread only.
 """
 
 import re
@@ -23,42 +23,42 @@ from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 _PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
 
 
-Words = NDArray[np.int32]
-"""A mask with one bit a token, shape (1, words)."""
+TokenMask = NDArray[np.int32]
+"""A mask with one bit a token, shape (1, 32-bit words)."""
 
 
 class GrammarError(Exception):
     """A grammar could not be made or followed; the message is llguidance's."""
 
 
-def _told(message: str) -> str:
-    """Bring llguidance's message into one line, without its state and the place in a grammar that nobody saw."""
+def _one_line(message: str) -> str:
+    """Bring llguidance's message into one line, without its state and its position in the generated grammar."""
     cause = _PLACE.sub("", message).partition("\n   1 | ")[0].partition("<state>")[0]
     return " ".join(line.strip() for line in cause.splitlines() if line.strip(" ^"))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokens as llguidance needs them.
+    """A model's tokens in llguidance's form.
 
     Attributes:
         tokenizer: its trie of all tokens as bytes.
-        markers: a mask, as `Grammar.mask` makes them, of the tokens that are markup and never text.
+        markers: a mask, as `TokenGrammar.mask` makes them, of the tokens that are markup and never text.
         ends: tokens that end a turn.
     """
 
     tokenizer: LLTokenizer
-    markers: Words
+    markers: TokenMask
     ends: frozenset[int]
 
 
-class Grammar:
-    """One answer's place in its grammar."""
+class TokenGrammar:
+    """The grammar of one answer, with its present position."""
 
     def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
         self._matcher = matcher
         self._vocabulary = vocabulary
-        self._words = allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size)
+        self._mask = allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size)
         self._ended = False
 
     @property
@@ -79,7 +79,7 @@ class Grammar:
         """
         self._ended = token in self._vocabulary.ends
         if not self._matcher.consume_token(token):
-            raise GrammarError(_told(self._matcher.get_error()) or f"token {token} is not allowed here")
+            raise GrammarError(_one_line(self._matcher.get_error()) or f"token {token} is not allowed here")
 
     def allows(self, token: int) -> bool:
         """Whether `token` may come next."""
@@ -92,44 +92,44 @@ class Grammar:
             GrammarError: no token may follow, or the computation grew beyond llguidance's limits.
         """
         if self._ended:
-            # The batch computes one step beyond the end of a turn; nobody will see it.
+            # The batch computes one step beyond the end of a turn, whose token is dropped.
             return logits
-        words = self._words
-        fill_next_token_bitmask(self._matcher, words)
+        mask = self._mask
+        fill_next_token_bitmask(self._matcher, mask)
         if self._matcher.is_error():
-            raise GrammarError(_told(self._matcher.get_error()))
-        if np.bitwise_and(words, self._vocabulary.markers).any():
-            self._drop_markers(words)
-        _allow(words, also)
-        if not words.any():
+            raise GrammarError(_one_line(self._matcher.get_error()))
+        if np.bitwise_and(mask, self._vocabulary.markers).any():
+            self._drop_markers(mask)
+        _allow(mask, also)
+        if not mask.any():
             raise GrammarError("no token of the vocabulary can follow")
         if mx.metal.is_available():
-            return apply_token_bitmask(logits, words)
-        bits: Any = np.unpackbits(words.view(np.uint8), count=logits.shape[-1], bitorder="little")
+            return apply_token_bitmask(logits, mask)
+        bits: Any = np.unpackbits(mask.view(np.uint8), count=logits.shape[-1], bitorder="little")
         return mx.where(mx.array(bits.view(np.bool_)), logits, -mx.inf)
 
-    def _drop_markers(self, words: Words) -> None:
+    def _drop_markers(self, mask: TokenMask) -> None:
         """Allow no marker but the end of the turn, and that only at the end.
 
         Where the grammar forces text that spells a marker, such as the property `<think>`, llguidance 1.9 offers the
         marker's own token, and then refuses it. Its text has to be spelt with other tokens.
         """
-        np.bitwise_and(words, np.invert(self._vocabulary.markers), out=words)
+        np.bitwise_and(mask, np.invert(self._vocabulary.markers), out=mask)
         if self._matcher.is_accepting():
-            _allow(words, self._vocabulary.ends)
-        elif not words.any():
+            _allow(mask, self._vocabulary.ends)
+        elif not mask.any():
             text = self._matcher.compute_ff_bytes().decode(errors="ignore")
-            _allow(words, self._vocabulary.tokenizer.greedy_tokenize(text)[:1])
+            _allow(mask, self._vocabulary.tokenizer.greedy_tokenize(text)[:1])
 
 
-class Grammars:
-    """Makes grammars for one loaded model; what is costly is made once, on first use."""
+class GrammarCompiler:
+    """Compiles grammars for one loaded model; the vocabulary is built once, on first use."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
 
-    def compile(self, grammar: str) -> Grammar:
-        """Make a grammar's start from llguidance's notation.
+    def compile(self, grammar: str) -> TokenGrammar:
+        """Compile a grammar in llguidance's notation.
 
         Raises:
             GrammarError: the grammar, or a schema in it, cannot be followed; or the tokenizer is not supported.
@@ -137,12 +137,12 @@ class Grammars:
         vocabulary = self._vocabulary
         matcher = LLMatcher(vocabulary.tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
-            raise GrammarError(_told(matcher.get_error()))
+            raise GrammarError(_one_line(matcher.get_error()))
         # Whether anything can follow is known with the first mask alone, as for a reference that leads to itself.
         fill_next_token_bitmask(matcher, allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size))
         if matcher.is_error():
             raise GrammarError("nothing can satisfy it")
-        return Grammar(matcher, vocabulary)
+        return TokenGrammar(matcher, vocabulary)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -157,14 +157,14 @@ class Grammars:
             tokenizer = from_tokenizer(wrapped, n_vocab=size, eos_token=sorted(ends), slices=slices)
             added: list[int] = list(wrapped.added_tokens_decoder)
         except Exception as error:
-            # The conversion is native code over whatever a model brought along; it raises as it likes.
+            # The conversion is native code over whatever a model brought along; it may raise anything.
             raise GrammarError(f"its tokenizer cannot be used for constrained output ({error})") from error
         markers = np.zeros_like(allocate_token_bitmask(1, size))
         _allow(markers, [*ends, *(token for token in added if tokenizer.is_special_token(token))])
         return Vocabulary(tokenizer, markers, ends)
 
 
-def _allow(words: Words, tokens: Iterable[int]) -> None:
+def _allow(mask: TokenMask, tokens: Iterable[int]) -> None:
     """Set the bits of `tokens`."""
     for token in tokens:
-        words.view(np.uint32)[0, token >> 5] |= np.uint32(1 << (token & 31))
+        mask.view(np.uint32)[0, token >> 5] |= np.uint32(1 << (token & 31))

@@ -1,4 +1,4 @@
-"""JSON Schemas for constrained output: what cannot be promised, and the grammars of answers and tool calls. Pure."""
+"""JSON Schemas for constrained output: unsupported keywords, and the grammars of answers and tool calls. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ _SCHEMA_MAPS = frozenset({"$defs", "definitions", "patternProperties", "properti
 
 
 def unsupported(schema: Mapping[str, Any]) -> list[str]:
-    """Return the places that cannot be promised, as `#/properties/tags/uniqueItems`; empty for a sound schema."""
+    """Return the keywords that cannot be enforced, as `#/properties/tags/uniqueItems`; empty for a sound schema."""
     return list(dict.fromkeys(_unsupported(schema, "#")))
 
 
@@ -131,7 +131,7 @@ def call_grammar(tools: Sequence[tuple[str, JsonSchema]]) -> str:
 
 
 def argument_schema(tool: ToolSpec, *, exact: bool) -> tuple[str, JsonSchema]:
-    """Return a tool's name and what its arguments are held to; not `exact`: to be an object."""
+    """Return a tool's name and the schema of its arguments; not `exact`: of any object."""
     return tool.name, dict(tool.parameters) if exact else {"type": "object"}
 
 

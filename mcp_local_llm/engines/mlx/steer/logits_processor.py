@@ -1,8 +1,8 @@
-"""Apply an answer's script to its logits: a logits processor in mlx-lm's sense.
+"""The logits processor that applies an `AnswerScript` to the logits of one answer.
 
-mlx-lm builds the next forward pass before the last token is known, so that the device never waits. A script that must
-see tokens keeps that: it starts the forward pass, then waits for the token, and computes its mask meanwhile. A script
-that only counts down a thinking budget looks at nothing until the budget may be spent.
+mlx-lm builds the next forward pass before the last token is known, so that the device never waits. This processor keeps
+that: where its script needs the token, it starts the forward pass first, and computes the mask while the device works.
+With a thinking budget alone it reads no token until the budget may be spent.
 
 Runs on the MLX thread only.
 """
@@ -12,18 +12,18 @@ from typing import cast
 
 import mlx.core as mx
 
-from mcp_local_llm.engines.mlx.steer.grammar import Grammar
-from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, Plan
+from mcp_local_llm.engines.mlx.steer.grammar import TokenGrammar
+from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, DecodingPlan
 
 
-class AnswerControl:
-    """Decides what may come next in one answer.
+class AnswerProcessor:
+    """Constrains the tokens of one answer; a logits processor in mlx-lm's sense.
 
     Attributes:
-        failure: why the answer cannot go on, in words; the batch ends it then, and it alone.
+        failure: the reason why the answer cannot go on; the batch then ends this answer alone.
     """
 
-    def __init__(self, plan: Plan, schema: Grammar | None, ends: Iterable[int]) -> None:
+    def __init__(self, plan: DecodingPlan, schema: TokenGrammar | None, ends: Iterable[int]) -> None:
         self._script = AnswerScript(plan)
         self._schema = schema
         self._ends = mx.array([sorted(ends)])
@@ -50,14 +50,14 @@ class AnswerControl:
             return self._steer(context, logits)
         except BaseException as error:
             # An exception that left here would end every request of the batch; llguidance is native code over a
-            # stranger's schema, and whatever it raises (a panic is no Exception) concerns this answer alone.
+            # stranger's schema, and anything it raises (a panic is no Exception) ends this answer alone.
             self.failure = str(error) or type(error).__name__
             return logits
 
     def drawn(self, place: int, token: int) -> None:
-        """Take the token at `place` (0 is the answer's first) as the answer gets it.
+        """Take the token at `place` (0 is the answer's first) when the answer gets it.
 
-        The script has seen it already where it had to; the last token of all comes this way alone.
+        The script mostly has it already; the last token of an answer arrives only here.
         """
         if place < self._seen or self.failure is not None:
             return
@@ -88,7 +88,7 @@ class AnswerControl:
         forced, constraint = self._script.forced, self._script.constraint
         if forced is not None:
             return mx.where(mx.arange(logits.shape[-1]) == forced, logits, -mx.inf)
-        if isinstance(constraint, Grammar):
+        if isinstance(constraint, TokenGrammar):
             return constraint.mask(logits, self._script.openers)
         if self._script.must_go_on:
             return mx.put_along_axis(logits, self._ends, mx.array(-mx.inf, logits.dtype), axis=-1)

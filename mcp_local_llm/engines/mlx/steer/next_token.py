@@ -1,7 +1,7 @@
-"""What may come next in one answer: anything, one certain token, or what a grammar allows. Pure: token ids only.
+"""Follows the parts of one answer, and says whether any token, one token or a grammar comes next. Pure: token ids only.
 
 An answer is a reasoning block (where there is one), then either text, in which tool calls may be opened, or JSON for a
-schema. The script follows the tokens as they are drawn; `control.py` applies it to the logits.
+schema. The script takes the tokens as they are drawn; `logits_processor.py` applies it to the logits.
 """
 
 from collections import deque
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThoughtMarkers
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
 
 LONGEST_MARKER = 16
 """Tokens of a marker that can be recognised; the known ones have at most six."""
 
-Phase = Literal["reasoning", "start", "json", "call", "text"]
+AnswerPart = Literal["reasoning", "start", "json", "call", "text"]
 """`start` is the place where JSON begins, unless a thought or a tool call is opened first."""
 
 
 class Constraint(Protocol):
-    """A grammar as the script sees it; `Grammar` is one."""
+    """The interface of a grammar; `TokenGrammar` implements it, tests pass one without mlx."""
 
     @property
     def full(self) -> bool:
@@ -37,8 +37,8 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
-class CallForm:
-    """How a model writes a tool call: its marker, what follows it, what ends it; and the grammar of what is between."""
+class ToolCallForm:
+    """The form of a model's tool calls: opening marker, text after it, closing marker; and the grammar in between."""
 
     opener: tuple[int, ...]
     head: tuple[int, ...]
@@ -47,8 +47,8 @@ class CallForm:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is asked of an answer.
+class DecodingPlan:
+    """The constraints of one answer.
 
     Attributes:
         markers: of the reasoning block; None where none can come.
@@ -58,17 +58,17 @@ class Plan:
         calls: how tool calls are written; None leaves them free.
     """
 
-    markers: ThoughtMarkers | None
+    markers: ReasoningMarkers | None
     prefilled: bool
     budget: int | None
     schema: Constraint | None
-    calls: CallForm | None
+    calls: ToolCallForm | None
 
 
 class AnswerScript:
-    """Follows one answer."""
+    """The state machine of one answer: its part, and the constraint on its next token."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: DecodingPlan) -> None:
         self._plan = plan
         markers = plan.markers
         self._reasoning = ReasoningTokens(
@@ -80,7 +80,7 @@ class AnswerScript:
         self._drawn = 0
         self.json_from: int | None = None
         """How many tokens of the answer come before its JSON; None until that begins."""
-        self._phase: Phase = "text"
+        self._phase: AnswerPart = "text"
         if markers and (plan.prefilled or plan.schema is None):
             self._phase = "reasoning"
         elif plan.schema is not None:
@@ -94,7 +94,7 @@ class AnswerScript:
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the next token is held to, if nothing is forced."""
+        """The grammar of the next token, if none is forced."""
         return self._call if self._phase == "call" else self._plan.schema if self._phase in ("start", "json") else None
 
     @property
@@ -139,7 +139,7 @@ class AnswerScript:
             self._call = self._plan.calls.begin()
 
     def _take(self, token: int) -> None:
-        """Go on from a token that the model chose."""
+        """Change the state for a token that the model chose."""
         match self._phase:
             case "reasoning":
                 self._think()

@@ -1,8 +1,8 @@
-"""Make tokens less likely that the answer already holds.
+"""Penalties: make tokens less likely that the answer already holds.
 
 The prompt never counts: a text that was handed over to be summarised, quoted or corrected must not make its own words
 unlikely. mlx-lm's processors look at the last 20 tokens of prompt and answer instead, and Hugging Face's at all of
-both. The tokens of the answer are counted where they are, on the device; nothing waits for them.
+both. The tokens of the answer are counted on the device, so nothing waits for them.
 
 Runs on the MLX thread only.
 """
@@ -15,15 +15,15 @@ from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, i
 from mcp_local_llm.values.chat import SamplingParams
 
 LONG_INPUT = 4096
-"""Prompt tokens from which a greedy answer gets the setting `long_input_penalty` where nobody named a penalty: on long
-inputs greedy decoding is prone to loops."""
+"""Prompt tokens from which a greedy answer gets the setting `long_input_penalty`, unless request or model name one: on
+long inputs greedy decoding is prone to loops."""
 LONG_INPUT_ONSET = 256
 """Tokens of the answer that stay free of it: a short answer is not looping."""
 
 
 @dataclass(frozen=True)
 class Penalties:
-    """What a token of the answer costs its logit.
+    """The penalties on the logits of tokens that the answer holds.
 
     Attributes:
         repetition: factor, once a token occurred (Keskar et al., CTRL, 2019); 1 is off.
@@ -44,8 +44,8 @@ class Penalties:
         """Whether nothing would change."""
         return self.repetition == 1.0 and self.frequency == 0.0 and self.presence == 0.0
 
-    def told(self, answer_tokens: int) -> str | None:
-        """Say that a penalty which nobody asked for acted on an answer of so many tokens; None where none did."""
+    def warning(self, answer_tokens: int) -> str | None:
+        """Return the warning about a penalty that was not requested, if it acted on an answer of this length."""
         if not self.unasked or answer_tokens <= self.onset:
             return None
         return (

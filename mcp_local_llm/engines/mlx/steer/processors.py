@@ -1,6 +1,6 @@
-"""What steers the tokens of one request: penalties, thinking budget, schema and tool calls, or nothing at all.
+"""Makes the logits processors of one request: for penalties, thinking budget, schema and tool calls.
 
-A request that asks for none of it gets no processor, and costs what bare mlx-lm costs. Runs on the MLX thread only.
+A request without any of them gets no processor, and costs what bare mlx-lm costs. Runs on the MLX thread only.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
-from mcp_local_llm.engines.mlx.steer.grammar import Grammar, GrammarError, Grammars
+from mcp_local_llm.engines.mlx.steer.grammar import GrammarCompiler, GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.json_schema import (
     JsonSchema,
     answer_grammar,
@@ -20,8 +20,8 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
     call_grammar,
     unsupported,
 )
-from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerControl
-from mcp_local_llm.engines.mlx.steer.next_token import CallForm, Plan
+from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
+from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
@@ -35,31 +35,31 @@ class Processors:
     """One request's logits processors, in order.
 
     Attributes:
-        control: the one that knows the answer's form.
-        penalties: what the tokens of the answer cost.
+        control: the processor for the form of the answer.
+        penalties: the penalties on tokens of the answer.
         warnings: sentences for the caller.
     """
 
     all: tuple[Any, ...] = ()
-    control: AnswerControl | None = None
+    control: AnswerProcessor | None = None
     penalties: Penalties = NO_PENALTIES
     warnings: tuple[str, ...] = ()
 
 
 class ProcessorFactory:
-    """Makes processors for the requests of one loaded model; keeps what is asked of its tokenizer once."""
+    """Makes processors for the requests of one loaded model; caches what depends on its tokenizer."""
 
     def __init__(self, model: LoadedModel, long_input_penalty: float) -> None:
         self._model = model
         self._long_input_penalty = long_input_penalty
-        self._grammars = Grammars(model)
+        self._grammars = GrammarCompiler(model)
         self._known_tools: dict[str, str] = {}
 
     def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
-        """Make them, before anything is computed.
+        """Make the processors before anything is computed.
 
         Raises:
-            InvalidRequestError: the schema holds what cannot be promised, by name, or is no schema.
+            InvalidRequestError: the schema holds keywords that cannot be enforced, or is no schema.
         """
         schema = None if request.response_schema is None else self._schema(request.response_schema)
         calls, doubts = self._calls(request.tools)
@@ -67,7 +67,7 @@ class ProcessorFactory:
         if schema is not None or calls is not None or request.max_thinking_tokens is not None:
             plan = self._plan(request, prompt, schema, calls)
             if schema is not None or calls is not None or plan.markers is not None:
-                control = AnswerControl(plan, schema, self._model.tokenizer.eos_token_ids)
+                control = AnswerProcessor(plan, schema, self._model.tokenizer.eos_token_ids)
         penalties = penalties_for(
             request.sampling,
             self._model.sampling,
@@ -82,13 +82,15 @@ class ProcessorFactory:
     def _traits(self) -> ThinkingTraits:
         return self._model.traits
 
-    def _plan(self, request: ChatRequest, prompt: Prompt, schema: Grammar | None, calls: CallForm | None) -> Plan:
+    def _plan(
+        self, request: ChatRequest, prompt: Prompt, schema: TokenGrammar | None, calls: ToolCallForm | None
+    ) -> DecodingPlan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
         none = request.thinking is False and not prompt.think_prefilled
         markers = None if none else self._traits.markers
-        return Plan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
 
-    def _schema(self, schema: JsonSchema) -> Grammar:
+    def _schema(self, schema: JsonSchema) -> TokenGrammar:
         refused = unsupported(schema)
         if refused:
             raise InvalidRequestError(
@@ -100,8 +102,8 @@ class ProcessorFactory:
         except GrammarError as error:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
-    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[CallForm | None, list[str]]:
-        """Say how calls are written; formats other than JSON in one pair of markers stay free."""
+    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[ToolCallForm | None, list[str]]:
+        """Return the form of tool calls; formats other than JSON in one pair of markers stay unconstrained."""
         tokenizer = self._model.tokenizer
         parser = getattr(tokenizer.tool_parser, "__module__", "")
         if not tools or not parser.endswith(".json_tools") or not tokenizer.tool_call_start_tokens:
@@ -115,7 +117,7 @@ class ProcessorFactory:
         newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
         begin = partial(self._grammars.compile, call_grammar(arguments))
         opener, closer = tuple(tokenizer.tool_call_start_tokens), tuple(tokenizer.tool_call_end_tokens)
-        return CallForm(opener, newline, closer, begin), doubts
+        return ToolCallForm(opener, newline, closer, begin), doubts
 
     def _known_doubt(self, tool: ToolSpec) -> str:
         """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
@@ -138,7 +140,7 @@ class ProcessorFactory:
         return ""
 
     def _thinking_doubts(self, request: ChatRequest) -> list[str]:
-        """Say which of the request's wishes about reasoning this model cannot follow."""
+        """Warn about settings of reasoning that this model cannot follow."""
         if request.thinking is None and request.max_thinking_tokens is None:
             return []
         name, traits, doubts = self._model.info.id, self._traits, list[str]()

@@ -1,4 +1,4 @@
-"""Count the tokens of a reasoning block while they are drawn. Pure: it knows token ids, not text."""
+"""Counts the tokens of a reasoning block while they are drawn. Pure: it must not know text, only token ids."""
 
 
 class ReasoningTokens:

@@ -1,4 +1,4 @@
-"""Draw tokens: a sampler per request, with the model's own defaults and, on demand, random numbers of its own."""
+"""Makes the sampler of a request, with the model's own defaults and, given a seed, random numbers of its own."""
 
 from collections.abc import Callable
 
@@ -40,13 +40,13 @@ GREEDY = checked(greedy)
 
 
 def sampler_for(params: SamplingParams, model: LoadedModel) -> Sampler:
-    """Return the request's sampler, with the check that there is something to draw from."""
+    """Return the request's sampler, with the check for logits that are not finite."""
     draw = _drawing(params, model)
     return GREEDY if draw is None else checked(draw)
 
 
 def _drawing(params: SamplingParams, model: LoadedModel) -> Sampler | None:
-    """Return what draws; None for greedy."""
+    """Return the sampler without the check; None for greedy."""
     defaults = model.sampling
     temperature = defaults.temperature if params.temperature is None else params.temperature
     if is_greedy(params, defaults):
@@ -63,7 +63,7 @@ def _drawing(params: SamplingParams, model: LoadedModel) -> Sampler | None:
 
 
 def _limits(top_p: float, min_p: float, top_k: int) -> Sampler:
-    """Return what keeps only the likelier tokens, in mlx-lm's order: top_p, min_p, top_k."""
+    """Return the filter of unlikely tokens, in mlx-lm's order: top_p, min_p, top_k."""
 
     def limit(logprobs: mx.array) -> mx.array:
         if top_p < 1:
