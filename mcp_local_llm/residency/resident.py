@@ -111,8 +111,8 @@ class Resident:
     An engine that unloaded its model after failures (`Engine.lost`) counts as unloaded.
     """
 
-    def __init__(self, backend: EngineLoader, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
-        self._backend = backend
+    def __init__(self, loader: EngineLoader, *, idle_s: float = 0.0, call_later: CallLater = loop_call_later) -> None:
+        self._loader = loader
         self._engine: Engine | None = None
         self._now = ResidentState("unloaded")
         self._calls = 0
@@ -131,7 +131,7 @@ class Resident:
 
     def state(self) -> ResidentState:
         """Return the present state; never waits."""
-        now, engine, fault = self._now, self._engine, self._backend.fault()
+        now, engine, fault = self._now, self._engine, self._loader.fault()
         if engine is not None and engine.lost and now.state == "ready":
             return ResidentState("unloaded", calls=self._calls + self._endpoint_calls, fault=fault)
         memory = engine.memory if engine is not None else None
@@ -177,7 +177,7 @@ class Resident:
 
     @asynccontextmanager
     async def _beside(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:
-        engine = await self._backend.load(model, report)
+        engine = await self._loader.load(model, report)
         self._endpoint_calls += 1
         try:
             yield engine
@@ -201,7 +201,7 @@ class Resident:
         uses = self._uses
         async with self._change:
             if self._calls == 0 and self._uses == uses:
-                if self._backend.fault() is None:
+                if self._loader.fault() is None:
                     await self._unload()
                 else:
                     self._timer.start()
@@ -212,7 +212,7 @@ class Resident:
         Raises:
             BackendUnavailableError: with the remedy.
         """
-        fault = self._backend.fault()
+        fault = self._loader.fault()
         if fault is not None:
             raise BackendUnavailableError(fault)
 
@@ -246,7 +246,7 @@ class Resident:
         report(Progress("loading"))
         started = anyio.current_time()
         try:
-            engine = await self._backend.load(model, report)
+            engine = await self._loader.load(model, report)
         except BaseException as error:
             # A cancelled load comes here as well; in every case nothing is resident.
             reason = str(error) if isinstance(error, LocalLLMError) else None

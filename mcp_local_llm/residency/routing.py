@@ -1,4 +1,4 @@
-"""A backend that chooses one of three backends by the kind of the model."""
+"""A loader that chooses one of three loaders by the kind of the model."""
 
 from mcp_local_llm.values.engine import Engine, EngineLoader
 from mcp_local_llm.values.model import ModelInfo
@@ -14,7 +14,7 @@ class RoutingLoader:
         self._elsewhere = elsewhere
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> Engine:
-        """Load `model` with the backend of its kind; see `EngineLoader.load`."""
+        """Load `model` with the loader of its kind; see `EngineLoader.load`."""
         if model.endpoint is not None:
             return await self._elsewhere.load(model, report)
         return await (self._started if model.started else self._here).load(model, report)
