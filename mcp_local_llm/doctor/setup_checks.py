@@ -152,6 +152,9 @@ def resident(facts: Facts) -> Iterator[Finding]:
     model = report.model or "no model at the moment"
     counts = f"sessions attached: {report.clients}, calls running: {report.calls_running}, in line: {report.waiting}"
     yield Finding("sharing", "ok", f"process {report.pid} (version {tenancy.version}) holds {model}; {counts}")
+    # Among them that its engine hangs, with the remedy.
+    for told in report.notes:
+        yield Finding("sharing", "note", f"process {report.pid} tells: {told}")
     if tenancy.version and tenancy.version != __version__:
         text = f"that process runs version {tenancy.version}, this is {__version__}"
         yield Finding("sharing", "note", text, "A newer session asks an older one to leave; restart what is older.")
