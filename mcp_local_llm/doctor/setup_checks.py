@@ -152,6 +152,9 @@ def lease(facts: Facts) -> Iterator[Finding]:
     model = status.model or "no model at the moment"
     counts = f"sessions attached: {status.clients}, calls running: {status.calls_running}, in line: {status.waiting}"
     yield Finding("sharing", "ok", f"process {status.pid} (version {owned.version}) holds {model}; {counts}")
+    # For example that its engine hangs, with the remedy.
+    for note in status.notes:
+        yield Finding("sharing", "note", f"process {status.pid} reports: {note}")
     if owned.version and owned.version != __version__:
         text = f"that process runs version {owned.version}, this is {__version__}"
         yield Finding(

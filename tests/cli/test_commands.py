@@ -63,7 +63,7 @@ def test_chat_reads_the_message_from_stdin(environ: dict[str, str]) -> None:
 def test_an_answer_that_was_cut_off_is_told_on_stderr(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "Write a haiku about a river.", "--max-tokens", "4", "--no-thinking")
     assert done.returncode == 0
-    assert "cut off after 4 tokens" in done.stderr
+    assert "Cut off: max_tokens was reached after 4 tokens. Call again with a larger --max-tokens." in done.stderr
 
 
 def test_an_empty_message_is_a_wrong_request(environ: dict[str, str]) -> None:

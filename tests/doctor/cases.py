@@ -123,6 +123,17 @@ CASES: dict[str, tuple[Facts, str, str, list[str]]] = {
         "ok",
         [f"process 77 (version 0.1.0) holds {QWEN.id}", "sessions attached: 2, calls running: 1, in line: 3"],
     ),
+    "a holder whose engine hangs": (
+        replace(
+            SOUND,
+            lease=LeaseFacts(
+                FOLDER, pid=77, version="0.1.0", status=HOLDER.model_copy(update={"notes": ["The MLX engine hangs."]})
+            ),
+        ),
+        "sharing",
+        "note",
+        ["reports: The MLX engine hangs."],
+    ),
     "an older holder": (
         replace(SOUND, lease=LeaseFacts(FOLDER, pid=77, version="0.0.9", status=HOLDER)),
         "sharing",

@@ -16,8 +16,9 @@ from transformers.utils import chat_template_utils
 
 from mcp_local_llm.engines.mlx.batch import prepare as preflight
 from mcp_local_llm.engines.mlx.batch.prepare import RequestPreparer
-from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, RenderingBudget, RenderingLimit
+from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate
 from mcp_local_llm.engines.mlx.prompt.render import PIECE, TextModel, render
+from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget, RenderingLimit
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT, cut_between_words, longest_token
 from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec
@@ -146,6 +147,34 @@ ENDLESS = {
     "output without end": "{% for i in range(99999) %}{% for j in range(9999) %}"
     + "a" * 500
     + "{% endfor %}{% endfor %}",
+    "a power of powers": "{% set ns = namespace(x=9) %}{% for i in range(9) %}{% set ns.x = ns.x ** 60 %}{% endfor %}",
+    "a number that is squared": (
+        "{% set ns = namespace(x=9) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}"
+    ),
+    "a wide format": "{{ '%9000000000d' % 1 }}",
+    "a width as argument": "{{ '%*d' % (9000000000, 1) }}",
+    "a wide format filter": "{{ '%9000000000s' | format(1) }}",
+    "a wide format method": "{{ '{:>9000000000}'.format(1) }}",
+    "a width in a field": "{{ '{:{}}'.format(1, 9000000000) }}",
+    "a long text in many fields": "{{ ('{0}' * 99999).format('a' * 99999) }}",
+    "a padded text": "{{ 'a'.center(9000000000) }}",
+    "a padding filter": "{{ ['a'] | map('center', 9000000000) | list }}",
+    "a number as bytes": "{{ (1).to_bytes(9000000000, 'big') }}",
+    "wide tabs": "{{ ('\t' * 9999).expandtabs(99999) }}",
+    "a text for each letter": "{{ ('a' * 99999).replace('a', 'b' * 99999) }}",
+    "a filter that puts a text for each letter": "{{ ('a' * 99999) | replace('a', 'b' * 99999) }}",
+    "a table of letters": "{{ ('a' * 99999).translate({97: 'b' * 99999}) }}",
+    "a long text between many": "{{ ('b' * 99999).join(['a'] * 99999) }}",
+    "a long text joined to many": "{{ (['a'] * 99999) | join('b' * 99999) }}",
+    "letters joined by a long text": "{{ ('a' * 99999) | join('b' * 99999) }}",
+    "a list of one long text": "{{ [['a' * 99999] * 99999] }}",
+    "a list as text": "{{ [['a' * 99999] * 99999] | string | length }}",
+    "a list in a text": "{{ 'a' ~ [['a' * 99999] * 99999] }}",
+    "a list as JSON": "{{ [['a' * 99999] * 99999] | tojson }}",
+    "deep JSON": "{{ ([1] * 9999) | tojson(indent=9999) }}",
+    "lists that are added up": "{{ ([[1] * 99999] * 99999) | sum(start=[]) | length }}",
+    "wide lines": "{{ ('a\n' * 9999) | indent(99999) }}",
+    "many columns": "{{ [1] | slice(9000000000) | list }}",
     "filters over long lists": "{% for i in range(60000) %}{% set _ = range(99999) | map('abs') | list %}{% endfor %}",
 }
 
@@ -196,6 +225,12 @@ TEMPLATES = {
         "{% if loop.index > 2 %}{% break %}{% endif %}{% endfor %}"
     ),
     "reasoning under both names": "{% for m in messages %}{{ m.reasoning_content }}{{ m.thinking }}{% endfor %}",
+    "texts and lists together": (
+        "{{ messages | map(attribute='role') | join(', ') }}{{ ', '.join(['a', 'b']) }}{{ 'a,b'.split(',') | join }}"
+        "{{ messages[0].content | replace('.', '!') | indent(2, true) }}{{ '{}:{:>4}'.format('x', 7) }}{{ 'a' ~ [1] }}"
+        "{{ [1, 2] | sum }}{{ '%05.1f' | format(2.5) }}{{ 7 % 4 }}{{ 2 ** 10 * 3 }}{{ [messages] | string | length }}"
+        "{{ x | default('none') | center(9) }}{{ (messages | selectattr('role', 'equalto', 'user') | list) | length }}"
+    ),
     "filter blocks": "{% filter upper %}{% for m in messages %}{{ m.role }}{% endfor %}{% endfilter %}",
     "texts that are built": "{% set x | upper %}{{ messages[0].content }}{% endset %}{{ x * 2 }}{{ '%s-%d' % (x, 3) }}",
 }
@@ -208,6 +243,25 @@ def test_counting_changes_nothing_of_a_rendered_text(source: str) -> None:
     theirs: Any = vars(chat_template_utils)["render_jinja_template"]
     (expected,), _ = theirs([CONVERSATION], TOOLS, chat_template=source, add_generation_prompt=True)
     assert ChatTemplate(source).render(variables, RenderingBudget(100, 10**6)) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ m | tojson(indent=4) }}",
+        "{{ '{}{}{}{}{}{}'.format('', '', '', '', '', m[0]) }}",
+        "{{ '%s%s%s%s%s%s' % ('', '', '', '', '', m[0]) }}",
+        "{{ m[0] | replace('a', 'bc') }}",
+        "{{ m[0].replace('a', '') }}",
+        "{{ m | join('\n') | indent(4) }}",
+        "{{ '\n'.join(m) | wordwrap(80) }}",
+        "{{ '{} {:>3}'.format(1700000000000, 5) }}",
+        "{{ m ~ m[0] }}",
+    ],
+)
+def test_a_long_conversation_has_room(source: str) -> None:
+    text = "a " * 100_000
+    assert ChatTemplate(source).render({"m": [text, "b"]}, RenderingBudget(len(text), 4 * len(text)))
 
 
 @pytest.mark.parametrize("thinking", [None, True, False])

@@ -7,8 +7,7 @@ Pure: it must not know a tokenizer.
 """
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,70 +20,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-MAX_STEPS = 500_000
-"""Turns of loops and calls of one rendering, beside those that long inputs need; they take less than a second."""
-STEPS_PER_CHARACTER = 8
-"""Steps that a template may take for each character of the conversation and its tools."""
-MAX_SECONDS = 10.0
-"""Longest rendering; a long conversation takes a few milliseconds."""
-CHECK_EVERY = 512
-"""Steps between two checks of the clock and of the cancellation."""
+from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget, RenderingLimit
+from mcp_local_llm.engines.mlx.prompt.template_sizes import product_bits, result_size, shown_size
+
 MAX_EXPONENT = 64
+MAX_BITS = 2**14
+"""Of a whole number; Python writes none of more than 4,300 digits."""
 
 _BUDGET = "_rendering_budget"
-_STEP, _PRINTED, _BUILT = "_count_step", "_count_printed", "_check_size"
-
-
-class RenderingLimit(Exception):
-    """A template passed a bound, or its request was cancelled."""
-
-
-class RenderingBudget:
-    """The steps, seconds and characters that one rendering has left."""
-
-    def __init__(
-        self,
-        characters: int,
-        largest: int,
-        cancelled: Callable[[], bool] = lambda: False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Allow for a conversation of `characters`, and for a text of `largest` characters at any place."""
-        self._steps = MAX_STEPS + STEPS_PER_CHARACTER * characters
-        self._next_look = self._steps - CHECK_EVERY
-        self._largest = largest
-        self._printable = 4 * largest
-        self._cancelled = cancelled
-        self._clock = clock
-        self._until = clock() + MAX_SECONDS
-
-    def step(self, cost: int = 1) -> None:
-        """Count a turn of a loop or a call.
-
-        Raises:
-            RenderingLimit: too many, too long, or cancelled.
-        """
-        self._steps -= cost
-        if self._steps > self._next_look:
-            return
-        self._next_look = self._steps - CHECK_EVERY
-        if self._steps < 0:
-            raise RenderingLimit("it loops without end")
-        if self._clock() > self._until:
-            raise RenderingLimit(f"it took more than {MAX_SECONDS:.0f} seconds")
-        if self._cancelled():
-            raise RenderingLimit("the request was cancelled")
-
-    def printed(self, size: int) -> None:
-        """Count what is written into the prompt, or into a text that a part of the template makes."""
-        self._printable -= size
-        if self._printable < 0:
-            raise RenderingLimit("it writes without end")
-
-    def built(self, size: int) -> None:
-        """Refuse a text or list that is larger than any prompt."""
-        if size > self._largest:
-            raise RenderingLimit(f"it makes a text or list of more than {self._largest:,} characters or items")
+_STEP, _PRINTED, _BUILT, _SHOWN = "_count_step", "_count_printed", "_check_size", "_check_shown"
 
 
 class ChatTemplate:
@@ -112,11 +56,14 @@ class ChatTemplate:
 class _BoundedEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox with transformers' options, filters and functions, and with bounded operators."""
 
-    intercepted_binops = frozenset({"+", "*", "**"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
-        self.filters |= {"tojson": _tojson, _STEP: _count_step, _PRINTED: _count_printed, _BUILT: _check_size}
+        self.filters |= {"tojson": _tojson}
+        self.filters = {name: _bounded(name, one) for name, one in self.filters.items()}
+        self.filters |= {_STEP: _count_step, _PRINTED: _count_printed, _BUILT: _check_size, _SHOWN: _check_shown}
+        del self.globals["lipsum"]
         self.globals |= {
             "raise_exception": _raise_exception,
             "strftime_now": _strftime_now,
@@ -126,9 +73,13 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Compute `left operator right`, unless the result would be too large."""
+        if operator in ("*", "**") and product_bits(operator, left, right) > MAX_BITS:
+            raise RenderingLimit(f"it computes a number of more than {MAX_BITS:,} bits")
         if operator == "**":
             if abs(right) > MAX_EXPONENT:
                 raise RenderingLimit(f"it computes a power above {MAX_EXPONENT}")
+        elif operator == "%":
+            _require_room(context, "%", left, right if isinstance(right, tuple) else (right,), {})
         elif operator == "+":
             _budget(context).built(_size(left) + _size(right))
         elif isinstance(left, int) != isinstance(right, int):
@@ -136,6 +87,14 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
             if isinstance(count, int):
                 _budget(context).built(_size(sequence) * max(count, 0))
         return super().call_binop(context, operator, left, right)
+
+    def call(self, __context: Context, __obj: Any, *arguments: Any, **named: Any) -> Any:
+        """Call a function or method, unless a text or number would become too large by it."""
+        method = getattr(__obj, "__wrapped__", __obj)
+        owner = getattr(method, "__self__", None)
+        if isinstance(owner, str | int):
+            _require_room(__context, f".{method.__name__}", owner, arguments, named)
+        return super().call(__context, __obj, *arguments, **named)
 
 
 class _Counting(NodeTransformer):
@@ -169,7 +128,10 @@ class _Counting(NodeTransformer):
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        return self._checked(node)
+        self.generic_visit(node)
+        # Before they become texts: a list may be short, and its text without end.
+        node.nodes = [_filtered(child, _SHOWN) for child in node.nodes]
+        return _filtered(node, _BUILT)
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:
         return self._checked(node)
@@ -249,7 +211,13 @@ def _count_step(context: Context, cost: int) -> None:
 
 @pass_context
 def _count_printed(context: Context, value: Any) -> Any:
-    _budget(context).printed(_size(value))
+    _budget(context).printed(_shown(context, value))
+    return value
+
+
+@pass_context
+def _check_shown(context: Context, value: Any) -> Any:
+    _shown(context, value)
     return value
 
 
@@ -259,6 +227,38 @@ def _check_size(context: Context, value: Any) -> Any:
     budget.built(size)
     budget.step(1 + size // 16)
     return value
+
+
+def _shown(context: Context, value: Any) -> int:
+    budget = _budget(context)
+    size = len(value) if isinstance(value, str) else shown_size(value, budget.largest)
+    if not isinstance(value, str):
+        budget.built(size)
+    return size
+
+
+def _require_room(
+    context: Context, name: str, value: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> None:
+    budget = _budget(context)
+    budget.built(result_size(name, value, arguments, named, budget.largest))
+
+
+def _bounded(name: str, one: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a filter that is computed only if its result has room."""
+    wants = getattr(one, "jinja_pass_arg", None)
+
+    @pass_context
+    def bounded(context: Context, value: Any = "", *arguments: Any, **named: Any) -> Any:
+        if name == "join" and isinstance(value, Iterator):
+            value = [*cast(Iterator[Any], value)]
+        _require_room(context, name, value, arguments, named)
+        if wants is None:
+            return one(value, *arguments, **named)
+        passed = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
+        return one(passed[wants.name], value, *arguments, **named)
+
+    return bounded
 
 
 def _tojson(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, RenderingBudget
+from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate
+from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT
 from mcp_local_llm.parsing.markup import TagPair
 from mcp_local_llm.values.chat import ChatRequest, Message
