@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 import mcp_local_llm
 from mcp_local_llm.models.find import default_roots, find_models
-from mcp_local_llm.setup.prompts import read_prompt
+from mcp_local_llm.setup.places import read_prompt
 print(Path(mcp_local_llm.__file__).parents[1])
 print(len(read_prompt("switch-model")))
 print([model.id for model in find_models(default_roots({}, Path(sys.argv[1])))])
