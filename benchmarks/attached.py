@@ -178,7 +178,7 @@ def named_over_http(places: Mapping[int, Place], rounds: int) -> list[Row]:
 
 
 def memory(places: Mapping[int, Place], rounds: int) -> list[Row]:
-    """Resident memory of an attached session that has used every tool but `set_model`, against a bare server's."""
+    """Resident memory after `chat`, `status` and `list_models` in an attached session, against a bare server's."""
     place = places[MODELS]
     sizes = Series()
     with started(place) as owner:
@@ -189,7 +189,6 @@ def memory(places: Mapping[int, Place], rounds: int) -> list[Row]:
                 ask(attached, TOKENS)
                 require_attached(attached)
                 attached.call("list_models")
-                attached.call("quick_test", test="hello")
                 bare.discover()
                 bare.call("one", text="Hello")
                 sizes.add(number, attached=resident_mib(attached), bare=resident_mib(bare))
