@@ -49,7 +49,7 @@ async def app(environ: dict[str, str], home: Path) -> AsyncIterator[App]:
         yield composed
 
 
-@pytest.fixture(params=["auto", "legacy"])
+@pytest.fixture(params=["auto", pytest.param("legacy", marks=pytest.mark.sweep)])
 def era(request: pytest.FixtureRequest) -> str:
     """Both protocol eras: 2026-07-28 by discovery, and the older handshake."""
     return str(request.param)

@@ -18,10 +18,11 @@ from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub
 
 ALPHA, BETA = "acme/alpha-tiny", "acme/beta-tiny"
 HELLO = ChatRequest((Message(role="user", content="Hello"),))
-# Hot sampling keeps the built-in model talking.
+# An answer without an end, until its limit.
 LONG = ChatRequest(
-    (Message(role="user", content="Write a haiku about a river."),),
-    sampling=SamplingParams(max_tokens=300, temperature=2.0, seed=1),
+    (Message(role="user", content="Repeat the word la forever."),),
+    sampling=SamplingParams(max_tokens=900, repetition_limit=0),
+    thinking=False,
 )
 
 

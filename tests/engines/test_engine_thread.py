@@ -33,7 +33,7 @@ def once(error: BaseException) -> Callable[..., None]:
     return raising
 
 
-@pytest.mark.parametrize("place", ["wire_weights", "room", "set_up"])
+@pytest.mark.parametrize("place", ["wire_weights", "read_free_memory", "set_up"])
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: type(cause).__name__)
 async def test_what_fails_around_a_load_is_told_and_the_next_load_works(
     tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, place: str, cause: BaseException

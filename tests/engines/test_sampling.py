@@ -109,7 +109,7 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_light_defaul
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("setting", "acted"), [(1.3, True), (1.0, False)])
+@pytest.mark.parametrize(("setting", "acted"), [(1.3, True), pytest.param(1.0, False, marks=pytest.mark.sweep)])
 async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
     tiny: ModelInfo, setting: float, acted: bool
 ) -> None:

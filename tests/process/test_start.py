@@ -29,6 +29,12 @@ os._exit = tell
 HEAVY = ("mlx", "mlx_lm", "transformers", "torch", "numpy", "huggingface_hub", "httpx", "typer")
 
 
+@pytest.fixture(params=["auto", "legacy"])
+def era(request: pytest.FixtureRequest) -> str:
+    """Both protocol eras in every run: the handshake is what differs most between them."""
+    return str(request.param)
+
+
 async def test_the_handshake_and_the_cheap_tools_import_no_mlx(
     environ: dict[str, str], era: str, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ async def test_status_names_the_holder_its_clients_and_its_queue(environ: dict[s
         shown = await anyio.run_process([sys.executable, "-m", "mcp_local_llm", "status"], env=environ)
         first, second, *_ = shown.stdout.decode().splitlines()
         assert (first, second.partition(";")[0]) == (
-            "ready tiny, 1 running, 1 waiting",
+            "ready tiny, 1 running, 1 waiting, 1 answered",
             f"held by process {holder.process.pid}",
         )
         for request in (running, waiting):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_local_llm.engines.http.connection import Connection
 from mcp_local_llm.engines.http.failures import EndpointErrors, loading
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest
 from mcp_local_llm.values.endpoint import Endpoint

@@ -10,8 +10,8 @@ import anyio
 
 from mcp_local_llm.models.hub.access import HubAccess
 from mcp_local_llm.models.hub.cache import RepositoryCache
+from mcp_local_llm.models.hub.meter import TransferMeter
 from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
-from mcp_local_llm.models.hub.transfer import TransferMeter
 from mcp_local_llm.values.errors import BackendUnavailableError, DownloadError
 from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.progress import Progress, ReportProgress

@@ -1,57 +1,15 @@
 """Downloads one file: continues its partial file, computes the hash, and verifies it at the end."""
 
 import os
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
 
 from mcp_local_llm.models.hub.cache import RepositoryCache
 from mcp_local_llm.models.hub.client import CHUNK_BYTES, HubClient
+from mcp_local_llm.models.hub.meter import TransferMeter
 from mcp_local_llm.models.hub.repository import Digest, Repository, RepositoryFile
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, DownloadError
-from mcp_local_llm.values.progress import Progress, ReportProgress
-
-WINDOW_S = 10.0
-"""Seconds over which the rate is measured: long enough for a steady rate, short enough to follow a change."""
-
-
-class TransferMeter:
-    """Counts the bytes of one download, and reports its progress."""
-
-    def __init__(self, total: int, done: int, report: ReportProgress, clock: Callable[[], float]) -> None:
-        self._total = total
-        self._done = done
-        self._report_progress = report
-        self._clock = clock
-        self._fetched = 0
-        self._samples = deque([(clock(), 0)])
-
-    @property
-    def fetched(self) -> int:
-        """Bytes that were downloaded."""
-        return self._fetched
-
-    def report(self) -> None:
-        """Report the progress."""
-        (then, before), (now, after) = self._samples[0], self._samples[-1]
-        rate = (after - before) / (now - then) if now > then else None
-        self._report_progress(Progress("downloading", self._done, self._total, rate))
-
-    def add(self, count: int) -> None:
-        """Count downloaded bytes, and report."""
-        self._done += count
-        self._fetched += count
-        now = self._clock()
-        self._samples.append((now, self._fetched))
-        while len(self._samples) > 2 and now - self._samples[1][0] > WINDOW_S:
-            self._samples.popleft()
-        self.report()
-
-    def discard(self, count: int) -> None:
-        """Subtract bytes that must be downloaded again."""
-        self._done -= count
 
 
 class _PartialFile:
