@@ -9,6 +9,7 @@ Pure: it must not know a tokenizer.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from jinja2 import Environment, nodes, pass_context
@@ -51,6 +52,12 @@ class ChatTemplate:
             Exception: whatever the template raises.
         """
         return "".join(self._template.generate({**variables, _BUDGET: budget}))
+
+
+@lru_cache(maxsize=8)
+def compiled(source: str) -> ChatTemplate:
+    """Return the compiled template. The last few are kept: compiling one takes longer than the load of a small model."""
+    return ChatTemplate(source)
 
 
 class _BoundedEnvironment(ImmutableSandboxedEnvironment):

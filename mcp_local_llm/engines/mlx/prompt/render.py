@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate
+from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, compiled
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT
 from mcp_local_llm.parsing.markup import TagPair
@@ -51,7 +51,6 @@ class TextModel:
     tags: TagPair | None = None
     longest_token: int | None = None
     pieces: bool = False
-    _templates: dict[str, ChatTemplate] = field(default_factory=dict[str, ChatTemplate], repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -65,11 +64,7 @@ class TextModel:
         """Return the compiled template; None where a Python function of mlx-lm's or of the tokenizer's renders."""
         if self.tokenizer._chat_template is not None or _renders_itself(self.tokenizer._tokenizer):
             return None
-        source = cast(str, self.tokenizer.get_chat_template(None, tools))
-        with self._lock:
-            if source not in self._templates:
-                self._templates[source] = ChatTemplate(source)
-            return self._templates[source]
+        return compiled(cast(str, self.tokenizer.get_chat_template(None, tools)))
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Return the ids of `text`; a fast tokenizer releases the interpreter's lock while it works."""
