@@ -11,8 +11,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-QUICK := tests --ignore=tests/behaviour --ignore=tests/engines --ignore=tests/openai_api --ignore=tests/process \
-	--ignore=tests/process_engines --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
+QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
+	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
 .PHONY: demo quick test test-all test-engines test-real llama-server real-model cover check format bench lock clean
 
@@ -38,7 +38,7 @@ test-real: $(READY) llama-server real-model
 
 # Both keep what an earlier run made, and see for themselves whether it is still what they would make.
 llama-server: $(READY)
-	tests/process_engines/build_llama_server.sh $(BIN)/python .cache/engines
+	tests/engines/servers/build_llama_server.sh $(BIN)/python .cache/engines
 
 real-model: $(READY)
 	$(BIN)/python -m training.real_model

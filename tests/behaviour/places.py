@@ -21,7 +21,7 @@ from tests.apps import opened
 from tests.behaviour.cases import CASES, ENDLESS, SCRIPTS, Case
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens, write_reciting_model
 from tests.clients import private_environ
-from tests.http.fake_server import Exchange, call_piece, counts, delta, fake_server
+from tests.engines.http.fake_server import Exchange, call_piece, counts, delta, fake_server
 
 MODEL = "reciting"
 OWN = ("in-process", "attached", "over HTTP")

@@ -2,7 +2,7 @@
 
 The time lapses: no test waits. Forty seconds are what a large model takes to load; the silence goes on for ten minutes,
 which an attached session bears only because the holder sends a sign of life every few seconds. A server of somebody
-else that loads or reads its prompt looks the same from here, unless it tells so (`tests/http/test_quirks.py`).
+else that loads or reads its prompt looks the same from here, unless it tells so (`tests/engines/http/test_quirks.py`).
 """
 
 import asyncio

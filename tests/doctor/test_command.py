@@ -13,8 +13,8 @@ from mcp_local_llm import __version__
 from mcp_local_llm.residency.lease import Lease
 from tests.clients import WAIT_S
 from tests.doctor.servers import Script, models, serving
+from tests.doors.http.test_serve import serve
 from tests.model_cache import place_tiny, write
-from tests.openai_api.test_serve import serve
 
 NAME = "acme/tiny-4bit"
 SECRET = "sk-not-to-be-seen"

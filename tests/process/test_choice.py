@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 
 from tests.clients import WAIT_S, stdio_client
-from tests.mcp_server.answers import ask, numbers, refusal, texts
+from tests.doors.mcp.answers import ask, numbers, refusal, texts
 from tests.model_cache import place_tiny
 from tests.process.conftest import LARGE, MIXED, SMALL
 

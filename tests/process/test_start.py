@@ -12,7 +12,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from tests.clients import WAIT_S
-from tests.mcp_server.answers import ask, texts
+from tests.doors.mcp.answers import ask, texts
 from tests.process.conftest import LARGE
 from tests.wire import open_wire
 

@@ -15,7 +15,7 @@ from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import Message
 from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S
-from tests.engines.asking import ignore, prompt
+from tests.engines.mlx.asking import ignore, prompt
 from training.real_model import RealModel, kept_model
 
 SYSTEM = "Be brief."

@@ -14,7 +14,7 @@ from mcp_local_llm.values.chat import ChatRequest, ChatResult, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Phase
 from tests.clients import WAIT_S
-from tests.engines.asking import ask_until, ignore
+from tests.engines.mlx.asking import ask_until, ignore
 from tests.real.conftest import DOZEN_S, QUESTIONS, TOKENS, Reference, asked
 
 pytestmark = pytest.mark.real

@@ -5,7 +5,7 @@ import anyio.to_thread
 import pytest
 
 from tests.clients import WAIT_S
-from tests.process_engines.conftest import BUILT
+from tests.engines.servers.conftest import BUILT
 from tests.real.conftest import QUESTIONS, TOKENS, Reference
 from tests.real.test_sessions import chat, expected
 from tests.sharing.sessions import remove_runtime, report, sessions

@@ -9,7 +9,7 @@ from openai import OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.clients import WAIT_S
-from tests.openai_api.test_serve import serve
+from tests.doors.http.test_serve import serve
 from tests.real.conftest import DOZEN_S, QUESTIONS, SYSTEM, TOKENS, Reference, model_settings
 from tests.sharing.sessions import begin, holder_of, imported_mlx, remove_runtime, sessions
 from tests.wire import Wire

@@ -17,7 +17,7 @@ from mcp_local_llm.doors.http import InFlightAnswers, bind_tcp, build_api, servi
 from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
-from tests.openai_api.door import Json, events
+from tests.doors.http.door import Json, events
 from tests.sharing.sessions import LARGE, SMALL
 
 ONCE = {"model": SMALL, "prompt": " Once upon a time", "max_tokens": 24, "temperature": 0.0}

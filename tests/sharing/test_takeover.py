@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.clients import WAIT_S
-from tests.openai_api.test_serve import serve
+from tests.doors.http.test_serve import serve
 from tests.sharing.sessions import (
     GREETING,
     ask,
