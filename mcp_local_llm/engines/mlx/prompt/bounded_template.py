@@ -56,7 +56,7 @@ class ChatTemplate:
 
 @lru_cache(maxsize=8)
 def compiled(source: str) -> ChatTemplate:
-    """Return the compiled template. The last few are kept: compiling one takes longer than the load of a small model."""
+    """Return the compiled template; the last few are kept: compiling takes longer than loading a small model."""
     return ChatTemplate(source)
 
 
