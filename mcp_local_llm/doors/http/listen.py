@@ -3,6 +3,7 @@
 uvicorn runs without its signal handlers and writes nothing to stdout.
 """
 
+# asyncio: uvicorn is made of it, and its server must end in order, outside of any cancel scope.
 import asyncio
 import logging
 import socket

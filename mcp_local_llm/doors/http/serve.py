@@ -1,5 +1,6 @@
 """Serves the HTTP door on a TCP port, without stdio, until a signal arrives."""
 
+# asyncio: anyio's signal receiver needs a task, whose group would wrap the errors of the server.
 import asyncio
 import signal
 import socket

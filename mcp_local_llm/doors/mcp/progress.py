@@ -4,6 +4,7 @@ Every notification resets a client's timers (in Claude Code and opencode), so a 
 repeats the last message.
 """
 
+# asyncio: a plain task, which anyio has nothing for; see the reason beside it.
 import asyncio
 import contextlib
 import time

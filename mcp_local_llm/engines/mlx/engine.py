@@ -1,5 +1,6 @@
 """The MLX engine on the event loop: coroutines over the commands and events of the MLX thread."""
 
+# asyncio: the MLX thread hands events over without waiting, which anyio has nothing for.
 import asyncio
 import contextlib
 import threading

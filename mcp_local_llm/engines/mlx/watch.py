@@ -4,6 +4,7 @@
 `Watchdog` runs on the event loop and fails the waiting calls once the bound has passed.
 """
 
+# asyncio: anyio has no timer that calls back.
 import asyncio
 import os
 from collections.abc import Callable, Generator

@@ -4,6 +4,7 @@ Requests whose prompts are rendered quickly keep their order. A slow one lets la
 text or a template that loops delays no other request.
 """
 
+# asyncio: a timer that calls back, which anyio has nothing for.
 import asyncio
 import contextlib
 import threading
