@@ -156,7 +156,15 @@ def test_ctrl_c_ends_a_download_with_130_and_keeps_what_came(
 ) -> None:
     server.hold_after["model.safetensors"] = 1_000_000
     command = [sys.executable, "-m", "mcp_local_llm", "pull", NAME]
-    process = subprocess.Popen(command, env=online, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=online,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job hands an ignored SIGINT on to its children, these tests among them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert server.held.wait(WAIT_S)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=WAIT_S)
