@@ -10,31 +10,15 @@ from mcp_local_llm.models.speed import Speed
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.endpoint import DetectedServer, Endpoint
 from mcp_local_llm.values.model import ModelInfo, endpoint_model
-from mcp_local_llm.values.results import Status
 from tests.doctor.facts import CONFIG, GGUF, LINUX, QWEN, SOUND, TINY, installation
+from tests.statuses import READY
 
 BROKEN = ModelInfo("acme/half", Path("h"), "huggingface", problems=("2 of 4 files are missing",))
 HUGE = ModelInfo("acme/huge", Path("h"), "folder", weight_bytes=60 * 2**30)
 BOX = Endpoint(name="box", url="http://192.168.1.20:8000/v1")
 NEAR = Endpoint(name="near", url="http://localhost:11434/v1")
-HOLDER = Status(
-    state="ready",
-    model=QWEN.id,
-    progress=None,
-    chosen=None,
-    calls_running=1,
-    waiting=3,
-    calls_answered=0,
-    completion_tokens=0,
-    tokens_per_second=None,
-    last_error=None,
-    memory_total_bytes=None,
-    memory_available_bytes=None,
-    pid=77,
-    holder_pid=77,
-    clients=2,
-    uptime_seconds=1,
-    version="0.1.0",
+HOLDER = READY.model_copy(
+    update={"model": QWEN.id, "calls_running": 1, "waiting": 3, "pid": 77, "holder_pid": 77, "clients": 2}
 )
 FOLDER = Path("/run/x")
 

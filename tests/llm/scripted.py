@@ -16,6 +16,7 @@ from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Messag
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 from tests.clients import WAIT_S
+from tests.statuses import READY
 
 HELLO = ChatRequest((Message(role="user", content="Hello"),), stream=True)
 RESULT = ChatResult(
@@ -31,22 +32,7 @@ RESULT = ChatResult(
     looped=True,
     schema_met=False,
 )
-STATUS = Status(
-    state="ready",
-    model="org/model",
-    progress=None,
-    chosen=None,
-    calls_running=0,
-    calls_answered=0,
-    completion_tokens=0,
-    tokens_per_second=None,
-    last_error=None,
-    memory_total_bytes=None,
-    memory_available_bytes=None,
-    pid=1,
-    uptime_seconds=1.5,
-    version="1",
-)
+STATUS = READY
 SWITCH = Switch(model="m", previous=None, loaded=True, seconds=1.0, size_bytes=1, available_bytes=None)
 DOWNLOAD = Download(model="m", size_bytes=1, fetched_bytes=2, seconds=1.0, path="/p")
 TEST = QuickTest(

@@ -4,8 +4,9 @@ import re
 
 from mcp_local_llm.doors.http.in_flight import InFlightState
 from mcp_local_llm.doors.http.metrics import metrics_text
-from mcp_local_llm.values.results import Counts, Status
+from mcp_local_llm.values.results import Counts
 from tests.doors.http.door import LEGS, Door, question
+from tests.statuses import READY
 
 SAMPLE = re.compile(r'(mcp_local_llm_[a-z_]+)(?:\{model="((?:[^"\\]|\\.)*)"\})? (-?[0-9.e+]+)')
 
@@ -46,22 +47,7 @@ async def test_the_metrics_count_what_was_answered(door: Door) -> None:
 
 
 def test_a_label_keeps_its_quotes_and_what_is_unknown_is_left_out() -> None:
-    status = Status(
-        state="ready",
-        model='a"b\\c',
-        progress=None,
-        chosen=None,
-        calls_running=0,
-        calls_answered=0,
-        completion_tokens=0,
-        tokens_per_second=None,
-        last_error=None,
-        memory_total_bytes=None,
-        memory_available_bytes=None,
-        pid=1,
-        uptime_seconds=1.5,
-        version="1",
-    )
+    status = READY.model_copy(update={"model": 'a"b\\c'})
     text = metrics_text(status, Counts(), InFlightState(0, ()))
     assert 'mcp_local_llm_model_resident{model="a\\"b\\\\c"} 1\n' in text
     assert "mcp_local_llm_uptime_seconds 1.5\n" in text
