@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, SamplingParams
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, SamplingParams, TokenCounts
 from mcp_local_llm.values.errors import GenerationError
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -45,6 +45,21 @@ class LLM(Protocol):
             ModelError: the model is not found, is incomplete, does not fit or cannot be loaded.
             InvalidRequestError, ContextLengthError, BusyError, GenerationError: from the engine.
             BackendError: the process or server that answers failed.
+        """
+        ...
+
+    async def count(
+        self,
+        items: tuple[ChatRequest | str, ...],
+        report: ReportProgress,
+        *,
+        model: str | None = None,
+        caller: Caller | None = None,
+    ) -> TokenCounts:
+        """Count the prompt tokens of requests, and the tokens of texts, for the model that `chat` would use.
+
+        Loads the model where it is not resident; does not wait for running answers. Raises as `chat`, except that
+        nothing is too long.
         """
         ...
 

@@ -25,7 +25,7 @@ from mcp_local_llm.models.profiles import complete_request
 from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
 from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
@@ -78,13 +78,8 @@ class Local:
             # Checked before a model is loaded, since no engine can answer a request with a broken schema.
             if request.tools or request.response_schema is not None:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
-            resident = self._resident.state().model
-            if model:
-                wanted = await self._catalog.named(model, resident, caller.model)
-            else:
-                wanted = await self._catalog.chosen(caller.model, resident)
+            wanted = await self._wanted(model, caller)
             line.model = wanted.model.id
-            await self._require_room(wanted.model)
             completed = complete_request(request, wanted, self._catalog.profiles, caller.sampling)
             async with aclosing(self._answer(dataclasses.replace(completed, client=client), wanted, report)) as chunks:
                 async for chunk in chunks:
@@ -117,6 +112,33 @@ class Local:
         timings = dataclasses.replace(result.timings, load_s=entered - requested)
         warnings = (*((wanted.note,) if wanted.note else ()), *result.warnings)
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
+
+    async def count(
+        self,
+        items: tuple[ChatRequest | str, ...],
+        report: ReportProgress,
+        *,
+        model: str | None = None,
+        caller: Caller | None = None,
+    ) -> TokenCounts:
+        """Count tokens; see `LLM.count`."""
+        caller = caller or Caller()
+        with self._used_by(caller.client):
+            wanted = await self._wanted(model, caller)
+            profiles = self._catalog.profiles
+    XX
+            async with self._resident.use(wanted.model, report) as engine:
+                return await engine.count(completed)
+
+    async def _wanted(self, model: str | None, caller: Caller) -> Resolution:
+        """Return the model that a request is meant for, which has room in memory."""
+        resident = self._resident.state().model
+        if model:
+            wanted = await self._catalog.named(model, resident, caller.model)
+        else:
+            wanted = await self._catalog.chosen(caller.model, resident)
+        await self._require_room(wanted.model)
+        return wanted
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         """Load the model and save the choice; see `LLM.set_model`."""

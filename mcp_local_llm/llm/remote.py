@@ -15,7 +15,7 @@ from mcp_local_llm.llm.line_socket import LineSocket
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.residency import LeaseOwner
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -57,6 +57,18 @@ class Remote:
                     yield verb_lines.read_chunk(line["chunk"])
                 else:
                     yield ChatChunk(result=line["result"], model=line["result"].model)
+
+    async def count(
+        self,
+        items: tuple[ChatRequest | str, ...],
+        report: ReportProgress,
+        *,
+        model: str | None = None,
+        caller: Caller | None = None,
+    ) -> TokenCounts:
+        """Count tokens; see `LLM.count`."""
+        arguments = {"items": items, "model": model, "caller": caller or Caller()}
+        return cast(TokenCounts, await self._call("count", report, **arguments))
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         """Load a model and save the choice; see `LLM.set_model`."""

@@ -24,7 +24,7 @@ from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.retry import RetryPolicy
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.residency import Lease
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BackendError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -106,6 +106,18 @@ class Session:
                 return
             except HolderGoneError as error:
                 await retry.wait(error, report)
+
+    async def count(
+        self,
+        items: tuple[ChatRequest | str, ...],
+        report: ReportProgress,
+        *,
+        model: str | None = None,
+        caller: Caller | None = None,
+    ) -> TokenCounts:
+        """Count tokens; see `LLM.count`."""
+        sender = caller or self._caller
+        return await self._execute("count", lambda llm: llm.count(items, report, model=model, caller=sender), report)
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         """Load a model and save the choice; see `LLM.set_model`."""

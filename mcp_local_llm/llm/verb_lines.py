@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.values import errors
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import AmbiguousModelError, BackendProtocolError, HolderGoneError, LocalLLMError
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -57,6 +57,12 @@ _NAMES = tuple[str, ...]
 VERBS: Mapping[str, Verb] = {
     "chat": Verb(
         {"request": ChatRequest, "model": _OPTIONAL_NAME, "caller": Caller}, ChatResult, reports=True, takes_lease=True
+    ),
+    "count": Verb(
+        {"items": tuple[ChatRequest | str, ...], "model": _OPTIONAL_NAME, "caller": Caller},
+        TokenCounts,
+        reports=True,
+        takes_lease=True,
     ),
     "set_model": Verb({"name": str, "download": bool}, Switch, reports=True, takes_lease=True),
     "quick_test": Verb({"test": QuickTestName, "caller": Caller}, QuickTest, reports=True, takes_lease=True),

@@ -156,6 +156,15 @@ class ChatRequest:
     response_schema: dict[str, Any] | None = None
     prompt: str | None = None
 
+    @property
+    def characters(self) -> int:
+        """Characters of everything that the prompt is made of, without what a chat template adds."""
+        if self.prompt is not None:
+            return len(self.prompt)
+        calls = [call for message in self.messages for call in message.tool_calls]
+        texts = [message.content for message in self.messages] + [str(item) for item in (*calls, *self.tools)]
+        return sum(map(len, texts))
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -165,6 +174,25 @@ class Usage:
     cached_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class TokenCounts:
+    """Tokens of several requests or texts.
+
+    Attributes:
+        model: id of the model whose tokenizer counted.
+        tokens: one number for each of them, in their order.
+        window: longest prompt and answer together in tokens; None where the model names none.
+        estimated: the model's server does not count, so the numbers are estimated from the characters.
+        places: answers that the engine computes side by side; None where its server decides that.
+    """
+
+    model: str
+    tokens: tuple[int, ...]
+    window: int | None
+    estimated: bool = False
+    places: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The protocols between `llm` and `engines`: an `EngineLoader` loads a model, an `Engine` answers requests with it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
 
@@ -54,6 +54,14 @@ class Engine(Protocol):
             InvalidRequestError, ContextLengthError: before anything is computed.
             BusyError: the queue is full.
             GenerationError: the engine failed while answering.
+        """
+        ...
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        """Count the prompt tokens of requests and the tokens of texts, however long; never queued behind answers.
+
+        Raises:
+            InvalidRequestError: the chat template refuses one.
         """
         ...
 

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mcp_local_llm.engines.mlx.chunks import ChunkBuilder
@@ -27,7 +27,7 @@ from mcp_local_llm.engines.mlx.messages import (
 )
 from mcp_local_llm.engines.mlx.thread import MlxThread
 from mcp_local_llm.engines.mlx.watch import CallLater, Watchdog, loop_call_later
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError
 from mcp_local_llm.values.model import ModelInfo
@@ -195,6 +195,11 @@ class MlxEngine:
             if job is not None and not chunks.finished:
                 job.cancelled.set()
                 self._thread.post(Wake())
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        """Count prompt tokens beside the thread; see `Engine.count`."""
+        tokens = [await self._renderer.count(item) for item in items]
+        return TokenCounts(self._model.id, tuple(tokens), self._renderer.window, places=self._limits.places)
 
     def _refuse_when_full(self, client: str) -> None:
         """Raise BusyError where too many requests wait, of this client's or of all."""

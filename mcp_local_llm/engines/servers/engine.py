@@ -8,7 +8,7 @@ import json
 import secrets
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from mcp_local_llm.engines.servers.commands import ServerStart, cluster_start, l
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
 from mcp_local_llm.setup.settings import Settings
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, TokenCounts
 from mcp_local_llm.values.cluster import Cluster
 from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, ModelLoadError
@@ -120,6 +120,10 @@ class ProcessEngine:
                 f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
                 "Send the request again; it is started anew."
             ) from error
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        """Count as the engine over HTTP does, under this program's id of the model."""
+        return dataclasses.replace(await self._engine.count(items), model=self._model.id)
 
     async def unload(self) -> None:
         """Stop the server, and wait until its memory is free."""
