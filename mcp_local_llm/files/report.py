@@ -22,7 +22,7 @@ MAX_COMPARED_LINES = 20_000
 """Lines of both versions up to which a diff is computed; above, it may take minutes."""
 
 SHORT_SHARE = 0.5
-"""An answer with less than this share of the old file's lines is suspiciously short."""
+"""An answer with less than this share of the old file's lines or characters is suspiciously short."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,12 @@ def bounded_diff(old: str, new: str, name: str) -> str:
 def shrunk(old: str, new: str) -> str:
     """Return a warning where a new version is suspiciously shorter than the old one, else an empty text."""
     before, after = len(_lines(old)), len(_lines(new))
-    words_before, words_after = len(old.split()), len(new.split())
-    if before < 4 or (after >= before * SHORT_SHARE and words_after >= words_before * SHORT_SHARE):
+    if before < 4 or (after >= before * SHORT_SHARE and len(new) >= len(old) * SHORT_SHARE):
         return ""
-    return f"The new version is much shorter: {after:,} of {before:,} lines. Check that nothing was lost."
+    return (
+        f"The new version is much shorter: {after:,} of {before:,} lines, {len(new):,} of {len(old):,} characters. "
+        "Check that nothing was lost."
+    )
 
 
 def _differing(old: str, new: str) -> tuple[Sequence[str], Sequence[str], int]:
