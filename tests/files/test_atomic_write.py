@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
 
 
 @contextmanager
-def at_most(size: int) -> Iterator[None]:
+def at_most(size: int) -> Generator[None]:
     """Files of this process may have so many bytes: what a full disk does to a write."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

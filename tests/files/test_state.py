@@ -123,18 +123,17 @@ def test_a_file_that_the_call_itself_rewrote_counts_as_done(state: StateFolder) 
 
 
 def test_another_call_has_other_rows(state: StateFolder) -> None:
-    parts = {"model": "m", "question": "q", "template": None, "schema": {"a": 1}, "sampling": {"temperature": 0}}
-    keys = {
-        call_key(parts | change)
-        for change in (
-            {},
-            {"model": "n"},
-            {"question": "r"},
-            {"template": "extract"},
-            {"schema": None},
-            {"sampling": {}},
-        )
+    parts: dict[str, object] = {
+        "model": "m",
+        "question": "q",
+        "template": None,
+        "schema": {"a": 1},
+        "sampling": {"temperature": 0},
     }
+    changes: list[dict[str, object]] = [
+        *({}, {"model": "n"}, {"question": "r"}, {"template": "extract"}, {"schema": None}, {"sampling": {}}),
+    ]
+    keys = {call_key(parts | change) for change in changes}
     assert len(keys) == 6
     assert call_key({"b": 1, "a": 2}) == call_key({"a": 2, "b": 1})
 
@@ -162,7 +161,8 @@ def test_two_equal_calls_at_once_have_rows_of_their_own(state: StateFolder) -> N
 def test_rows_on_disk_survive_kill_9_and_a_line_that_was_cut(state: StateFolder) -> None:
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from mcp_local_llm.files.journal import Journal, JournalRow\nfrom mcp_local_llm.files.state import StateFolder\n"
+        "from mcp_local_llm.files.journal import Journal, JournalRow\n"
+        "from mcp_local_llm.files.state import StateFolder\n"
         "journal = Journal(StateFolder(Path(sys.argv[1])), sys.argv[2])\n"
         "for number in range(3): journal.add(JournalRow(str(number), 'd', f'answer {number}'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

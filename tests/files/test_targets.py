@@ -24,8 +24,7 @@ def kind(path: Path, *roots: Path) -> str:
     try:
         draft_target(path, roots, lambda path: path.name.casefold().startswith(".env"))
     except FileAccessError as error:
-        assert str(path) in str(error) or repr(str(path)) in str(error)
-        return error.kind
+        return error.kind if str(path) in str(error) or repr(str(path)) in str(error) else "unnamed"
     return ""
 
 
