@@ -8,23 +8,32 @@ PACKAGED = Path(__file__).parents[1] / "prompts"
 CHECKOUT = Path(__file__).parents[2] / "prompts"
 
 
-def prompt_names() -> tuple[str, ...]:
-    """Return the names of all prompts of this installation."""
-    found = (path.stem for folder in (PACKAGED, CHECKOUT) if folder.is_dir() for path in folder.glob("*.md"))
+TASKS = "tasks"
+"""The folder of task templates in `prompts/`; the slash commands lie beside it."""
+
+
+def prompt_names(below: str = "") -> tuple[str, ...]:
+    """Return the names of all prompts of this installation, or those of a folder below, such as `TASKS`."""
+    found = (path.stem for folder in (PACKAGED, CHECKOUT) for path in (folder / below).glob("*.md"))
     return tuple(sorted(set(found)))
 
 
-def read_prompt(name: str) -> str:
-    """Return the text of `prompts/NAME.md`.
+def read_prompt(name: str, below: str = "") -> str:
+    """Return the text of `prompts/NAME.md`, or of that name in a folder below.
 
     Raises:
         FileNotFoundError: the installation lacks it.
     """
     for folder in (PACKAGED, CHECKOUT):
-        path = folder / f"{name}.md"
+        path = folder / below / f"{name}.md"
         if path.is_file():
             return path.read_text(encoding="utf-8")
-    raise FileNotFoundError(f"prompts/{name}.md is neither in {PACKAGED} nor in {CHECKOUT}")
+    raise FileNotFoundError(f"prompts/{below}/{name}.md is neither in {PACKAGED} nor in {CHECKOUT}")
+
+
+def user_templates(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the folder of the user's own task templates."""
+    return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "mcp-local-llm" / "templates"
 
 
 def prefix_folder(environ: Mapping[str, str], home: Path, system: str) -> Path:

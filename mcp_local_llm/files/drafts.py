@@ -1,0 +1,189 @@
+"""Answers that become files: everything that can be refused is refused before the model begins, and nothing is lost.
+
+A draft is begun (the place is checked, the old file read), then written once, or its answer is kept where that fails.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mcp_local_llm.files.atomic_write import Previous, read_previous, write_whole
+from mcp_local_llm.files.fenced_answer import unwrap
+from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, shrunk, size_words
+from mcp_local_llm.files.state import StateFolder
+from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.targets import Target, draft_target
+from mcp_local_llm.files.text_form import TextForm, read_text
+from mcp_local_llm.files.versions import keep_version, latest_version
+from mcp_local_llm.values.chat import ChatResult
+from mcp_local_llm.values.errors import FileAccessError
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """Where drafts may be written, and where old versions are kept.
+
+    Attributes:
+        roots: the folders that allow files, resolved.
+        is_secret: whether a file of this path counts as a secret by its name.
+        state: keeps old versions, and answers that could not be written.
+    """
+
+    roots: Sequence[Path]
+    is_secret: Callable[[Path], bool]
+    state: StateFolder
+
+    def begin(self, path: Path, *, overwrite: bool = False) -> "Draft":
+        """Check a place and read the file that is there. Writes nothing.
+
+        Args:
+            path: absolute, as named.
+            overwrite: whether a file that exists may be replaced.
+
+        Raises:
+            FileAccessError: nothing may or can be written there.
+        """
+        draft = self.look_at(path)
+        if draft.previous is not None and not overwrite:
+            raise FileAccessError(
+                f"{path} exists. Name another path, or call again with overwrite=true; the old version is kept.",
+                "exists",
+            )
+        return draft
+
+    def look_at(self, path: Path) -> "Draft":
+        """Check a place as `begin` does, whether or not a file is there; to see whether a row was written already."""
+        target = draft_target(path, self.roots, self.is_secret)
+        previous = read_previous(target)
+        if previous is None:
+            return Draft(target, None, "", TextForm(), self.state)
+        try:
+            old, form = read_text(previous.content)
+        except FileAccessError as error:
+            raise FileAccessError(f"{path} is not replaced. {error} Choose another path.", error.kind) from error
+        return Draft(target, previous, old, form, self.state)
+
+    def restore(self, path: Path) -> DraftReport:
+        """Bring back the version that the last draft replaced; called again, the one before it.
+
+        The content that goes is kept as well. The version is taken off the pile when the file is whole.
+
+        Raises:
+            FileAccessError: no version is kept, or the file cannot be written.
+        """
+        target = draft_target(path, self.roots, self.is_secret)
+        version = latest_version(self.state, target.path)
+        present = read_previous(target)
+        gone = None
+        if present is not None:
+            gone = keep_version(self.state, target.path, present, restored=True)
+            write_whole(target, version.content, replace(present, mode=version.mode))
+        else:
+            write_whole(target, version.content, None, version.mode)
+        version.kept.unlink(missing_ok=True)
+        head = f"{path}: the older version is back, {len(version.content):,} bytes."
+        return DraftReport(target.path, head + (f" What it replaced is kept in {gone}." if gone else ""))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A place that was checked, with the file that is there.
+
+    Attributes:
+        target: the place.
+        previous: the file that is there, None for a new one.
+        old: its text, each line ended by a line feed.
+        form: the encoding and line ends that the new version gets.
+    """
+
+    target: Target
+    previous: Previous | None
+    old: str
+    form: TextForm
+    state: StateFolder
+
+    def finish(self, result: ChatResult) -> DraftReport:
+        """Write a whole answer.
+
+        Raises:
+            FileAccessError: of kind `truncated` where the answer is not whole; else as `write`.
+        """
+        if fault := unfinished(result):
+            kept = self._kept(result.text)
+            raise FileAccessError(f"{self.target.path} was not written: {fault}{kept}", "truncated")
+        return self.write(result.text)
+
+    def write(self, answer: str) -> DraftReport:
+        """Write an answer that is whole.
+
+        Raises:
+            FileAccessError: the answer is empty, or the file or its old version cannot be written; the file is as it
+                was, and the message says where the answer is kept.
+        """
+        content, text, warnings = self._content(answer)
+        if not text.strip():
+            raise FileAccessError(f"{self.target.path} was not written: the answer is empty. Word it anew.", "empty")
+        if self.previous is not None and content == self.previous.content:
+            return DraftReport(self.target.path, f"{self.target.path} is unchanged: the answer is what it held.")
+        kept = None
+        try:
+            if self.previous is not None:
+                kept = keep_version(self.state, self.target.path, self.previous)
+            write_whole(self.target, content, self.previous)
+        except FileAccessError as error:
+            if kept is not None:
+                kept.unlink(missing_ok=True)  # Nothing was replaced, so a restore must not find it.
+            raise FileAccessError(f"{error}{self._kept(answer)}", error.kind) from error
+        return self._report(text, len(content), warnings, kept)
+
+    def holds(self, answer: str) -> bool:
+        """Whether the file already is what this answer makes: the same call wrote it before it ended early."""
+        return self.previous is not None and self.previous.content in (
+            self._content(answer)[0],
+            TextForm().encode(unwrap(answer, self.target.path).text)[0],
+        )
+
+    def fault(self, answer: str) -> str:
+        """Return what is wrong with an answer as a file of this name, in words for a second try; else an empty text."""
+        return syntax_fault(self.target.path, unwrap(answer, self.target.path).text.strip("\n") + "\n") or ""
+
+    def _content(self, answer: str) -> tuple[bytes, str, list[str]]:
+        """Return the bytes of the new file, its text and the warnings about both."""
+        taken = unwrap(answer, self.target.path)
+        content, lost = self.form.encode(taken.text)
+        return content, read_text(content)[0], [*taken.warnings, *lost]
+
+    def _report(self, text: str, size: int, warnings: Sequence[str], kept: Path | None) -> DraftReport:
+        path, name = self.target.path, str(self.target.relative)
+        found = list(warnings)
+        parsed_before = self.previous is None or syntax_fault(path, self.old) == ""
+        if parsed_before and (fault := syntax_fault(path, text)):
+            found.append(f"Check it: {fault}.")
+        if self.previous is None:
+            return DraftReport(path, f"{path}: new, {size_words(text, size)}.", excerpt(text), tuple(found))
+        if short := shrunk(self.old, text):
+            found.append(short)
+        added, removed = diffstat(self.old, text)
+        head = (
+            f"{path}: +{added} -{removed} lines, now {size_words(text, size)}. The old version is kept in {kept}; "
+            "restore=true brings it back."
+        )
+        return DraftReport(path, head, bounded_diff(self.old, text, name), tuple(found), kept)
+
+    def _kept(self, answer: str) -> str:
+        """Keep an answer that was not written, and return a sentence about where."""
+        try:
+            return f" The answer is kept in {self.state.keep_answer(self.target.path.name, answer)}."
+        except FileAccessError:
+            return " The answer could not be kept."
+
+
+def unfinished(result: ChatResult) -> str:
+    """Return why an answer is not whole, with what to do; else an empty text."""
+    if result.looped:
+        return "the answer only repeated itself and was ended. Word the task differently."
+    if result.finish_reason == "length" or result.schema_met is False or not result.thinking_closed:
+        return "the answer was cut off. Call again with more max_tokens, or with a smaller part of the task."
+    if result.tool_calls and not result.text.strip():
+        return "the model asked for a tool instead of an answer. Word the task differently."
+    return ""
