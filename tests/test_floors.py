@@ -13,7 +13,7 @@ FLOORS: Rooms = (
     {"values"},
     {"parsing", "wire"},
     {"setup"},
-    {"models", "residency", "engines.mlx", "engines.http", "engines.servers"},
+    {"models", "residency", "files", "engines.mlx", "engines.http", "engines.servers"},
     {"llm", "doctor"},
     {"doors.results_text"},
     {"doors.mcp", "doors.http", "doors.cli"},

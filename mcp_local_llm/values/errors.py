@@ -3,6 +3,7 @@
 LocalLLMError
 ├── ConfigError                 a file, its key and the allowed values
 ├── InvalidRequestError         shape or range of a request
+├── FileAccessError             a file may not be read or written: outside the roots, a secret, binary, too large
 ├── ModelError
 │   ├── UnknownModelError       no such model; the nearest names
 │   ├── AmbiguousModelError     several; the numbered candidates
@@ -39,6 +40,16 @@ class InvalidRequestError(LocalLLMError):
     """The request's shape or a value's range is wrong."""
 
     status = 400
+
+
+class FileAccessError(LocalLLMError):
+    """A file may not be read or written; `kind` is the reason as one word, such as `secret`."""
+
+    status = 403
+
+    def __init__(self, message: str, kind: str = "refused") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ModelError(LocalLLMError):
