@@ -68,6 +68,9 @@ class Settings(BaseModel):
     Attributes:
         model: the model to use until one is chosen with `set_model` (a role, an id or a fragment).
         folders: more folders that hold models.
+        roots: more folders whose files may be read and written, besides the project's.
+        secret_names: more names of files that are never read, as patterns of a .gitignore (`*.token`, `private/`).
+        allow: files that are read although they count as secrets, as patterns of a .gitignore (`.env.example`).
         reserve_context: tokens of KV cache to reserve memory for when the load of a model is planned.
         force: load a model although it does not fit; the machine may swap or kill the server.
         batch_size: requests that are decoded together; with more of them, each one takes longer.
@@ -106,6 +109,9 @@ class Settings(BaseModel):
 
     model: str | None = None
     folders: tuple[Path, ...] = ()
+    roots: tuple[Path, ...] = ()
+    secret_names: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     reserve_context: Annotated[int, Field(ge=512, le=1_048_576)] = 8192
     force: bool = False
     batch_size: Annotated[int, Field(ge=1, le=32)] = 4
@@ -172,12 +178,16 @@ class Settings(BaseModel):
         return SamplingParams(**{name: getattr(self, name) for name in SAMPLING_SETTINGS})
 
 
+LISTS = ("folders", "roots", "secret_names", "allow")
+"""Settings that are lists; in a variable their entries are separated like those of PATH."""
+
 SAMPLING_SETTINGS = tuple(entry.name for entry in fields(SamplingParams) if entry.name in Settings.model_fields)
 """The settings that are sampling parameters."""
 
 SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
     {
         **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
+        **dict.fromkeys(("roots", "secret_names", "allow"), "session"),
         "api_key": "listener",
     }
 )

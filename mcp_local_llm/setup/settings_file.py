@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mcp_local_llm.setup.regular_file import read_regular
-from mcp_local_llm.setup.settings import TABLES, Settings
+from mcp_local_llm.setup.settings import LISTS, TABLES, Settings
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import ConfigError
 
@@ -38,14 +38,16 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
         variable = PREFIX + name.upper()
         if environ.get(variable, "").strip():
             raw = environ[variable].strip()
-            values[name] = raw.split(os.pathsep) if name == "folders" else raw
+            values[name] = raw.split(os.pathsep) if name in LISTS else raw
             origin[name] = variable
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, origin)) from error
     _require_known_variables(environ, settings.endpoints)
-    paths: dict[str, object] = {"folders": tuple(folder.expanduser() for folder in settings.folders)}
+    paths: dict[str, object] = {
+        name: tuple(folder.expanduser() for folder in getattr(settings, name)) for name in ("folders", "roots")
+    }
     if settings.llama_server is not None:
         paths["llama_server"] = settings.llama_server.expanduser()
     return settings.model_copy(update=paths).warned(warnings)

@@ -36,6 +36,13 @@ def test_a_variable_wins_over_the_file(file: Path) -> None:
     assert settings.folders == (Path("/a"), Path("/b"))
 
 
+def test_what_files_may_be_read_is_set_by_lists(file: Path) -> None:
+    file.write_text('roots = ["~/notes", "/data"]\nsecret_names = ["*.token"]\nallow = [".env.example"]\n')
+    settings = load_settings(file, {"MCP_LOCAL_LLM_SECRET_NAMES": "*.token:private/"})
+    assert settings.roots == (Path("~/notes").expanduser(), Path("/data"))
+    assert (settings.secret_names, settings.allow) == (("*.token", "private/"), (".env.example",))
+
+
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_an_empty_variable_counts_as_unset(file: Path, empty: str) -> None:
     file.write_text('model = "32b"\n')
@@ -159,5 +166,5 @@ def test_each_setting_has_one_process_whose_value_rules() -> None:
     assert {name for name, whose in fields.items() if whose == "listener"} == {"api_key"}
     sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
     session = {name for name, whose in fields.items() if whose == "session"}
-    assert session == sampling | {"model", "share", "preload", "log_level"}
+    assert session == sampling | {"model", "share", "preload", "log_level", "roots", "secret_names", "allow"}
     assert {fields[name] for name in TABLES} == {"owner"}
