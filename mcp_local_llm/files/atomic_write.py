@@ -102,7 +102,8 @@ def write_whole(target: Target, content: bytes, previous: Previous | None, mode:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
-        os.fsync(folder)
+        with suppress(OSError):  # The file has its name; some network disks sync no folders.
+            os.fsync(folder)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcp_local_llm.files.atomic_write import Previous, read_previous, write_whole
 from mcp_local_llm.files.fenced_answer import unwrap
+from mcp_local_llm.files.journal import content_digest
 from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, shrunk, size_words
 from mcp_local_llm.files.state import StateFolder
 from mcp_local_llm.files.syntax import syntax_fault
@@ -142,6 +143,10 @@ class Draft:
             self._content(answer)[0],
             TextForm().encode(unwrap(answer, self.target.path).text)[0],
         )
+
+    def digest(self, answer: str) -> str:
+        """Return `content_digest` of the file that an answer makes."""
+        return content_digest(self._content(answer)[0])
 
     def fault(self, answer: str) -> str:
         """Return what is wrong with an answer as a file of this name, in words for a second try; else an empty text."""

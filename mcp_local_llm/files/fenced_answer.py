@@ -7,14 +7,23 @@ from pathlib import PurePath
 
 from mcp_local_llm.files.syntax import syntax_fault
 
-PROSE_SUFFIXES = frozenset(("", ".md", ".markdown", ".mdx", ".rst", ".txt", ".adoc", ".org"))
-"""Files in which words around a fence may be meant."""
+MARKDOWN_SUFFIXES = frozenset((".md", ".markdown", ".mdx"))
+"""Files that fences are a part of."""
 
-PROSE_LANGUAGES = frozenset(("", "md", "markdown", "mdx", "text", "txt", "plaintext", "plain", "rst"))
-"""Languages of a fence around a whole prose file."""
+PROSE_SUFFIXES = frozenset((".rst", ".txt", ".adoc", ".org"))
+PROSE_NAMES = frozenset(("readme", "license", "copying", "notice", "authors", "changelog", "notes", "todo"))
+"""Other files in which words around a fence may be meant."""
+
+MARKDOWN = ("md", "markdown", "mdx")
+"""Languages of a fence around a Markdown file."""
+
+PROSE_LANGUAGES = frozenset(("", *MARKDOWN, "text", "txt", "plaintext", "plain", "rst"))
+"""Languages of a fence around a whole file of prose."""
 
 MAX_WORDS_AROUND = 6
 """Lines of words around a fence that may be left out, or as many as the fence holds: more of them are the answer."""
+
+_KEPT_WORDS = "The answer has a fence within other text; all of it was kept."
 
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{]*)[^`]*$")
 
@@ -47,30 +56,31 @@ def unwrap(answer: str, path: PurePath) -> FileText:
     blocks = _blocks(lines)
     if not blocks or syntax_fault(path, answer) == "":
         return FileText(answer)  # A docstring may hold a fence.
-    prose = path.suffix.lower() in PROSE_SUFFIXES
+    markdown = path.suffix.lower() in MARKDOWN_SUFFIXES
+    prose = path.suffix.lower() in PROSE_SUFFIXES or path.name.lower() in PROSE_NAMES
     block = _around_all(lines, blocks, path)
-    if block is not None and (not prose or block.language in PROSE_LANGUAGES):
+    if block is not None:
+        if (markdown or prose) and block.language not in PROSE_LANGUAGES:
+            return FileText(answer, "", ("The answer is one fenced block, which was kept as it is.",))
         last = block.end if block.end is not None else len(lines)
         cut = () if block.end is not None else ("The answer's fence has no end: the text may be incomplete.",)
         return FileText("\n".join(lines[block.start + 1 : last]), block.language, cut)
-    if prose:
-        # Fences are a part of prose files; only a question of style would be left to warn of.
-        whole = block is not None
-        return FileText(answer, "", ("The answer is one fenced block, which was kept as it is.",) if whole else ())
+    if markdown and not (len(blocks) == 1 and blocks[0].language in MARKDOWN):
+        return FileText(answer)
     if len(blocks) > 1:
         return FileText(answer, "", (f"The answer has {len(blocks)} fenced blocks; all of it was kept.",))
-    return _without_words(answer, lines, blocks[0])
+    return FileText(answer, "", (_KEPT_WORDS,)) if prose else _without_words(answer, lines, blocks[0])
 
 
 def _without_words(answer: str, lines: Sequence[str], block: _Block) -> FileText:
-    """Leave out the words around the one fence of a source file, unless they are too many to be mere words."""
+    """Leave out the words around the one fence of a file, unless they are too many to be mere words."""
     last = block.end if block.end is not None else len(lines)
     inside = lines[block.start + 1 : last]
     around = [line for line in (*lines[: block.start], *lines[last + 1 :]) if line.strip()]
     if len(around) > max(MAX_WORDS_AROUND, len(inside)) or block.end is None:
-        return FileText(answer, "", ("The answer has a fence within other text; all of it was kept.",))
-    count = f"{len(around)} {'line' if len(around) == 1 else 'lines'}"
-    warning = f"{count} of words around the fenced block were left out, beginning with {around[0].strip()[:60]!r}."
+        return FileText(answer, "", (_KEPT_WORDS,))
+    count = f"{len(around)} line{'' if len(around) == 1 else 's'} of words around the fenced block"
+    warning = f"{count} were left out, beginning with {around[0].strip()[:60]!r}."
     return FileText("\n".join(inside), block.language, (warning,))
 
 
@@ -109,5 +119,5 @@ def _around_all(lines: Sequence[str], blocks: Sequence[_Block], path: PurePath) 
         return outer
     # Fences of the same length within the outer one: a Markdown file has them, and a docstring may.
     inside = "\n".join(lines[1:final])
-    within = first.language in ("md", "markdown") or syntax_fault(path, inside) == ""
+    within = first.language in MARKDOWN or syntax_fault(path, inside) == ""
     return outer if closes and within else None

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.files.rows import one_line
+
 FIRST_LINES, LAST_LINES = 5, 2
 """Lines of a new file that are shown."""
 
@@ -128,4 +130,5 @@ def _lines(text: str) -> list[str]:
 
 
 def _shortened(line: str) -> str:
+    line = one_line(line)
     return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"

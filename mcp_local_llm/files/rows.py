@@ -7,10 +7,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
+from mcp_local_llm.files.fenced_answer import unwrap
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_ROW_CHARACTERS = 300
@@ -32,8 +33,8 @@ CUT = "…"
 LINE_BREAKS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """Everything that some program shows as the end of a line."""
 
-_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters that move a terminal's cursor or turn the direction of writing."""
+_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move a terminal's cursor, turn the direction of writing, or are halves that cannot be sent."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def rows_text(rows: Sequence[Row], keep: Keep, *, tokens: int, as_json: bool = F
     shown: list[str] = []
     budget, cut, left_out, full = MAX_BYTES - HEAD_BYTES, 0, 0, False
     for row in rows:
-        whole = write(row, None)
-        short = whole if len(whole) <= MAX_ROW_CHARACTERS else None if as_json else write(row, MAX_ROW_CHARACTERS)
+        whole = short = write(row, None)
+        if len(whole) > MAX_ROW_CHARACTERS:
+            short = None if as_json and not row.error else write(row, MAX_ROW_CHARACTERS)
         size = 0 if short is None else len(short.encode()) + 1
         full = full or size > budget
         if short is None or full:
@@ -113,7 +115,7 @@ def bounded_answer(text: str, keep: Keep) -> Bounded:
     """Bound one answer about files; the whole of a longer one is kept in a file."""
     data = text.encode("utf-8", "replace")
     if len(data) <= MAX_BYTES:
-        return Bounded("", text)
+        return Bounded("", data.decode())
     part = data[: MAX_BYTES - HEAD_BYTES].decode("utf-8", "ignore")
     at_line = part.rfind("\n")
     part = part[:at_line] if at_line > len(part) // 2 else part
@@ -131,34 +133,36 @@ def text_row(row: Row, limit: int | None) -> str:
     """Write a row as `path: answer`, cut to `limit` characters; lines after the first are indented."""
     label = _label(row.path)
     if row.error:
-        return f"{label}: ERROR {row.error}: {' '.join(_visible(row.remedy).split())}"
-    answer = _visible(row.answer).strip() or "(empty)"
-    text = f"\n{INDENT}".join(LINE_BREAKS.split(answer))
-    # An answer must not read as an error of this program.
-    text = f"\n{INDENT}{text}" if answer.upper().startswith("ERROR") else f" {text}"
+        text = f" ERROR {row.error}: {' '.join(visible(row.remedy).split())}"
+    else:
+        answer = visible(row.answer).strip() or "(empty)"
+        text = f"\n{INDENT}".join(LINE_BREAKS.split(answer))
+        # An answer must not read as an error of this program.
+        text = f"\n{INDENT}{text}" if answer.upper().startswith("ERROR") else f" {text}"
     room = len(text) if limit is None else max(limit - len(label) - 1, MIN_ANSWER_CHARACTERS)
     return f"{label}:{text if len(text) <= room else text[: room - 1].rstrip() + CUT}"
 
 
 def json_row(row: Row, limit: int | None) -> str:
-    """Write a row as a JSON object on one line; `limit` does not apply, because a cut object is none."""
+    """Write a row as a JSON object on one line; of `limit`, only an error's remedy is cut: a cut answer is none."""
     value: dict[str, Any] = {"file": row.path}
     if row.error:
-        value |= {"error": row.error, "remedy": row.remedy}
+        room = len(row.remedy) if limit is None else max(limit - 2 * len(row.path) - 80, MIN_ANSWER_CHARACTERS)
+        value |= {"error": row.error, "remedy": row.remedy if len(row.remedy) <= room else row.remedy[:room] + CUT}
     else:
         value["answer"] = json.loads(row.answer)
     text = json.dumps(value, ensure_ascii=False)
     # Inside strings only: JSON escapes no line break above U+001F, and some programs break lines there.
-    return re.sub(r"[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _checked(row: Row) -> Row:
-    """Turn an answer that is no JSON into an error."""
+    """Take an answer out of its fence, and turn one that is no JSON into an error."""
     if row.error:
         return row
     try:
+        row = replace(row, answer=unwrap(row.answer, PurePath("answer.json")).text)
         json.loads(row.answer, parse_constant=_refuse)
-        row.answer.encode()
     except (ValueError, RecursionError):
         remedy = "the answer is no whole JSON value; ask again with more max_tokens"
         return Row(row.path, error="incomplete" if row.answer.strip() else "empty", remedy=remedy)
@@ -201,6 +205,15 @@ def _label(path: str) -> str:
     return path if plain and path else json.dumps(path)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Show characters that would not be seen as their escapes."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNSEEN.sub(_escaped, text)
+
+
+def one_line(text: str) -> str:
+    """Show everything that does not belong into a line as its escape."""
+    return LINE_BREAKS.sub(_escaped, visible(text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

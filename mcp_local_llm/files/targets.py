@@ -15,7 +15,7 @@ from mcp_local_llm.values.errors import FileAccessError
 PROTECTED_FOLDERS = frozenset(
     (
         *(".git", ".githooks", ".husky", ".hg", ".svn"),
-        *(".claude", ".claude-plugin", ".codex", ".cursor", ".gemini", ".opencode", ".continue", ".roo", ".clinerules"),
+        *(".codex", ".cursor", ".gemini", ".opencode", ".continue", ".roo", ".clinerules"),
         *(".vscode", ".idea", ".zed", ".fleet", ".devcontainer"),
         *(".cargo", ".yarn", ".mvn", ".gradle", ".direnv", ".mise", ".circleci", ".buildkite"),
         *(".ssh", ".gnupg"),
@@ -35,20 +35,36 @@ PROTECTED_FOLDER_PAIRS = frozenset(
 
 PROTECTED_FILES = frozenset(
     (
-        *(".mcp.json", ".claude.json", ".gitconfig", ".gitmodules", ".ripgreprc", ".envrc", ".mise.toml", "mise.toml"),
-        *(".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".inputrc"),
-        *(".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout"),
-        *("config.fish", ".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".nvim.lua", ".emacs", ".dir-locals.el", ".gdbinit"),
-        *(".lldbinit", ".screenrc", ".tmux.conf", ".xinitrc", ".xprofile", ".pythonrc", ".netrc", ".curlrc", ".wgetrc"),
-        *(".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".bazelrc", ".bundle", ".buckconfig", ".condarc"),
-        *(".pre-commit-config.yaml", ".pre-commit-config.yml", "lefthook.yml", ".lefthook.yml", "lefthook.yaml"),
+        *(".mcp.json", ".mcp.jsonc", ".gitconfig", ".gitmodules", ".ripgreprc", ".mise.toml", "mise.toml"),
+        *(
+            ".profile",
+            ".zprofile",
+            ".zlogin",
+            ".zlogout",
+            ".inputrc",
+            ".kshrc",
+            ".cshrc",
+            ".tcshrc",
+            ".login",
+            ".logout",
+            "config.fish",
+            ".xprofile",
+        ),
+        *(".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".nvim.lua", ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit"),
+        *(".rprofile", ".irbrc", ".pryrc", ".pdbrc", ".psqlrc", ".sqliterc", ".pythonrc", ".screenrc", ".tmux.conf"),
+        *(".xinitrc", ".netrc", ".curlrc", ".wgetrc", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".condarc"),
+        *(".bazelrc", ".pre-commit-config.yaml", ".pre-commit-config.yml"),
+        *("lefthook.yml", "lefthook.yaml", ".lefthook.yml", ".lefthook.yaml"),
         *(".gitlab-ci.yml", ".gitlab-ci.yaml", ".travis.yml", ".drone.yml", "azure-pipelines.yml", "jenkinsfile"),
         *("bitbucket-pipelines.yml", ".appveyor.yml", "appveyor.yml", ".cirrus.yml"),
         *("claude.md", "claude.local.md", "agents.md", "agents.override.md", "gemini.md", "copilot-instructions.md"),
-        *(".cursorrules", ".windsurfrules", ".roorules", ".mcp.jsonc", "opencode.json", "opencode.jsonc"),
+        *(".cursorrules", ".windsurfrules", ".roorules", "opencode.json", "opencode.jsonc"),
     )
 )
 """Files, in any folder, that shells, tools, CI services or agents run or obey; in lower case."""
+
+PROTECTED_BEGINNINGS = (".bash", ".zsh", ".envrc", ".claude", "git~")
+"""Beginnings of protected names: what shells and agents read; `git~1` is the short name of `.git` on Windows' disks."""
 
 PROTECTED_ENDINGS = (".code-workspace", ".git")
 """Endings of protected names: editor workspaces with tasks, and bare repositories with hooks."""
@@ -117,7 +133,9 @@ def protected_part(target: Target) -> str | None:
     above = len(target.root.parts)
     for place in range(above, len(parts)):
         name, shown = parts[place], target.path.parts[place]
-        if name in PROTECTED_FILES | PROTECTED_FOLDERS or name.endswith(PROTECTED_ENDINGS) or name.startswith("git~"):
+        if name in PROTECTED_FILES | PROTECTED_FOLDERS or name.endswith(PROTECTED_ENDINGS):
+            return shown
+        if name.startswith(PROTECTED_BEGINNINGS):
             return shown
         if (parts[place - 1], name) in PROTECTED_FOLDER_PAIRS:
             return f"{target.path.parts[place - 1]}/{shown}"

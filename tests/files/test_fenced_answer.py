@@ -73,6 +73,28 @@ def test_what_is_unclear_is_kept_whole_with_a_warning(answer: str, part: str) ->
     assert part in " ".join(taken.warnings)
 
 
+def test_words_around_a_fenced_markdown_file_are_left_out_with_a_warning() -> None:
+    taken = unwrap("Here you are:\n\n```markdown\n# Title\n\n```bash\nls\n```\n\ntext\n```\n", PurePath("README.md"))
+    assert taken.text == "# Title\n\n```bash\nls\n```\n\ntext"
+    assert "left out" in taken.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "warned"),
+    [
+        ("Makefile", "all:\n\ttrue", True),
+        ("Dockerfile", "all:\n\ttrue", True),
+        ("LICENSE", None, True),
+        ("notes.txt", None, True),
+        ("notes.md", None, False),
+    ],
+)
+def test_whether_words_around_a_fence_are_meant_depends_on_the_file(name: str, text: str | None, warned: bool) -> None:
+    answer = "So:\n```\nall:\n\ttrue\n```"
+    taken = unwrap(answer, PurePath(name))
+    assert (taken.text, bool(taken.warnings)) == (text or answer, warned)
+
+
 def test_a_fence_without_an_end_goes_with_a_warning() -> None:
     taken = unwrap("```python\nx = 1\ny = 2", PurePath("a.py"))
     assert taken.text == "x = 1\ny = 2"

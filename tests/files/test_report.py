@@ -24,6 +24,11 @@ def test_a_new_file_shows_its_first_five_and_last_two_lines() -> None:
     assert size_words("", 1) == "1 byte, 0 lines"
 
 
+def test_what_is_not_seen_is_shown_in_excerpts_and_diffs() -> None:
+    assert excerpt("a\x1b[2J\rb\u2028c") == r"a\x1b[2J\rb\u2028c"
+    assert bounded_diff("a\n", "b\x1b\n", "a").split("\n")[-1] == r"+b\x1b"
+
+
 def test_a_diff_shows_the_changed_lines_where_they_are() -> None:
     new = numbered(100).replace("line 50\n", "changed\nadded\n")
     assert diffstat(numbered(100), new) == (2, 1)

@@ -116,6 +116,24 @@ def test_json_rows_are_objects_one_a_line_and_never_cut() -> None:
     assert [json.loads(line)["file"] for line in shelf.text.splitlines()] == [row.path for row in rows]
 
 
+def test_long_errors_are_shown_cut_and_never_left_out() -> None:
+    row = Row("a.py", error="outside", remedy="choose a path inside " * 40)
+    assert len(body(row)) <= MAX_ROW_CHARACTERS
+    assert body(row).startswith("a.py: ERROR outside: choose a path")
+    value = json.loads(body(row, as_json=True))
+    assert (value["error"], len(body(row, as_json=True)) <= MAX_ROW_CHARACTERS) == ("outside", True)
+
+
+def test_half_characters_can_be_sent() -> None:
+    assert body(Row("a\udcff", "x\ud800")).encode() == b'"a\\udcff": x\\ud800'
+    assert json.loads(body(Row("a", '"\\ud800"'), as_json=True)) == {"file": "a", "answer": "\ud800"}
+    assert bounded_answer("x\ud800", Shelf()).body == "x?"
+
+
+def test_a_fenced_json_answer_is_read() -> None:
+    assert json.loads(body(Row("a", "```json\n[1]\n```"), as_json=True)) == {"file": "a", "answer": [1]}
+
+
 def test_rows_come_back_even_where_the_whole_cannot_be_kept() -> None:
     def full(text: str, ending: str) -> Path:
         raise FileAccessError("The state folder is full.", "state")

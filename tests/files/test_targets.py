@@ -41,6 +41,7 @@ PROTECTED = (
     *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", "home/.zprofile", ".cshrc", ".inputrc"),
     *(".config/fish/config.fish", ".config/git/hooks/x", ".npmrc", ".yarnrc.yml", ".pre-commit-config.yaml"),
     *("CLAUDE.md", "sub/AGENTS.md", "GEMINI.md", ".cursorrules", ".vimrc", ".ssh/config", "Jenkinsfile", "mise.toml"),
+    *(".zsh_aliases", ".bash_functions", ".Rprofile", ".envrc.local", ".claude/x", ".bashrc.d/10-path", "sub/.pdbrc"),
 )
 
 
