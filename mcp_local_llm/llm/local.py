@@ -126,7 +126,10 @@ class Local:
         with self._used_by(caller.client):
             wanted = await self._wanted(model, caller)
             profiles = self._catalog.profiles
-    XX
+            completed = [
+                item if isinstance(item, str) else complete_request(item, wanted, profiles, caller.sampling)
+                for item in items
+            ]
             async with self._resident.use(wanted.model, report) as engine:
                 return await engine.count(completed)
 

@@ -144,6 +144,7 @@ class ChatRequest:
         stream: send text token by token, as soon as later tokens cannot change it; otherwise only progress is sent.
         client: name of the client; waiting requests of several clients take turns.
         prompt: a text that the model continues without chat template and parser; `messages` is then empty.
+        holds_files: text of the user's files is in it, which leaves this machine only where the settings say so.
     """
 
     messages: tuple[Message, ...]
@@ -155,6 +156,7 @@ class ChatRequest:
     max_thinking_tokens: int | None = None
     response_schema: dict[str, Any] | None = None
     prompt: str | None = None
+    holds_files: bool = False
 
     @property
     def characters(self) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mcp_local_llm.values.model import human_bytes
 
-Phase = Literal["queued", "downloading", "loading", "prefill", "reasoning", "answer"]
+Phase = Literal["queued", "downloading", "loading", "prefill", "reasoning", "answer", "files", "parts"]
 
 PROGRESS_INTERVAL_S = 0.25
 """Seconds between two reports of progress; one for each token would cost speed."""
@@ -20,14 +20,16 @@ class Progress:
 
     Attributes:
         done, total: requests ahead when queued, bytes when downloading or loading, tokens otherwise; `total` is None
-            where it is not known.
+            where it is not known; files or parts that are done in the phases of those names.
         rate: tokens (when downloading: bytes) per second; None until it is measured.
+        left_s: seconds until the end, estimated; only for files and parts.
     """
 
     phase: Phase
     done: int = 0
     total: int | None = None
     rate: float | None = None
+    left_s: float | None = None
 
     def __str__(self) -> str:
         """Return the few words that a client shows beside a running call."""
@@ -42,6 +44,10 @@ class Progress:
                 return (
                     f"prefill {_short(self.done)}/{_short(self.total)}" if self.total else "waiting for the first token"
                 )
+            case "files" | "parts":
+                rate = "" if self.rate is None else f", {self.rate:.0f} tok/s"
+                left = "" if self.left_s is None else f", about {duration_words(self.left_s)}"
+                return f"{self.done}/{self.total} {self.phase}{rate}{left}"
             case "reasoning" | "answer":
                 rate = "" if self.rate is None else f", {self.rate:.0f} tok/s"
                 return f"{'thinking, ' if self.phase == 'reasoning' else ''}{self.done} tokens{rate}"
@@ -55,9 +61,13 @@ def _download_words(done: int, total: int, rate: float | None) -> str:
     words = f"downloading {done / scale:.{0 if scale == 1 else 1}f}/{whole}"
     if not rate:
         return words
-    left = round((total - done) / rate)
-    wait = f"{left} s" if left < 120 else f"{left // 60} min" if left < 7200 else f"{left // 3600} h"
-    return f"{words}, {human_bytes(round(rate))}/s, {wait} left"
+    return f"{words}, {human_bytes(round(rate))}/s, {duration_words((total - done) / rate)} left"
+
+
+def duration_words(seconds: float) -> str:
+    """Format a time as 81 s, 12 min or 3 h."""
+    left = round(seconds)
+    return f"{left} s" if left < 120 else f"{left // 60} min" if left < 7200 else f"{left // 3600} h"
 
 
 def _short(count: int) -> str:

@@ -6,7 +6,7 @@ Runs on worker threads: it must not touch an mlx array. Its exceptions fail one 
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, compiled
@@ -121,6 +121,19 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
     answer_only = tags is None or end.endswith(tags.closer.rstrip())
     limit = _answer_limit(len(tokens), request.sampling.max_tokens, model)
     return Prompt(tokens, prefilled, answer_only, limit, text)
+
+
+def count(item: ChatRequest | str, model: TextModel, cancelled: Callable[[], bool] = lambda: False) -> int:
+    """Return the number of prompt tokens of a request, or of the tokens of a text, however long.
+
+    Raises:
+        InvalidRequestError: see `template_text`.
+    """
+    if isinstance(item, str):
+        return len(_encode(item, replace(model, context_length=None), cancelled, add_special_tokens=False))
+    raw = item.prompt
+    text = template_text(item, model, cancelled) if raw is None else raw
+    return len(_encode(text, replace(model, context_length=None), cancelled, add_special_tokens=raw is not None))
 
 
 def template_text(

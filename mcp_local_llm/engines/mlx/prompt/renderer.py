@@ -8,15 +8,19 @@ text or a template that loops delays no other request.
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint, checkpoints
-from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, render
+from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, count, render
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
+
+_Prepared = TypeVar("_Prepared")
 
 SLOW_AFTER_S = 0.25
 """Seconds after which a prompt that is still being prepared lets the next one begin."""
@@ -60,16 +64,33 @@ class Renderer:
                 f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
                 "Ask for fewer, or raise the setting."
             )
+        return await self._on_thread(lambda cancelled: self._rendered(request, cancelled))
+
+    async def count(self, item: ChatRequest | str) -> int:
+        """Count the prompt tokens of a request, or the tokens of a text; cancelling works as with `render`.
+
+        Raises:
+            InvalidRequestError: see `prompt.count`.
+        """
+        return await self._on_thread(lambda cancelled: _prepared(lambda: count(item, self._model, cancelled.is_set)))
+
+    @property
+    def window(self) -> int | None:
+        """The context window in tokens; None where the model names none."""
+        return self._model.context_length
+
+    async def _on_thread(self, prepare: Callable[[threading.Event], _Prepared]) -> _Prepared:
+        """Prepare something on a thread of its own turn."""
         cancelled = threading.Event()
         loop = asyncio.get_running_loop()
         turn = _RenderingTimer(self)
 
-        def work() -> RenderedPrompt:
+        def work() -> _Prepared:
             # At exit the loop may be closed already, and with it the call that waited for this prompt.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(turn.begin, loop)
             try:
-                return self._rendered(request, cancelled)
+                return prepare(cancelled)
             finally:
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(turn.end)
@@ -80,20 +101,28 @@ class Renderer:
             cancelled.set()
 
     def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
-        try:
+        def prepare() -> RenderedPrompt:
             prompt = render(request, self._model, cancelled.is_set)
             return RenderedPrompt(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
-        except LocalLLMError:
-            raise
-        except BaseException as error:
-            # A template and a tokenizer came with the model; native code under them panics with a BaseException.
-            # Each of them fails this request alone.
-            raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
+
+        return _prepared(prepare)
 
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""
         self._slow += count
         self._limiter.total_tokens = 1 + min(self._slow, MAX_SIDE_BY_SIDE - 1)
+
+
+def _prepared(prepare: Callable[[], _Prepared]) -> _Prepared:
+    """Prepare something, and translate what a template or a tokenizer may raise."""
+    try:
+        return prepare()
+    except LocalLLMError:
+        raise
+    except BaseException as error:
+        # A template and a tokenizer came with the model; native code under them panics with a BaseException.
+        # Each of them fails this request alone.
+        raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
 
 class _RenderingTimer:

@@ -1,0 +1,79 @@
+"""Answers one question about all files together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio.to_thread
+
+from mcp_local_llm.delegation.asking import Checks
+from mcp_local_llm.delegation.call import Call
+from mcp_local_llm.delegation.counting import answer_room, too_long
+from mcp_local_llm.delegation.requests import whole_request
+from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
+from mcp_local_llm.delegation.workplace import saved_words
+from mcp_local_llm.files.file_text import FileText
+from mcp_local_llm.files.rows import bounded_answer, repeated_lines
+from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.values.chat import ChatResult
+
+REPEATED = 20
+"""Lines of a file in an answer from which on reading the file would have been the better way."""
+
+MANY_FILES = 25
+"""Files of one question from which on a question to each of them is suggested."""
+
+
+async def answer_whole(call: Call) -> tuple[ChatResult, str, TokensSaved]:
+    """Return the answer about all files together, the fault that is left in it, and the tokens so far.
+
+    Raises:
+        ContextLengthError: the files do not fit, and `split` is not set.
+        LocalLLMError: as `LLM.chat`.
+    """
+    texts = call.reading.texts
+    request = whole_request(call.question, texts, call.workplace.key)
+    counts, saved = await call.counted((request,))
+    window = counts.window
+    if window is not None and (needed := counts.tokens[0] + answer_room(request, window)) > window and texts:
+        if not call.task.split:
+            of_texts = counts.tokens[1 : 1 + len(texts)]
+            raise too_long(counts, texts, of_texts, needed, call.workplace.totals.prefill_rate)
+        result = await call.long_reader.answer(call.question, texts, counts)
+        return result, checks_of(call, texts).fault(result.text), saved
+    result, fault = await call.asker.ask_checked(request, checks_of(call, texts))
+    return result, fault, saved
+
+
+def checks_of(call: Call, texts: Sequence[FileText]) -> Checks:
+    """Return the checks of the call's template."""
+    names = call.question.template.check if call.question.template else ()
+    return Checks(names, tuple(text.text for text in texts))
+
+
+async def answer(call: Call) -> FileAnswer:
+    """Answer for a caller: within the bounds of what may go back, the rest in a file. Raises as `answer_whole`."""
+    result, fault, saved = await answer_whole(call)
+    texts = call.reading.texts
+    notes = list(call.reading.notes)
+    if fault:
+        notes.append(f"Check the answer: {fault}.")
+    text = result.text
+    if "quote" in checks_of(call, texts).names:
+        text, dropped = without_unquoted(text, [one.text for one in texts])
+        notes += [f"{dropped} findings were left out: their quotes stand in no file."] if dropped else []
+    bounded = await anyio.to_thread.run_sync(bounded_answer, text, call.keep)
+    if sum(repeated_lines(bounded.body, one.text) for one in texts) >= REPEATED:
+        notes.append("The answer repeats many lines of the files: Read them instead.")
+    if len(texts) > MANY_FILES:
+        notes.append(f"{len(texts)} files in one question: each_file=true asks about each by itself.")
+    saved = replace(saved, returned=await call.tokens(bounded.body))
+    head = " ".join(
+        [
+            f"{len(texts)} {'file' if len(texts) == 1 else 'files'}, {saved.read:,} tokens read here; "
+            f"{saved_words(saved, texts)}",
+            *([bounded.head] if bounded.head else []),
+            *notes,
+        ]
+    )
+    files = (bounded.rest,) if bounded.rest is not None else ()
+    return FileAnswer(head, bounded.body, replace(result, text=bounded.body), saved, files)

@@ -1,0 +1,188 @@
+"""Asks the model: one request, with a check and one more try, or many requests side by side."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import anyio
+
+from mcp_local_llm.delegation.requests import retry_request
+from mcp_local_llm.delegation.workplace import Totals
+from mcp_local_llm.files.drafts import unfinished
+from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try
+from mcp_local_llm.llm.llm import LLM, collect_result
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
+from mcp_local_llm.values.errors import BusyError
+from mcp_local_llm.values.progress import Phase, Progress, ReportProgress
+
+UNKNOWN_PLACES = 4
+"""Requests side by side where a server does not say how many it answers together."""
+
+BUSY_WAIT_S = 0.5
+"""Seconds between two tries to enter a full queue, once the call has begun."""
+
+
+Job = Callable[[], Awaitable[ChatResult | None]]
+"""Does one piece of work; the tokens of its result count for the speed."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What an answer is checked for, see `files.tasks.checks`.
+
+    Attributes:
+        names: the checks; none are made where it is empty.
+        sources: texts that quotes must stand in.
+        path: the file that the answer becomes.
+    """
+
+    names: tuple[CheckName, ...] = ()
+    sources: tuple[str, ...] = ()
+    path: PurePath | None = None
+
+    def fault(self, answer: str) -> str:
+        """Return the first fault of an answer, in words; else an empty text."""
+        return fault(self.names, Checked(answer, self.sources, self.path))
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Sends the requests of one call.
+
+    Attributes:
+        llm: executes them.
+        report: receives progress.
+        model: the model that the call names.
+        totals: takes the speeds.
+    """
+
+    llm: LLM
+    report: ReportProgress
+    model: str | None
+    totals: Totals
+
+    async def ask(self, request: ChatRequest, report: ReportProgress | None = None) -> ChatResult:
+        """Return the answer to a request. Raises as `LLM.chat`."""
+        result = await collect_result(self.llm.chat(request, report or self.report, model=self.model))
+        self.totals.measure(result)
+        return result
+
+    async def ask_checked(
+        self, request: ChatRequest, checks: Checks, report: ReportProgress | None = None
+    ) -> tuple[ChatResult, str]:
+        """Return an answer and the fault that is left in it; a fault is named to the model once, for another try."""
+        result = await self.ask(request, report)
+        found = "" if unfinished(result) else checks.fault(result.text)
+        if not found:
+            return result, ""
+        again = await self.ask(retry_request(request, result.text, second_try(found)), report)
+        left = unfinished(again) or checks.fault(again.text)
+        # A second answer that is worse does not replace the first.
+        better = result if unfinished(again) else again
+        return added([result, again], better.text, better), left and found
+
+
+class Crowd:
+    """Runs jobs side by side: as many as the engine answers together, and one that waits for the next place.
+
+    Args:
+        total: number of jobs, for the progress.
+        places: answers that the engine computes together; None where that is not known.
+        phase: name of the jobs in the progress.
+        report: receives the progress; a job's own progress passes until the first job is done.
+    """
+
+    def __init__(self, total: int, places: int | None, phase: Phase, report: ReportProgress) -> None:
+        self._total = total
+        self._places = (places or UNKNOWN_PLACES) + 1
+        self._phase: Phase = phase
+        self._report = report
+        self._done = 0
+        self._tokens = 0
+        self._began = time.monotonic()
+
+    async def run(self, jobs: Sequence[Job]) -> None:
+        """Run every job; the first exception ends the others and is raised.
+
+        Args:
+            jobs: they begin in this order.
+        """
+        waiting = iter(jobs)
+        failures: list[Exception] = []
+
+        async def work(scope: anyio.CancelScope) -> None:
+            for job in waiting:
+                try:
+                    result = await self._patient(job)
+                except Exception as error:
+                    # The edge of one task: a task group would wrap the error, which doors handle by its class.
+                    failures.append(error)
+                    scope.cancel()
+                    return
+                self._done += 1
+                self._tokens += result.usage.completion_tokens if result else 0
+                self._tell()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self._places, len(jobs))):
+                group.start_soon(work, group.cancel_scope)
+        if failures:
+            raise failures[0]
+
+    def inner(self, progress: Progress) -> None:
+        """Take the progress of one job."""
+        if not self._done:
+            self._report(progress)
+
+    async def _patient(self, job: Job) -> ChatResult | None:
+        """Run a job; once others have been answered, a full queue is waited for."""
+        while True:
+            try:
+                return await job()
+            except BusyError:
+                if not self._done:
+                    raise
+                await anyio.sleep(BUSY_WAIT_S)
+
+    def _tell(self) -> None:
+        passed = time.monotonic() - self._began
+        left = passed / self._done * (self._total - self._done)
+        self._report(Progress(self._phase, self._done, self._total, self._tokens / max(passed, 1e-6), left))
+
+
+@asynccontextmanager
+async def ended_after(seconds: float | None) -> AsyncGenerator[anyio.CancelScope]:
+    """Cancel the block after so many seconds; never where it is None."""
+    with anyio.move_on_after(seconds) as scope:
+        yield scope
+
+
+def added(results: Sequence[ChatResult], text: str, last: ChatResult | None = None) -> ChatResult:
+    """Add up the numbers of several answers; `last` gives everything that has no sum.
+
+    Args:
+        results: at least one.
+        text: the text of the sum.
+        last: the answer that counts; None for the last one.
+    """
+    usage = [result.usage for result in results]
+    times = [result.timings for result in results]
+    return replace(
+        last or results[-1],
+        text=text,
+        usage=Usage(
+            sum(one.prompt_tokens for one in usage),
+            sum(one.cached_tokens for one in usage),
+            sum(one.completion_tokens for one in usage),
+            sum(one.reasoning_tokens for one in usage),
+        ),
+        timings=Timings(
+            sum(one.queued_s for one in times),
+            sum(one.load_s for one in times),
+            sum(one.prefill_s for one in times),
+            sum(one.decode_s for one in times),
+        ),
+        warnings=tuple(dict.fromkeys(warning for result in results for warning in result.warnings)),
+    )

@@ -1,0 +1,75 @@
+"""One call: its files read, its task completed, its tokens counted, and the means to ask."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+
+from mcp_local_llm.delegation.asking import Asker
+from mcp_local_llm.delegation.counting import Counter
+from mcp_local_llm.delegation.parts import LongReader
+from mcp_local_llm.delegation.requests import Question, own_text, question_of
+from mcp_local_llm.delegation.task import FileTask, TokensSaved
+from mcp_local_llm.delegation.workplace import Workplace
+from mcp_local_llm.files.file_text import Reading
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.chat import ChatRequest, TokenCounts
+from mcp_local_llm.values.progress import ReportProgress
+
+
+@dataclass(frozen=True)
+class Call:
+    """Everything that a call needs once its files are read.
+
+    Attributes:
+        task: as the door read it.
+        question: the task, completed by its template.
+        reading: the files.
+        workplace: the session's means.
+        asker, counter: ask and count with the call's model.
+    """
+
+    task: FileTask
+    question: Question
+    reading: Reading
+    workplace: Workplace
+    asker: Asker
+    counter: Counter
+
+    @property
+    def long_reader(self) -> LongReader:
+        """Answers what is longer than the window."""
+        return LongReader(self.asker, self.counter, self.workplace.key)
+
+    async def counted(self, requests: tuple[ChatRequest, ...]) -> tuple[TokenCounts, TokensSaved]:
+        """Count requests, and with them the files and the call's own text."""
+        texts = [text.text for text in self.reading.texts]
+        counts = await self.counter.count((*requests, *texts, own_text(self.question)))
+        of_texts = counts.tokens[len(requests) : -1]
+        saved = TokensSaved(read=sum(of_texts), sent=counts.tokens[-1], estimated=counts.estimated)
+        return counts, saved
+
+    async def tokens(self, text: str) -> int:
+        """Count a text."""
+        return (await self.counter.count((text,))).tokens[0]
+
+    def keep(self, text: str, ending: str) -> Path:
+        """Keep a text that is too long to go back, and return where."""
+        return self.workplace.state.keep_answer(self.task.template or "answer", text, ending)
+
+
+async def begin(task: FileTask, workplace: Workplace, llm: LLM, report: ReportProgress) -> Call:
+    """Read the files and complete the task; nothing is asked yet.
+
+    Raises:
+        InvalidRequestError: the task is not whole, or there is no such template.
+        FileAccessError: a file cannot be read.
+    """
+    template = workplace.templates.load(task.template) if task.template else None
+    question = question_of(task.message, task.system, task.request, template)
+    reading = Reading(())
+    if task.files is not None:
+        reading = await anyio.to_thread.run_sync(partial(workplace.reader.read, task.files, each_file=task.each_file))
+    asker = Asker(llm, report, task.model, workplace.totals)
+    return Call(task, question, reading, workplace, asker, Counter(llm, report, task.model))

@@ -1,0 +1,93 @@
+"""Counts tokens before a prefill, and says what helps where a text is too long."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mcp_local_llm.files.file_text import FileText, shown
+from mcp_local_llm.files.split import part_budget
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.chat import ChatRequest, TokenCounts
+from mcp_local_llm.values.errors import ContextLengthError
+from mcp_local_llm.values.progress import ReportProgress, duration_words
+
+BATCH_CHARACTERS = 4_000_000
+"""Characters that are sent to be counted at once; every one may take six bytes of a line."""
+
+MIN_ANSWER = 512
+"""Tokens that must be left for an answer where the call names no number, in a window of 4096 and more."""
+
+TOLD = 8
+"""Files whose sizes one refusal tells."""
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts with the tokenizer of one call's model."""
+
+    llm: LLM
+    report: ReportProgress
+    model: str | None
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        """Count items in batches; a request that no line can hold is estimated from its texts' ratio.
+
+        Raises as `LLM.count`.
+        """
+        counts = TokenCounts("", (), None)
+        for batch in _batches(items):
+            sent = tuple(item if _size(item) <= BATCH_CHARACTERS else "" for item in batch)
+            found = await self.llm.count(sent, self.report, model=self.model)
+            long = [_size(item) // 4 if _size(item) > BATCH_CHARACTERS else None for item in batch]
+            tokens = tuple(own if own is not None else one for own, one in zip(long, found.tokens, strict=True))
+            counts = replace(found, tokens=counts.tokens + tokens, estimated=found.estimated or counts.estimated)
+        return counts
+
+
+def answer_room(request: ChatRequest, window: int) -> int:
+    """Return the tokens that a window must leave for the answer."""
+    return request.sampling.max_tokens or min(MIN_ANSWER, window // 8)
+
+
+def too_long(
+    counts: TokenCounts, texts: Sequence[FileText], tokens: Sequence[int], needed: int, prefill_rate: float
+) -> ContextLengthError:
+    """Return the refusal of files that do not fit, with the number of each and what would help.
+
+    Args:
+        counts: model and window.
+        texts: the files.
+        tokens: of each file.
+        needed: tokens of the whole prompt and the room for its answer.
+        prefill_rate: tokens per second that this machine reads; 0 where that is not known.
+    """
+    window = counts.window or 0
+    order = sorted(zip(tokens, texts, strict=True), key=lambda pair: -pair[0])
+    sizes = ", ".join(f"{shown(text.name)} {count:,}" for count, text in order[:TOLD])
+    more = f" and {len(order) - TOLD} smaller ones" if len(order) > TOLD else ""
+    budget = max(part_budget(window), 1)
+    parts = sum(math.ceil(count / budget) for count in tokens)
+    wait = f", about {duration_words(sum(tokens) / prefill_rate)}" if prefill_rate else ""
+    about = "about " if counts.estimated else ""
+    return ContextLengthError(
+        f"The call needs {about}{needed:,} tokens with its answer, and {counts.model} has a window of {window:,}. "
+        f"Tokens of the files: {sizes}{more}. What helps: split=true reads them in {parts} parts{wait}; "
+        "a range such as path:1-400, fewer files, or each_file=true; or a model with a larger window."
+    )
+
+
+def _size(item: ChatRequest | str) -> int:
+    return len(item) if isinstance(item, str) else item.characters
+
+
+def _batches(items: Sequence[ChatRequest | str]) -> list[list[ChatRequest | str]]:
+    batches: list[list[ChatRequest | str]] = []
+    room = 0
+    for item in items:
+        size = min(_size(item), BATCH_CHARACTERS)
+        if not batches or size > room:
+            batches.append([])
+            room = BATCH_CHARACTERS
+        batches[-1].append(item)
+        room -= size
+    return batches

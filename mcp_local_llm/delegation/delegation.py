@@ -1,0 +1,56 @@
+"""The two kinds of delegated work that doors offer: answers about files, and drafts."""
+
+import anyio.to_thread
+
+from mcp_local_llm.delegation.answer import answer
+from mcp_local_llm.delegation.call import begin
+from mcp_local_llm.delegation.draft import require_whole, write_draft
+from mcp_local_llm.delegation.each_file import answer_each
+from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
+from mcp_local_llm.delegation.workplace import Workplace
+from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.chat import ChatResult, Timings, Usage
+from mcp_local_llm.values.progress import ReportProgress
+
+
+class Delegation:
+    """Works on files of this session with the model behind `llm`."""
+
+    def __init__(self, llm: LLM, workplace: Workplace) -> None:
+        self._llm = llm
+        self.workplace = workplace
+
+    async def chat(self, task: FileTask, report: ReportProgress) -> FileAnswer:
+        """Answer a question about files.
+
+        Raises:
+            InvalidRequestError: the task is not whole.
+            FileAccessError: a file cannot be read; with `each_file` that is a row.
+            ContextLengthError: the files do not fit; the message says what helps.
+            LocalLLMError: as `LLM.chat`.
+        """
+        call = await begin(task, self.workplace, self._llm, report)
+        return self._counted(await (answer_each(call) if task.each_file else answer(call)))
+
+    async def draft(self, order: DraftOrder, report: ReportProgress) -> FileAnswer:
+        """Write an answer into a file.
+
+        Raises:
+            InvalidRequestError: the order is not whole.
+            FileAccessError: a file cannot be read or written; what was there is as it was.
+            LocalLLMError: as `LLM.chat`.
+        """
+        require_whole(order)
+        if order.restore or order.task is None:
+            drafts = await anyio.to_thread.run_sync(self.workplace.drafts)
+            told = await anyio.to_thread.run_sync(drafts.restore, self.workplace.absolute(order.path))
+            nothing = ChatResult("", "", (), "stop", "", Usage(), Timings())
+            return FileAnswer(told.head, told.excerpt, nothing, files=(told.path,))
+        call = await begin(order.task, self.workplace, self._llm, report)
+        return self._counted(await write_draft(call, order))
+
+    def _counted(self, done: FileAnswer) -> FileAnswer:
+        totals = self.workplace.totals
+        totals.calls += 1
+        totals.saved += done.saved
+        return done

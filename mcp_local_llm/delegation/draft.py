@@ -1,0 +1,132 @@
+"""Writes answers into files: one, one for each file read, or rows into one file as they come."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+
+from mcp_local_llm.delegation.answer import answer_whole
+from mcp_local_llm.delegation.asking import added
+from mcp_local_llm.delegation.call import Call
+from mcp_local_llm.delegation.each_file import Batch, ask_each, source_of, told
+from mcp_local_llm.delegation.requests import retry_request, whole_request
+from mcp_local_llm.delegation.task import DraftOrder, FileAnswer
+from mcp_local_llm.delegation.workplace import saved_words
+from mcp_local_llm.files.draft_batch import DraftBatch, Place, RowsBatch
+from mcp_local_llm.files.drafts import Drafts, unfinished
+from mcp_local_llm.files.file_text import FileText
+from mcp_local_llm.files.journal import Journal, content_digest
+from mcp_local_llm.files.output_names import is_rows_file, output_paths
+from mcp_local_llm.files.tasks.checks import second_try
+from mcp_local_llm.values.chat import ChatResult
+from mcp_local_llm.values.errors import InvalidRequestError
+
+NEW_FILE = (
+    "Your answer becomes the file {path} as it is. Answer with the content of that file alone: no words before or "
+    "after it, no fence around it."
+)
+EDIT = (
+    "Your answer replaces the file {path} as it is. Answer with the whole new content of that file, and leave "
+    "everything as it is that need not change: no words before or after it, no fence around it."
+)
+
+
+def require_whole(order: DraftOrder) -> None:
+    """Check what can be checked before anything is read.
+
+    Raises:
+        InvalidRequestError: there is nothing to write.
+    """
+    if not order.path.strip():
+        raise InvalidRequestError("path is empty. Name the file that the answer becomes.")
+    task = order.task
+    if not order.restore and (task is None or (not task.message.strip() and not task.template)):
+        raise InvalidRequestError("message is empty. Say what to write, or name a template; or use restore=true.")
+
+
+async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
+    """Write one answer into one file, or many; see `DraftOrder`.
+
+    Raises:
+        FileAccessError: nothing may be written there, or the answer is not whole; the old file is as it was.
+        LocalLLMError: as `LLM.chat`.
+    """
+    drafts = await anyio.to_thread.run_sync(call.workplace.drafts)
+    path = call.workplace.absolute(order.path)
+    if call.task.each_file:
+        return await (_rows if is_rows_file(order.path) else _many)(call, order, drafts)
+    draft = await anyio.to_thread.run_sync(partial(drafts.begin, path, overwrite=order.overwrite))
+    edited = draft.previous is not None and any(text.path == draft.target.path for text in call.reading.texts)
+    call = _with_form(call, (EDIT if edited else NEW_FILE).format(path=path.name))
+    result, _, saved = await answer_whole(call)
+    if not unfinished(result) and (fault := await anyio.to_thread.run_sync(draft.fault, result.text)):
+        result = await _second(call, result, fault)
+    report = await anyio.to_thread.run_sync(draft.finish, result)
+    saved = replace(
+        saved, written=await call.tokens(result.text), returned=await call.tokens(report.head + report.excerpt)
+    )
+    head = " ".join([report.head, *report.warnings, *call.reading.notes, saved_words(saved, call.reading.texts)])
+    return FileAnswer(head, report.excerpt, replace(result, text=report.excerpt), saved, (report.path,))
+
+
+async def _second(call: Call, result: ChatResult, fault: str) -> ChatResult:
+    """Name a fault to the model, and return the better answer with the numbers of both."""
+    request = whole_request(call.question, call.reading.texts, call.workplace.key)
+    again = await call.asker.ask(retry_request(request, result.text, second_try(fault)))
+    better = result if unfinished(again) else again
+    return added([result, again], better.text, better)
+
+
+async def _many(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
+    """Write a file for each file that is read."""
+    texts = {source_of(text): text for text in call.reading.texts}
+    paths = output_paths(order.path, [text.name for text in texts.values()])
+    places = {source: call.workplace.absolute(path) for source, path in zip(texts, paths, strict=True)}
+
+    def make(journal: Journal, found: Mapping[str, FileText]) -> Batch:
+        wanted = [Place(source, content_digest(text.text), places[source]) for source, text in found.items()]
+        return DraftBatch(drafts, journal, wanted, overwrite=order.overwrite)
+
+    call = _with_form(call, NEW_FILE.format(path="that belongs to it"))
+    outcome = await ask_each(call, make)
+    written = [one.text for one in outcome.results]
+    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(written)))
+    answered = await told(call, outcome, outcome.rows(call))
+    done = [places[row.path] for row in outcome.batch.rows if not row.error]
+    return replace(answered, files=(*done[:10], *answered.files))
+
+
+async def _rows(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
+    """Write a row for each file that is read into one file."""
+    path = call.workplace.absolute(order.path)
+    as_json = call.question.base.response_schema is not None
+    draft = await anyio.to_thread.run_sync(drafts.look_at, path)
+    made: list[RowsBatch] = []
+
+    def make(journal: Journal, found: Mapping[str, FileText]) -> Batch:
+        sources = {source: content_digest(text.text) for source, text in found.items()}
+        made.append(RowsBatch(draft, journal, sources, as_json=as_json, overwrite=order.overwrite))
+        return made[0]
+
+    try:
+        outcome = await ask_each(call, make)
+    finally:
+        report = made[0].close() if made else None
+    assert report is not None
+    outcome.saved = replace(outcome.saved, written=await _written(call, path))
+    failures = [row for row in outcome.rows(call) if row.error]
+    answered = await told(call, outcome, failures)
+    count = len(outcome.batch.rows) - sum(bool(row.error) for row in outcome.batch.rows)
+    head = f"{report.head} {count} of {len(call.reading.entries)} files have a row. {answered.head}"
+    return replace(answered, head=head, files=(path, *answered.files), failed=not count)
+
+
+async def _written(call: Call, path: Path) -> int:
+    text = await anyio.to_thread.run_sync(lambda: path.read_text(errors="replace"))
+    return await call.tokens(text)
+
+
+def _with_form(call: Call, form: str) -> Call:
+    return replace(call, question=replace(call.question, text=f"{call.question.text}\n\n{form}"))

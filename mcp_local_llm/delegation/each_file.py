@@ -1,0 +1,277 @@
+"""Asks the same question about each file; the rows of a call that ended early are taken up by the same call."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
+
+import anyio.to_thread
+
+from mcp_local_llm.delegation.answer import checks_of
+from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added, ended_after
+from mcp_local_llm.delegation.call import Call
+from mcp_local_llm.delegation.counting import answer_room
+from mcp_local_llm.delegation.requests import row_request
+from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
+from mcp_local_llm.delegation.workplace import saved_words
+from mcp_local_llm.files.drafts import unfinished
+from mcp_local_llm.files.file_text import FileText
+from mcp_local_llm.files.journal import Journal, JournalRow, call_key, content_digest
+from mcp_local_llm.files.rows import Row, rows_text
+from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, TokenCounts, Usage
+from mcp_local_llm.values.errors import (
+    ContextLengthError,
+    GenerationError,
+    InvalidRequestError,
+    LocalLLMError,
+)
+
+ROW_ERRORS: Mapping[type[Exception], str] = {
+    ContextLengthError: "too_long",
+    InvalidRequestError: "refused",
+    GenerationError: "failed",
+}
+"""Errors of one file, and their words; any other error is one of the whole call."""
+
+
+class Batch(Protocol):
+    """Takes the answers of one call; a source is a file as the call names it, with its range."""
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The sources that still need an answer, in their order."""
+        ...
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The outcomes so far, in the order of the sources."""
+        ...
+
+    def write(self, source: str, result: ChatResult) -> Row:
+        """Take an answer, on a thread; one that is not whole is a row that says so."""
+        ...
+
+    def fail(self, source: str, error: str, remedy: str) -> Row:
+        """Note that a source has no answer; `error` is one word."""
+        ...
+
+
+MakeBatch = Callable[[Journal, Mapping[str, FileText]], Batch]
+"""Makes the batch of a call from its journal and its texts by source."""
+
+
+class AnswerBatch:
+    """Keeps answers in the journal alone: they go back to the caller."""
+
+    def __init__(self, journal: Journal, texts: Mapping[str, FileText]) -> None:
+        self._journal = journal
+        self._digests = {source: content_digest(text.text) for source, text in texts.items()}
+        self._rows: dict[str, Row | None] = {}
+        for source, digest in self._digests.items():
+            earlier = journal.taken_up(source, digest)
+            self._rows[source] = None if earlier is None else Row(source, earlier, taken_up=True)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """See `Batch`."""
+        return tuple(source for source, row in self._rows.items() if row is None)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """See `Batch`."""
+        return tuple(row for row in self._rows.values() if row is not None)
+
+    def write(self, source: str, result: ChatResult) -> Row:
+        """See `Batch`."""
+        if why := unfinished(result):
+            row = Row(source, error="cut_off", remedy=why)
+        else:
+            row = Row(source, result.text)
+            self._journal.add(JournalRow(source, self._digests[source], result.text))
+        self._rows[source] = row
+        return row
+
+    def fail(self, source: str, error: str, remedy: str) -> Row:
+        """See `Batch`."""
+        row = self._rows[source] = Row(source, error=error, remedy=remedy)
+        return row
+
+
+@dataclass
+class Outcome:
+    """What a call over many files came to.
+
+    Attributes:
+        counts: model, window and places.
+        saved: tokens of the files and of the call.
+        batch: the rows of the files that could be read.
+        results: the answers that were computed in this call.
+        faults: sources whose answers did not pass the check.
+        stopped: the error that ended the call early.
+    """
+
+    counts: TokenCounts
+    saved: TokensSaved
+    batch: Batch
+    results: list[ChatResult] = field(default_factory=list[ChatResult])
+    faults: list[str] = field(default_factory=list[str])
+    stopped: LocalLLMError | None = None
+
+    def rows(self, call: Call) -> list[Row]:
+        """Return the rows of all files, those that could not be read among them, in the order of the call."""
+        done = {row.path: row for row in self.batch.rows}
+        rows = [
+            done.get(source_of(entry))
+            if isinstance(entry, FileText)
+            else Row(entry.name, error=entry.kind, remedy=entry.message)
+            for entry in call.reading.entries
+        ]
+        return [row for row in rows if row is not None]
+
+    def result(self, text: str) -> ChatResult:
+        """Return the numbers of all answers."""
+        if self.results:
+            return added(self.results, text)
+        return ChatResult(text, "", (), "stop", self.counts.model, Usage(), Timings())
+
+    def notes(self, call: Call) -> list[str]:
+        """Return the sentences that stand behind the counts."""
+        notes = [saved_words(self.saved, call.reading.texts), *call.reading.notes]
+        if self.stopped is not None:
+            notes.append(f"It ended early: {self.stopped}")
+        if self.faults:
+            notes.append(f"Check these answers, they do not have the form that was asked for: {_some(self.faults)}.")
+        return notes
+
+
+async def answer_each(call: Call) -> FileAnswer:
+    """Answer for a caller, as rows.
+
+    Raises:
+        LocalLLMError: nothing could be answered at all.
+    """
+    outcome = await ask_each(call, AnswerBatch)
+    return await told(call, outcome, outcome.rows(call), as_json=call.question.base.response_schema is not None)
+
+
+async def told(call: Call, outcome: Outcome, rows: list[Row], *, as_json: bool = False) -> FileAnswer:
+    """Write the rows within the bounds of what may go back."""
+    missing = len(call.reading.entries) - len(outcome.rows(call))
+
+    bounded = await anyio.to_thread.run_sync(
+        lambda: rows_text(rows, call.keep, tokens=outcome.saved.read, as_json=as_json, missing=missing)
+    )
+    outcome.saved = replace(outcome.saved, returned=await call.tokens(bounded.body))
+    head = " ".join([bounded.head, *outcome.notes(call)])
+    files = (bounded.rest,) if bounded.rest is not None else ()
+    failed = all(row.error for row in rows)
+    return FileAnswer(head, bounded.body, outcome.result(bounded.body), outcome.saved, files, failed)
+
+
+async def ask_each(call: Call, make: MakeBatch) -> Outcome:
+    """Ask about every file, several at once.
+
+    Raises:
+        LocalLLMError: nothing could be answered, because of an error that is not one file's own.
+    """
+    texts = {source_of(text): text for text in call.reading.texts}
+    requests = [row_request(call.question, text, call.workplace.key) for text in texts.values()]
+    counts, saved = await call.counted(tuple(requests))
+    journal = await anyio.to_thread.run_sync(Journal, call.workplace.state, _key(call, counts.model))
+    try:
+        batch = await anyio.to_thread.run_sync(make, journal, texts)
+        outcome = Outcome(counts, saved, batch)
+        await _ask_pending(call, outcome, texts, dict(zip(texts, requests, strict=True)))
+    finally:
+        # Kept unless all is done; closing twice does nothing.
+        journal.close()
+    if not batch.pending and outcome.stopped is None:
+        await anyio.to_thread.run_sync(journal.finish)
+    return outcome
+
+
+async def _ask_pending(
+    call: Call, outcome: Outcome, texts: Mapping[str, FileText], requests: Mapping[str, ChatRequest]
+) -> None:
+    counts, batch = outcome.counts, outcome.batch
+    tokens = dict(zip(texts, counts.tokens, strict=False))
+    pending = batch.pending
+    crowd = Crowd(len(pending), counts.places, "files", call.asker.report)
+
+    def job_of(source: str) -> Job:
+        async def run() -> ChatResult | None:
+            try:
+                request = requests[source]
+                result, fault = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
+            except tuple(ROW_ERRORS) as error:
+                word = next(word for kind, word in ROW_ERRORS.items() if isinstance(error, kind))
+                batch.fail(source, word, str(error))
+                return None
+            row = await anyio.to_thread.run_sync(batch.write, source, result)
+            outcome.results.append(result)
+            if fault and not row.error:
+                outcome.faults.append(source)
+            return result
+
+        return run
+
+    try:
+        async with ended_after(call.task.max_seconds):
+            await crowd.run([job_of(source) for source in pending])
+    except LocalLLMError as error:
+        if all(row.error for row in batch.rows):
+            raise
+        outcome.stopped = error
+
+
+async def _ask_one(
+    call: Call, text: FileText, counted: tuple[ChatRequest, int], counts: TokenCounts, crowd: Crowd
+) -> tuple[ChatResult, str]:
+    """Return the answer about one file and the fault that is left in it.
+
+    Raises:
+        ContextLengthError: it does not fit, and `split` is not set.
+    """
+    request, tokens = counted
+    checks: Checks = checks_of(call, [text])
+    window = counts.window
+    if window is not None and tokens + answer_room(request, window) > window:
+        if not call.task.split:
+            raise ContextLengthError(
+                f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; split=true reads it in parts"
+            )
+        result = await call.long_reader.answer(call.question, [text], counts)
+        fault = checks.fault(result.text)
+    else:
+        result, fault = await call.asker.ask_checked(request, checks, crowd.inner)
+    if "quote" in checks.names:
+        result = replace(result, text=without_unquoted(result.text, checks.sources)[0])
+    return result, fault
+
+
+def source_of(text: FileText) -> str:
+    """Return the name of a text with its range, as rows and journal name it."""
+    return text.name if (text.first, text.last) == (1, text.total) else f"{text.name}:{text.first}-{text.last}"
+
+
+def _key(call: Call, model: str) -> str:
+    base = call.question.base
+    return call_key(
+        {
+            "model": model,
+            "system": call.question.system,
+            "history": [message.model_dump() for message in base.messages],
+            "question": call.question.text,
+            "template": call.task.template,
+            "schema": base.response_schema,
+            "sampling": asdict(base.sampling),
+            "thinking": [base.thinking, base.max_thinking_tokens],
+            "split": call.task.split,
+            "files": [entry.name for entry in call.reading.entries],
+        }
+    )
+
+
+def _some(sources: list[str]) -> str:
+    more = f" and {len(sources) - 10} more" if len(sources) > 10 else ""
+    return ", ".join(sources[:10]) + more
