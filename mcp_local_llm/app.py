@@ -2,22 +2,25 @@
 
 import logging
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_local_llm import __version__
+from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.request_log import set_log_level
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import lease_of_user
-from mcp_local_llm.setup.places import settings_file
+from mcp_local_llm.setup.places import settings_file, state_folder
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mcp_local_llm.delegation.workplace import Workplace
     from mcp_local_llm.engines.mlx import MlxLoader
     from mcp_local_llm.engines.servers import ServerLoader
     from mcp_local_llm.llm.local import Local
@@ -55,6 +58,7 @@ class App:
 
     llm: Session
     settings: Settings
+    delegation: Delegation
     engines: Engines = field(default_factory=Engines)
 
 
@@ -83,7 +87,7 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
         caller=Caller(f"pid {os.getpid()}", settings.model, settings.sampling),
         share=settings.share,
     )
-    return App(session, settings, engines)
+    return App(session, settings, Delegation(session, lambda: _workplace(environ, home, settings)), engines)
 
 
 def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
@@ -97,4 +101,26 @@ def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path)
         raise refusal
 
     lease = lease_of_user(environ, home)
-    return App(Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False), Settings())
+    session = Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False)
+    return App(session, Settings(), Delegation(session, lambda: _workplace(environ, home, Settings())))
+
+
+def _workplace(environ: Mapping[str, str], home: Path, settings: Settings) -> "Workplace":
+    """Make what this session needs for work on files; reads nothing."""
+    from mcp_local_llm.delegation.workplace import Workplace
+    from mcp_local_llm.files.reader import FileReader
+    from mcp_local_llm.files.roots import find_roots
+    from mcp_local_llm.files.state import StateFolder
+    from mcp_local_llm.files.tasks.template import Templates
+
+    try:
+        folder: Path | None = Path.cwd()
+    except FileNotFoundError:
+        folder = None  # It was removed; `start` has chosen another one for the process.
+    roots = find_roots(environ, cwd=folder, home=home, more=settings.roots)
+    return Workplace(
+        FileReader(roots, environ, settings.secret_names, settings.allow),
+        StateFolder(state_folder(environ, home)),
+        Templates(),
+        secrets.token_bytes(32),
+    )

@@ -51,7 +51,7 @@ def run_stdio() -> NoReturn:
         async with app.llm, anyio.create_task_group() as tasks:
             if app.settings.preload:
                 tasks.start_soon(_preload, app.llm, greeted)
-            server = build_server(app.llm, read_prompt("switch-model"), greeted.set)
+            server = build_server(app.llm, app.delegation, read_prompt("switch-model"), greeted.set)
             await serve_stdio(server, leave, app.llm.finish_others)
             leave()
 

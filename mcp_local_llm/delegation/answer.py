@@ -67,10 +67,10 @@ async def answer(call: Call) -> FileAnswer:
     if len(texts) > MANY_FILES:
         notes.append(f"{len(texts)} files in one question: each_file=true asks about each by itself.")
     saved = replace(saved, returned=await call.tokens(bounded.body))
+    read = f"{len(texts)} {'file' if len(texts) == 1 else 'files'}, {saved.read:,} tokens read here;"
     head = " ".join(
         [
-            f"{len(texts)} {'file' if len(texts) == 1 else 'files'}, {saved.read:,} tokens read here; "
-            f"{saved_words(saved, texts)}",
+            *([read, saved_words(saved, texts)] if texts else []),
             *([bounded.head] if bounded.head else []),
             *notes,
         ]

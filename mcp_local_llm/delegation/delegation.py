@@ -1,24 +1,46 @@
 """The two kinds of delegated work that doors offer: answers about files, and drafts."""
 
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import anyio.to_thread
 
-from mcp_local_llm.delegation.answer import answer
-from mcp_local_llm.delegation.call import begin
-from mcp_local_llm.delegation.draft import require_whole, write_draft
-from mcp_local_llm.delegation.each_file import answer_each
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
-from mcp_local_llm.delegation.workplace import Workplace
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatResult, Timings, Usage
 from mcp_local_llm.values.progress import ReportProgress
 
+if TYPE_CHECKING:
+    from mcp_local_llm.delegation.workplace import Workplace
+
 
 class Delegation:
-    """Works on files of this session with the model behind `llm`."""
+    """Works on files of this session with the model behind `llm`.
 
-    def __init__(self, llm: LLM, workplace: Workplace) -> None:
+    What it needs is imported and made with the first call, which a handshake need not wait for.
+
+    Args:
+        llm: executes the verbs.
+        make_workplace: makes the session's means; called once.
+    """
+
+    def __init__(self, llm: LLM, make_workplace: "Callable[[], Workplace]") -> None:
         self._llm = llm
-        self.workplace = workplace
+        self._make_workplace = make_workplace
+
+    @cached_property
+    def workplace(self) -> "Workplace":
+        """The session's means."""
+        return self._make_workplace()
+
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences for the status; reads the state folder."""
+        return self.workplace.notes()
+
+    def named_in(self, message: str) -> tuple[str, ...]:
+        """Return the words of a message that are paths of files in the project."""
+        return self.workplace.named_in(message)
 
     async def chat(self, task: FileTask, report: ReportProgress) -> FileAnswer:
         """Answer a question about files.
@@ -29,6 +51,10 @@ class Delegation:
             ContextLengthError: the files do not fit; the message says what helps.
             LocalLLMError: as `LLM.chat`.
         """
+        from mcp_local_llm.delegation.answer import answer
+        from mcp_local_llm.delegation.call import begin
+        from mcp_local_llm.delegation.each_file import answer_each
+
         call = await begin(task, self.workplace, self._llm, report)
         return self._counted(await (answer_each(call) if task.each_file else answer(call)))
 
@@ -40,6 +66,9 @@ class Delegation:
             FileAccessError: a file cannot be read or written; what was there is as it was.
             LocalLLMError: as `LLM.chat`.
         """
+        from mcp_local_llm.delegation.call import begin
+        from mcp_local_llm.delegation.draft import require_whole, write_draft
+
         require_whole(order)
         if order.restore or order.task is None:
             drafts = await anyio.to_thread.run_sync(self.workplace.drafts)

@@ -26,7 +26,15 @@ from mcp_local_llm.models.resolve import Resolution
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
-from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError, ModelLoadError
+from mcp_local_llm.values.endpoint import shown_url
+from mcp_local_llm.values.errors import (
+    BusyError,
+    ConfigError,
+    FileAccessError,
+    GenerationError,
+    LocalLLMError,
+    ModelLoadError,
+)
 from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
@@ -80,6 +88,8 @@ class Local:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
             wanted = await self._wanted(model, caller)
             line.model = wanted.model.id
+            if request.holds_files:
+                _refuse_foreign_machine(wanted.model)
             completed = complete_request(request, wanted, self._catalog.profiles, caller.sampling)
             async with aclosing(self._answer(dataclasses.replace(completed, client=client), wanted, report)) as chunks:
                 async for chunk in chunks:
@@ -314,6 +324,21 @@ class Local:
         if choice:
             return f' The choice is still {choice}; set_model("{choice}") loads it.'
         return f' set_model("{before.id}") loads the model that was resident before.' if before else ""
+
+
+def _refuse_foreign_machine(model: ModelInfo) -> None:
+    """Refuse text of files for a server elsewhere, unless its settings allow that.
+
+    Raises:
+        FileAccessError: names the endpoint and the setting.
+    """
+    endpoint = model.endpoint
+    if endpoint is not None and not endpoint.takes_files:
+        raise FileAccessError(
+            f"{model.id} runs on another machine ({shown_url(endpoint.url)}), and files stay on this one. Choose a "
+            f"local model, or allow it: `files = true` below the endpoint {endpoint.name!r} in the settings.",
+            "private",
+        )
 
 
 def _same(model: ModelInfo, resident: ModelInfo | None) -> bool:

@@ -41,6 +41,7 @@ class Endpoint(BaseModel):
         api_key_file: the file that holds the key, for clients that start servers without the user's environment; read
             with each request. Without both, no key is sent.
         models: the names of its models; empty requests them from the server.
+        files: text of the user's files may be sent to it; a server on this machine may always have it.
         read_timeout_s: seconds without data after which a call fails; None is without a limit.
     """
 
@@ -52,6 +53,7 @@ class Endpoint(BaseModel):
     api_key_env: VariableName | None = None
     api_key_file: Path | None = None
     models: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    files: bool = False
     read_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("url")
@@ -86,6 +88,11 @@ class Endpoint(BaseModel):
         if self.api_key_env is not None and self.api_key_file is not None:
             raise ValueError("give either api_key_env or api_key_file")
         return self
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether text of the user's files may be sent to it."""
+        return self.files or loopback_port(self.url) is not None
 
     def model_id(self, served_name: str) -> str:
         """Return the id of the model that the server calls `served_name`."""

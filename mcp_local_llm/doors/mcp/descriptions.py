@@ -4,35 +4,51 @@ Clients cut both at 2 KB (Claude Code's documented limit), so each begins with i
 """
 
 INSTRUCTIONS = """\
-local-llm runs a language model on this machine: private, offline, unmetered. Use its `chat` tool to hand over work \
-that is routine, private or high in volume, and whose result you can check cheaply.
+local-llm runs a language model on this machine: private, offline, unmetered. Hand over work that is routine, private \
+or high in volume, and whose result you can check cheaply.
 
-Delegate: summaries, drafts, boilerplate, docstrings, commit messages, translations, classification and extraction, \
-first-pass reviews, and anything the user wants kept off the network ("locally", "privately", "with the local model").
-Do not delegate: work that needs your tools, the conversation so far, or judgement you could not verify; one-line \
-answers you already know. Text that you paste into `message` was already paid for as your own output.
+Files: name them in `files` of `chat` and they are read here, so their text never enters your context: summaries, \
+extraction, classification of logs, a first review, a commit message from `git:staged`; `each_file=true` asks the same \
+of many files. To write or change a file use `draft`: the answer goes straight into the file. Text of the files does \
+not come back: an answer is a few lines, and for "show me the file" you Read it. Under about 2 KB Read is cheaper. Do \
+not paste files into `message`: you pay for that as your own output.
 
-The model knows nothing of this conversation: `message` must hold the task, the text and the form of the answer. \
-Check what comes back; a local model is smaller than you are.
-`status` tells what is resident, `list_models` what there is, `set_model` switches (the choice survives restarts), \
-`quick_test` checks that the model works. The first call after a start loads the model, which can take a while; \
-progress is reported. A note in square brackets at the end of an answer comes from the server, not from the model."""
+Do not delegate work that needs your tools, this conversation or judgement that you could not verify, and nothing \
+whose failure would be silent. Check what comes back: do not trust a finding without a quoted line; a local model is \
+smaller than you are.
+
+`status` tells what is resident and which folders may be read, `list_models` what there is, `set_model` switches (the \
+choice survives restarts), `quick_test` checks that the model works. The first call after a start loads the model, \
+which can take a while; progress is reported. What the server itself says stands in a text block of its own."""
 
 CHAT = """\
 Ask the local model on this machine (private, offline, no cost per token) and get its answer as plain text.
 
-Use it for self-contained work whose result is cheap to check: summaries, drafts, boilerplate, commit messages, \
-translations, classification, extraction, a first review; or when the user asks for a local or private model. Do not \
-use it for work that needs your tools, this conversation, or judgement that you could not verify.
+With `files` it reads files here, and their text stays out of your context: "which of these logs show an error, quote \
+the line" over `logs/*.log` with `each_file=true`; "summarise" over src/app.py:1-200; a subject line for `git:staged`. \
+Rows have at most 300 characters and an answer 8 KB; the rest goes into a file whose path is told. Text does not come \
+back: to see a file, Read it; to change or write one, use `draft`. For one file under 2 KB Read is cheaper. Do not \
+trust a row without a quoted line.
 
-The model sees only what you send. Put the whole task into `message`: what to do, the text, the form of the answer. \
-One precise task a call works best; send independent tasks as parallel calls. Leave `max_tokens` and the sampling \
-values unset unless you have a reason. `thinking=false` answers sooner on a model that reasons; the reasoning itself \
-is never returned. With `tools`, calls that the model wants to make come back as a JSON list in a second text block: \
-[{"name": ..., "arguments": {...}}]; run them yourself and send the results through `history`, with an empty \
-`message`. With `response_schema` the text is JSON that validates, and objects hold no properties but those listed.
+The model sees only what you send: put the whole task into `message`: what to do, the form of the answer, a way out \
+("write NONE"). One precise task a call; independent tasks as parallel calls. What is longer than the window is \
+refused with numbers; `split=true` reads it in parts. Leave `max_tokens` and the sampling values unset unless you have \
+a reason. `thinking=false` answers sooner on a model that reasons. With `tools`, calls that the model wants come back \
+as a JSON list in a block of their own; run them and send the results through `history`, with an empty `message`. With \
+`response_schema` the answer is JSON that validates.
 
-A note in square brackets at the end is the server's: it says when the answer was cut off and what to change."""
+The server's own words (counts, what was left out, an answer that was cut off and what to change) stand in a block of \
+their own."""
+
+DRAFT = """\
+Let the local model write a file: its answer goes straight into `path`, and you get size, warnings and a few lines or \
+a diff, never the whole text. For docstrings, tests, boilerplate, translations, edits by rule.
+
+An existing file is only replaced with `overwrite=true`; the old version is kept, `restore=true` brings it back. To \
+edit, name the same file in `files` and `path`: a diff of at most 40 lines comes back; look at it. With `each_file` \
+give `path` as "docs/{stem}.md" for a file each, or "rows.jsonl". A call that ended early goes on when sent again. \
+Never written: an answer that was cut off, through a link, outside the project, what tools run or obey (.git, \
+.claude, workflows …)."""
 
 SET_MODEL = """\
 Choose the local model: a role ("coding", "default"), a full id, a fragment ("32b", "qwen coder 7b") or a number from \

@@ -1,4 +1,4 @@
-"""Makes the server object: five tools, one prompt, and the error codes that the SDK does not send."""
+"""Makes the server object: six tools, one prompt, and the error codes that the SDK does not send."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,22 +9,27 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import INVALID_PARAMS
 
 from mcp_local_llm import __version__
+from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.doors.mcp import descriptions
+from mcp_local_llm.doors.mcp.file_tools import draft_tool
 from mcp_local_llm.doors.mcp.prompts import name_completion, switch_model_prompt
 from mcp_local_llm.doors.mcp.tools import chat_tool, report_tools
 from mcp_local_llm.doors.mcp.unreadable_lines import StdioServer
 from mcp_local_llm.llm.llm import LLM
 
 
-def build_server(llm: LLM, switch_model: str, greeted: Callable[[], None] | None = None) -> MCPServer[Any]:
+def build_server(
+    llm: LLM, delegation: Delegation, switch_model: str, greeted: Callable[[], None] | None = None
+) -> MCPServer[Any]:
     """Make the server for `llm`.
 
     Args:
         llm: executes the verbs.
+        delegation: works on the files of this session.
         switch_model: the text of the prompt of that name.
         greeted: called after each request; the first one completes the handshake.
     """
-    tools = [chat_tool(llm), *report_tools(llm)]
+    tools = [chat_tool(llm, delegation), *report_tools(llm, delegation), draft_tool(delegation)]
     prompt = switch_model_prompt(switch_model)
     known = {"tools/call": [tool.name for tool in tools], "prompts/get": [prompt.name]}
 

@@ -80,18 +80,26 @@ class StrictTool(Tool):
         return " ".join(dict.fromkeys(sentences))
 
 
-def chat_result(result: ChatResult) -> CallToolResult:
-    """Plain text first, parsed tool calls as a JSON list in a second block; no structured content.
+def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
+    """Plain text first, then parsed tool calls as a JSON list, then the server's own words; no structured content.
+
+    The server's words have a block of their own, so that no model can write them.
 
     Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
     escaped line.
     """
-    said = note(result, NOTE_WORDING)
-    text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
-    blocks = [TextContent(type="text", text=text)]
+    said = " ".join(part for part in (note(result, NOTE_WORDING), more) if part)
+    blocks = [TextContent(type="text", text=result.text)] if result.text or not said else []
     if result.tool_calls:
         calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
         blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
+    if said:
+        blocks.append(TextContent(type="text", text=f"[{said}]"))
+    return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
+
+
+def numbers_of(result: ChatResult) -> dict[str, Any]:
+    """Return everything about an answer that its text does not say."""
     numbers: dict[str, Any] = {
         "model": result.model,
         "finish_reason": result.finish_reason,
@@ -102,7 +110,7 @@ def chat_result(result: ChatResult) -> CallToolResult:
     }
     if result.schema_met is not None:
         numbers["schema_met"] = result.schema_met
-    return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers})
+    return numbers
 
 
 def report_result(report: BaseModel, text: str) -> CallToolResult:

@@ -1,14 +1,27 @@
 """The five tools: each reads its arguments, calls one verb and writes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
+import anyio.to_thread
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field, create_model
 
+from mcp_local_llm.delegation.delegation import Delegation
+from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors import results_text
 from mcp_local_llm.doors.mcp.descriptions import CHAT, LIST_MODELS, QUICK_TEST, SET_MODEL, STATUS
+from mcp_local_llm.doors.mcp.file_tools import (
+    EachFile,
+    Files,
+    MaxSeconds,
+    Split,
+    Template,
+    file_result,
+    unread_files,
+)
 from mcp_local_llm.doors.mcp.progress import reporting
 from mcp_local_llm.doors.mcp.strict_tool import StrictTool, chat_result, report_result, without_titles
 from mcp_local_llm.llm.llm import LLM, collect_result
@@ -43,7 +56,7 @@ class ModelChoice(BaseModel):
     model: str
 
 
-def chat_tool(llm: LLM) -> StrictTool:
+def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
     """Make the tool `chat`."""
 
     async def chat(
@@ -82,9 +95,14 @@ def chat_tool(llm: LLM) -> StrictTool:
         top_p: Annotated[TopP | None, Field(description="Nucleus sampling; default: the model's own.")] = None,
         seed: Annotated[Seed | None, Field(description="Makes sampling repeatable.")] = None,
         stop: Annotated[StopStrings | None, Field(description="The answer ends before any of these.")] = None,
+        files: Files = None,
+        each_file: EachFile = False,
+        split: Split = False,
+        template: Template = None,
+        max_seconds: MaxSeconds = None,
     ) -> CallToolResult:
         request = ChatRequest(
-            messages=conversation(message, system, history or []),
+            messages=tuple(history or ()),
             tools=tuple(tools or ()),
             sampling=SamplingParams(max_tokens, temperature, top_p, seed, tuple(stop or ())),
             thinking=thinking,
@@ -92,7 +110,14 @@ def chat_tool(llm: LLM) -> StrictTool:
             response_schema=response_schema,
         )
         async with reporting(ctx) as report:
-            return chat_result(await collect_result(llm.chat(request, report, model=model)))
+            if files or template:
+                task = FileTask(
+                    files or None, message, system or "", request, model, each_file, split, template, max_seconds
+                )
+                return file_result(await delegation.chat(task, report))
+            request = replace(request, messages=conversation(message, system, history or []))
+            result = await collect_result(llm.chat(request, report, model=model))
+        return chat_result(result, unread_files(await anyio.to_thread.run_sync(delegation.named_in, message)))
 
     return StrictTool.of(
         chat,
@@ -103,7 +128,7 @@ def chat_tool(llm: LLM) -> StrictTool:
     )
 
 
-def report_tools(llm: LLM) -> list[StrictTool]:
+def report_tools(llm: LLM, delegation: Delegation) -> list[StrictTool]:
     """Make the four tools that answer with a structured value."""
 
     async def set_model(
@@ -139,6 +164,7 @@ def report_tools(llm: LLM) -> list[StrictTool]:
 
     async def status() -> Annotated[CallToolResult, Status]:
         now = await llm.status()
+        now = now.model_copy(update={"notes": [*now.notes, *await anyio.to_thread.run_sync(delegation.notes)]})
         return report_result(now, results_text.status_text(now))
 
     read_only = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)

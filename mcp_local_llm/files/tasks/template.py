@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mcp_local_llm.files.tasks.checks import CheckName
@@ -31,6 +30,9 @@ _FRONT_MATTER = re.compile(r"\+\+\+\n(?P<front>.*?\n)\+\+\+\n(?P<body>.*)", re.D
 
 def _schema(value: object) -> object:
     """Read a JSON Schema that is written as JSON text."""
+    # Here and not above: it takes a tenth of a second, which only a template with a schema need spend.
+    from jsonschema import Draft202012Validator, SchemaError
+
     schema: Any = json.loads(value) if isinstance(value, str) else value
     try:
         Draft202012Validator.check_schema(schema)

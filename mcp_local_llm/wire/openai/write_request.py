@@ -9,6 +9,7 @@ from typing import Any
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import Flavor
+from mcp_local_llm.wire.template_tokens import broken_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,8 @@ def wire_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
     open_calls: deque[str] = deque()
     count = 0
     for message in messages:
-        written: dict[str, Any] = {"role": message.role, "content": message.content}
+        # The server may tokenize the rendered prompt as a whole: there a text's <|im_end|> would end the turn.
+        written: dict[str, Any] = {"role": message.role, "content": broken_up(message.content)}
         if message.name is not None:
             written["name"] = message.name
         if message.tool_calls:
