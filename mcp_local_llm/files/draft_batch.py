@@ -3,13 +3,15 @@
 An answer is in the journal before its file is written: what a crash leaves unwritten is written without the model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.files.drafts import Draft, Drafts, unfinished
 from mcp_local_llm.files.journal import Journal, JournalRow
-from mcp_local_llm.files.rows import Row
+from mcp_local_llm.files.report import DraftReport, excerpt, size_words
+from mcp_local_llm.files.rows import Row, answer_row
+from mcp_local_llm.files.rows_file import RowsFile
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -29,8 +31,34 @@ class Place:
     path: Path
 
 
-class DraftBatch:
-    """The drafts of one call. Every place is checked before the first answer is computed.
+class Outcomes:
+    """What became of the files of one call, in their order."""
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        self._rows: dict[str, Row | None] = dict.fromkeys(sources)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The sources that still need an answer."""
+        return tuple(source for source, row in self._rows.items() if row is None)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of the other sources."""
+        return tuple(row for row in self._rows.values() if row is not None)
+
+    def fail(self, source: str, error: str, remedy: str) -> Row:
+        """Note that a source has no answer; `error` is one word."""
+        return self.note(Row(source, error=error, remedy=remedy))
+
+    def note(self, row: Row) -> Row:
+        """Note what became of a source."""
+        self._rows[row.path] = row
+        return row
+
+
+class DraftBatch(Outcomes):
+    """Drafts of one call. Every place is checked before the first answer is computed; one that will not do is a row.
 
     Args:
         drafts: where drafts may be written.
@@ -40,58 +68,93 @@ class DraftBatch:
     """
 
     def __init__(self, drafts: Drafts, journal: Journal, places: Sequence[Place], *, overwrite: bool) -> None:
+        super().__init__(place.source for place in places)
         self._journal = journal
-        self._digests: Mapping[str, str] = {place.source: place.digest for place in places}
-        self._drafts: dict[str, Draft] = {}
-        self._rows: dict[str, Row | None] = {place.source: None for place in places}
+        self._begun: dict[str, tuple[Place, Draft]] = {}
         for place in places:
             try:
                 self._begin(drafts, place, overwrite)
             except FileAccessError as error:
-                self._rows[place.source] = Row(place.source, error=error.kind, remedy=str(error))
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """The sources that still need an answer, in their order."""
-        return tuple(source for source, row in self._rows.items() if row is None)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """What became of the sources so far, in their order."""
-        return tuple(row for row in self._rows.values() if row is not None)
+                self.fail(place.source, error.kind, str(error))
 
     def fault(self, source: str, answer: str) -> str:
         """Return what is wrong with an answer as the file that it becomes, for a second try; else an empty text."""
-        return self._drafts[source].fault(answer)
+        return self._begun[source][1].fault(answer)
 
     def write(self, source: str, result: ChatResult) -> Row:
         """Write an answer. One that is not whole, or cannot be written, is a row that says so."""
-        draft = self._drafts[source]
+        place, draft = self._begun[source]
         try:
             if not unfinished(result):
-                made = draft.digest(result.text)
-                self._journal.add(JournalRow(source, self._digests[source], result.text, made))
-            row = _told(source, draft, result)
+                self._journal.add(JournalRow(source, place.digest, result.text, draft.digest(result.text)))
+            return self.note(Row(source, _told(draft.finish(result))))
         except FileAccessError as error:
-            row = Row(source, error=error.kind, remedy=str(error))
-        self._rows[source] = row
-        return row
-
-    def fail(self, source: str, error: str, remedy: str) -> None:
-        """Note that a source has no answer; `error` is one word."""
-        self._rows[source] = Row(source, error=error, remedy=remedy)
+            return self.fail(source, error.kind, str(error))
 
     def _begin(self, drafts: Drafts, place: Place, overwrite: bool) -> None:
         answer = self._journal.taken_up(place.source, place.digest)
         if answer is not None and drafts.look_at(place.path).holds(answer):
-            self._rows[place.source] = Row(place.source, f"{place.path}: written before", taken_up=True)
+            self.note(Row(place.source, f"{place.path}: written before", taken_up=True))
             return
-        draft = self._drafts[place.source] = drafts.begin(place.path, overwrite=overwrite)
+        draft = drafts.begin(place.path, overwrite=overwrite)
+        self._begun[place.source] = place, draft
         if answer is not None:
-            report = draft.write(answer)
-            self._rows[place.source] = Row(place.source, " ".join((report.head, *report.warnings)), taken_up=True)
+            self.note(Row(place.source, _told(draft.write(answer)), taken_up=True))
 
 
-def _told(source: str, draft: Draft, result: ChatResult) -> Row:
-    report = draft.finish(result)
-    return Row(source, " ".join((report.head, *report.warnings)))
+class RowsBatch(Outcomes):
+    """One call whose answers become the rows of one file, a JSON object a line, written as they come.
+
+    Args:
+        draft: the file, from `Drafts.look_at`.
+        journal: the rows of this call.
+        sources: each file as the call names it, and `content_digest` of what is read of it.
+        as_json: the answers are JSON values, not texts.
+        overwrite: whether a file that exists may be replaced.
+
+    Raises:
+        FileAccessError: the file cannot be written, or is another one and may not be replaced.
+    """
+
+    def __init__(
+        self, draft: Draft, journal: Journal, sources: Mapping[str, str], *, as_json: bool, overwrite: bool
+    ) -> None:
+        super().__init__(sources)
+        self._draft, self._journal, self._digests, self._as_json = draft, journal, sources, as_json
+        earlier = {row.file: self._line(row.file, row.answer) for row in journal.rows}
+        self._lines: list[str] = []
+        for source, line in earlier.items():
+            answer = journal.taken_up(source, sources.get(source, ""))
+            if answer is not None:
+                self._lines.append(line)
+                self.note(Row(source, answer, taken_up=True))
+        self._file = RowsFile(draft, self._lines, [*earlier.values()], overwrite=overwrite)
+
+    def write(self, source: str, result: ChatResult) -> Row:
+        """Write an answer. One that is not whole, or cannot be written, is a row that says so, and no line."""
+        try:
+            if fault := unfinished(result):
+                return self.fail(source, "truncated", fault)
+            line = self._line(source, result.text)
+            self._journal.add(JournalRow(source, self._digests[source], result.text))
+            self._file.append(line)
+        except ValueError as error:
+            return self.fail(source, "incomplete", str(error))
+        except FileAccessError as error:
+            return self.fail(source, error.kind, str(error))
+        self._lines.append(line)
+        return self.note(Row(source, result.text))
+
+    def close(self) -> DraftReport:
+        """Close the file and report it."""
+        self._file.close()
+        text = "".join(f"{line}\n" for line in self._lines)
+        path = self._draft.target.path
+        return DraftReport(path, f"{path}: {size_words(text, len(text.encode()))}, one for each answer.", excerpt(text))
+
+    def _line(self, source: str, answer: str) -> str:
+        return answer_row(source, answer, as_json=self._as_json)
+
+
+def _told(report: DraftReport) -> str:
+    return " ".join((report.head, *report.warnings))

@@ -78,6 +78,11 @@ class Journal:
         except OSError as error:
             raise _unusable(folder, error) from error
 
+    @property
+    def rows(self) -> tuple[JournalRow, ...]:
+        """The rows of the earlier call and of this one, in the order in which they came."""
+        return tuple(self._rows.values())
+
     def taken_up(self, file: str, digest: str) -> str | None:
         """Return the answer of the earlier call, None where there is none for this content of the file."""
         row = self._rows.get(file)
@@ -89,6 +94,7 @@ class Journal:
         Raises:
             FileAccessError: the disk is full; the rows before it stay.
         """
+        self._rows.pop(row.file, None)
         self._rows[row.file] = row
         line = json.dumps([row.file, row.digest, row.answer, row.made]).encode() + b"\n"
         whole = os.fstat(self._handle).st_size
@@ -137,6 +143,7 @@ class Journal:
         for line in content[:whole].split(b"\n"):
             with suppress(ValueError, TypeError):
                 row = JournalRow(*json.loads(line))
+                self._rows.pop(row.file, None)
                 self._rows[row.file] = row
         if whole < len(content):
             os.ftruncate(handle, whole)

@@ -143,6 +143,18 @@ def text_row(row: Row, limit: int | None) -> str:
     return f"{label}:{text if len(text) <= room else text[: room - 1].rstrip() + CUT}"
 
 
+def answer_row(path: str, answer: str, *, as_json: bool) -> str:
+    """Write a whole answer as a JSON object on one line; the answer is a JSON value, or a text.
+
+    Raises:
+        ValueError: it is not the JSON value that it ought to be.
+    """
+    row = _checked(Row(path, answer if as_json else json.dumps(answer)))
+    if row.error:
+        raise ValueError(row.remedy)
+    return json_row(row, None)
+
+
 def json_row(row: Row, limit: int | None) -> str:
     """Write a row as a JSON object on one line; of `limit`, only an error's remedy is cut: a cut answer is none."""
     value: dict[str, Any] = {"file": row.path}

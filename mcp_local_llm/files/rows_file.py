@@ -16,19 +16,21 @@ class RowsFile:
 
     Args:
         draft: the place, from `Drafts.look_at`.
-        earlier: lines without their ends that the same call wrote before it ended early, in their order.
+        begun: rows to begin with, without line ends.
+        earlier: rows that the same call made before it ended early; a file of nothing else is its own.
         overwrite: whether another file that is there may be replaced; its content is kept.
 
     Raises:
         FileAccessError: another file is there, or it cannot be written.
     """
 
-    def __init__(self, draft: Draft, earlier: Sequence[str] = (), *, overwrite: bool = False) -> None:
+    def __init__(
+        self, draft: Draft, begun: Sequence[str] = (), earlier: Sequence[str] = (), *, overwrite: bool = False
+    ) -> None:
         self._target = draft.target
+        self._handle = -1
         old = draft.previous
-        begun = b"".join(line.encode() + b"\n" for line in earlier)
-        # The last row may be on disk in part, or not yet.
-        own = old is not None and bool(begun) and begun.startswith(old.content)
+        own = old is not None and _holds_only(old.content, earlier)
         if old is not None and not own:
             if not overwrite:
                 raise FileAccessError(
@@ -37,13 +39,14 @@ class RowsFile:
                     "exists",
                 )
             keep_version(draft.state, draft.target.path, old)
-        write_whole(draft.target, begun, old)
+        content = _lines(begun)
+        write_whole(draft.target, content, old)
         with translated(self._target), opened_folder(self._target) as folder:
             flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             self._handle = os.open(self._target.path.name, flags, dir_fd=folder)
             facts = os.fstat(self._handle)
             require_place(folder, self._target)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size != len(begun):
+            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size != len(content):
                 self.close()
                 raise FileAccessError(f"{self._target.path} was exchanged just now. Call again.", "changed")
 
@@ -71,3 +74,14 @@ class RowsFile:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def _holds_only(content: bytes, rows: Sequence[str]) -> bool:
+    """Whether a file holds some of these rows and nothing else; a crash may have cut the last one."""
+    known = {row.encode() for row in rows}
+    *whole, last = content.split(b"\n")
+    return bool(known) and known.issuperset(whole) and any(row.startswith(last) for row in known)
+
+
+def _lines(rows: Sequence[str]) -> bytes:
+    return b"".join(row.encode() + b"\n" for row in rows)

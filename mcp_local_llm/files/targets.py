@@ -36,20 +36,7 @@ PROTECTED_FOLDER_PAIRS = frozenset(
 PROTECTED_FILES = frozenset(
     (
         *(".mcp.json", ".mcp.jsonc", ".gitconfig", ".gitmodules", ".ripgreprc", ".mise.toml", "mise.toml"),
-        *(
-            ".profile",
-            ".zprofile",
-            ".zlogin",
-            ".zlogout",
-            ".inputrc",
-            ".kshrc",
-            ".cshrc",
-            ".tcshrc",
-            ".login",
-            ".logout",
-            "config.fish",
-            ".xprofile",
-        ),
+        *(".profile", ".inputrc", ".kshrc", ".cshrc", ".tcshrc", ".login", ".logout", "config.fish", ".xprofile"),
         *(".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".nvim.lua", ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit"),
         *(".rprofile", ".irbrc", ".pryrc", ".pdbrc", ".psqlrc", ".sqliterc", ".pythonrc", ".screenrc", ".tmux.conf"),
         *(".xinitrc", ".netrc", ".curlrc", ".wgetrc", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".condarc"),
@@ -63,7 +50,7 @@ PROTECTED_FILES = frozenset(
 )
 """Files, in any folder, that shells, tools, CI services or agents run or obey; in lower case."""
 
-PROTECTED_BEGINNINGS = (".bash", ".zsh", ".envrc", ".claude", "git~")
+PROTECTED_BEGINNINGS = (".bash", ".zsh", ".zprofile", ".zlog", ".envrc", ".claude", "git~")
 """Beginnings of protected names: what shells and agents read; `git~1` is the short name of `.git` on Windows' disks."""
 
 PROTECTED_ENDINGS = (".code-workspace", ".git")
@@ -97,7 +84,8 @@ def draft_target(path: Path, roots: Sequence[Path], is_secret: Callable[[Path], 
         is_secret: whether a file of this path counts as a secret by its name.
 
     Raises:
-        FileAccessError: of kind `name`, `link`, `outside`, `protected`, `secret`, `folder` or `special`.
+        FileAccessError: of kind `name`, `link`, `outside`, `protected`, `secret`, `folder`, `special` or
+            `read-only`.
     """
     assert path.is_absolute(), path
     if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
@@ -124,6 +112,9 @@ def draft_target(path: Path, roots: Sequence[Path], is_secret: Callable[[Path], 
     if is_secret(resolved):
         raise FileAccessError(f"{path} is not written: its name is that of a secret. Choose another.", "secret")
     _require_file_or_nothing(resolved)
+    folder = next(_existing_parents(resolved))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileAccessError(f"{path} is not written: {folder} is read-only. Choose another path.", "read-only")
     return target
 
 

@@ -1,5 +1,6 @@
 """Drafts of many files in one call, and the same call after an early end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.draft_batch import DraftBatch, Place
+from mcp_local_llm.files.draft_batch import DraftBatch, Place, RowsBatch
 from mcp_local_llm.files.drafts import Drafts
 from mcp_local_llm.files.journal import Journal, content_digest
 from mcp_local_llm.files.state import StateFolder
 from mcp_local_llm.values.chat import ChatResult, FinishReason, Timings, Usage
+from mcp_local_llm.values.errors import FileAccessError
 
 KEY = "call"
 
@@ -154,3 +156,55 @@ def test_a_call_over_forty_files_that_is_killed_is_finished_by_the_same_call(dra
     journal.finish()
     assert all((root / name).with_suffix(".md").read_text() == name * 999 + "\n" for name in names)
     assert sum(row.taken_up for row in batch.rows) == 17
+
+
+def rows_batch(drafts: Drafts, journal: Journal, sources: dict[str, str], *, as_json: bool = False) -> RowsBatch:
+    return RowsBatch(drafts.look_at(drafts.roots[0] / "out.jsonl"), journal, sources, as_json=as_json, overwrite=False)
+
+
+def written(root: Path) -> list[object]:
+    return [json.loads(line) for line in (root / "out.jsonl").read_text().splitlines()]
+
+
+def test_answers_become_rows_of_one_file_as_they_come(drafts: Drafts, root: Path) -> None:
+    batch = rows_batch(drafts, Journal(drafts.state, KEY), {"a.py": "1", "b.py": "2", "c.py": "3"}, as_json=True)
+    assert batch.write("b.py", result('{"kind": "x"}')).error == ""
+    assert batch.write("a.py", result('{"kind": ')).error == "incomplete"
+    assert batch.write("c.py", result('{"kind": "y"}', "length")).error == "truncated"
+    report = batch.close()
+    assert written(root) == [{"file": "b.py", "answer": {"kind": "x"}}]
+    assert report.head == f"{root}/out.jsonl: 42 bytes, 1 line, one for each answer."
+    assert [(row.path, row.error) for row in batch.rows] == [
+        ("a.py", "incomplete"),
+        ("b.py", ""),
+        ("c.py", "truncated"),
+    ]
+
+
+def test_the_same_call_adds_to_its_own_rows_and_drops_those_of_changed_files(drafts: Drafts, root: Path) -> None:
+    sources = {"a.py": "1", "b.py": "2", "c.py": "3"}
+    again: tuple[dict[str, str], tuple[str, ...]] = ({"a.py": "new"}, ("a.py", "c.py"))
+    turns: list[tuple[dict[str, str], tuple[str, ...]]] = [({}, ("a.py", "b.py", "c.py")), again, again]
+    for turn, (changed, pending) in enumerate(turns):
+        journal = Journal(drafts.state, KEY)
+        batch = rows_batch(drafts, journal, sources | changed)
+        assert batch.pending == pending
+        if turn == 0:
+            batch.write("a.py", result("one"))
+            batch.write("b.py", result("two\nlines"))
+        batch.close()
+        journal.close()
+    assert written(root) == [{"file": "b.py", "answer": "two\nlines"}]
+    journal = Journal(drafts.state, KEY)
+    batch = rows_batch(drafts, journal, sources | {"a.py": "new"})
+    batch.write("a.py", result("three"))
+    batch.write("c.py", result("four"))
+    journal.finish()
+    assert written(root) == [
+        {"file": "b.py", "answer": "two\nlines"},
+        {"file": "a.py", "answer": "three"},
+        {"file": "c.py", "answer": "four"},
+    ]
+    with pytest.raises(FileAccessError) as caught:
+        rows_batch(drafts, Journal(drafts.state, KEY), sources)
+    assert caught.value.kind == "exists"

@@ -229,7 +229,8 @@ def test_rows_are_added_as_they_come_and_the_same_call_goes_on(drafts: Drafts, r
         first.append(row(number))
     first.close()
     path.write_bytes(path.read_bytes()[:-20])
-    again = RowsFile(drafts.look_at(path), [row(number) for number in range(3)])
+    earlier = [row(number) for number in range(3)]
+    again = RowsFile(drafts.look_at(path), earlier, earlier)
     again.append(row(3))
     again.close()
     again.close()
@@ -240,7 +241,7 @@ def test_rows_of_another_call_are_not_touched_without_overwrite(drafts: Drafts, 
     path = root / "rows.jsonl"
     path.write_text(row(7) + "\n")
     assert refusal(RowsFile, drafts.look_at(path)).kind == "exists"
-    assert refusal(RowsFile, drafts.look_at(path), [row(1)]).kind == "exists"
+    assert refusal(RowsFile, drafts.look_at(path), [row(1)], [row(1)]).kind == "exists"
     assert path.read_text() == row(7) + "\n"
     RowsFile(drafts.look_at(path), overwrite=True).append(row(8))
     assert path.read_text() == row(8) + "\n"

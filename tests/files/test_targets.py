@@ -133,3 +133,10 @@ def test_a_name_in_the_other_unicode_form_is_the_file_that_exists(project: Path)
     old = unicodedata.normalize("NFD", "é.md")
     (project / old).write_text("x")
     assert draft_target(project / "é.md", [project], lambda _: False).path.name == old
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_before_anything_is_computed(project: Path) -> None:
+    (project / "src").chmod(0o555)
+    assert kind(project / "src/a.py", project) == "read-only"
+    assert kind(project / "src/new/a.py", project) == "read-only"
