@@ -1,6 +1,7 @@
 """Task templates and the checks of their answers."""
 
 import json
+import re
 from pathlib import Path, PurePath
 
 import pytest
@@ -11,6 +12,7 @@ from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_t
 from mcp_local_llm.files.tasks.template import MESSAGE, Templates, read_template
 from mcp_local_llm.setup.places import prompt_names
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
+from tests.source import ROOT
 
 NAMES = (
     *("boilerplate", "classify-logs", "commit-message", "condense", "docstrings", "explain-error"),
@@ -77,8 +79,8 @@ def test_a_users_template_is_read_and_replaces_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("Do it.\n\n{message}\n", "front matter"),
-        (PLAIN.replace("+++", "---"), "front matter"),
+        ("Do it.\n\n{message}\n", "two lines of +++"),
+        (PLAIN.replace("+++", "---"), "two lines of +++"),
         (PLAIN.replace("{message}", ""), "{message}"),
         (PLAIN.replace("{message}", "Say {message} now"), "{message}"),
         (PLAIN.replace("{message}", "{message}\n\n{message}"), "{message}"),
@@ -198,3 +200,13 @@ def test_json_is_checked(answer: str, fine: bool) -> None:
 )
 def test_code_is_checked_where_something_can_parse_it(answer: str, path: str | None, fine: bool) -> None:
     assert (judged("code", answer, path=path) == "") == fine
+
+
+def test_the_page_about_templates_lists_them_and_its_example_is_one() -> None:
+    page = (ROOT / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert tuple(sorted(re.findall(r"^\| `([a-z-]+)` \| (?:a|each|`git)", page, re.MULTILINE))) == NAMES
+    (example,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    template = read_template("licences", example, "docs/templates.md")
+    assert (template.shape, template.check, template.message) == ("rows", ("json", "quote"), "optional")
+    for key in ("description", "shape", "message", "temperature", "max_tokens", "thinking", "schema", "check"):
+        assert f"`{key}`" in page

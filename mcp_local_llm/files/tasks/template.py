@@ -133,7 +133,7 @@ def read_template(name: str, text: str, where: str) -> TaskTemplate:
     """
     parts = _FRONT_MATTER.fullmatch(text.replace("\r\n", "\n"))
     if parts is None:
-        raise ConfigError(f"{where}: it has to begin with front matter, TOML between two lines of +++. See the README.")
+        raise ConfigError(f"{where}: it has to begin with TOML between two lines of +++, as in docs/templates.md.")
     if not re.search(rf"^{re.escape(MESSAGE)}$", parts["body"], re.MULTILINE) or parts["body"].count(MESSAGE) != 1:
         raise ConfigError(f"{where}: the text needs one line that is {MESSAGE}, where the caller's message goes.")
     try:
