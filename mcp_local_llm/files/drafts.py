@@ -10,7 +10,7 @@ from pathlib import Path
 from mcp_local_llm.files.atomic_write import Previous, read_previous, write_whole
 from mcp_local_llm.files.fenced_answer import unwrap
 from mcp_local_llm.files.journal import content_digest
-from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, shrunk, size_words
+from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, left_out, shrunk, size_words
 from mcp_local_llm.files.state import StateFolder
 from mcp_local_llm.files.syntax import syntax_fault
 from mcp_local_llm.files.targets import Target, draft_target
@@ -150,7 +150,8 @@ class Draft:
 
     def fault(self, answer: str) -> str:
         """Return what is wrong with an answer as a file of this name, in words for a second try; else an empty text."""
-        return syntax_fault(self.target.path, unwrap(answer, self.target.path).text.strip("\n") + "\n") or ""
+        text = unwrap(answer, self.target.path).text.strip("\n") + "\n"
+        return left_out(text, self.old, self.target.path) or syntax_fault(self.target.path, text) or ""
 
     def _content(self, answer: str) -> tuple[bytes, str, list[str]]:
         """Return the bytes of the new file, its text and the warnings about both."""
@@ -162,6 +163,8 @@ class Draft:
         path, name = self.target.path, str(self.target.relative)
         found = list(warnings)
         parsed_before = self.previous is None or syntax_fault(path, self.old) == ""
+        if gap := left_out(text, self.old, path):
+            found.append(f"Check it: {gap}.")
         if parsed_before and (fault := syntax_fault(path, text)):
             found.append(f"Check it: {fault}.")
         if self.previous is None:
@@ -187,8 +190,10 @@ def unfinished(result: ChatResult) -> str:
     """Return why an answer is not whole, with what to do; else an empty text."""
     if result.looped:
         return "the answer only repeated itself and was ended. Word the task differently."
-    if result.finish_reason == "length" or result.schema_met is False or not result.thinking_closed:
+    if result.finish_reason == "length" or not result.thinking_closed:
         return "the answer was cut off. Call again with more max_tokens, or with a smaller part of the task."
+    if result.schema_met is False:
+        return "the answer does not fit the schema. Call again with a simpler one, or with more max_tokens."
     if result.tool_calls and not result.text.strip():
         return "the model asked for a tool instead of an answer. Word the task differently."
     return ""

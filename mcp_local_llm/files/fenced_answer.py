@@ -25,7 +25,7 @@ MAX_WORDS_AROUND = 6
 
 _KEPT_WORDS = "The answer has a fence within other text; all of it was kept."
 
-_FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{]*)[^`]*$")
+_FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{:]*)[^`]*$")
 
 
 @dataclass(frozen=True)

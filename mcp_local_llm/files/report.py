@@ -4,10 +4,11 @@ The head is this program's; the excerpt holds the model's words and belongs in a
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mcp_local_llm.files.rows import one_line
 
@@ -25,6 +26,19 @@ MAX_COMPARED_LINES = 20_000
 
 SHORT_SHARE = 0.5
 """An answer with less than this share of the old file's lines or characters is suspiciously short."""
+
+
+_DIFF = re.compile(r"(diff --git .*\n(.*\n){0,4})?--- .*\n\+\+\+ .*\n@@ ")
+_COMMENT = re.compile(r"[ \t]*(#|//|/\*|<!--|--|;|%|\{/\*|\.\.\.|…|\[|\()")
+_ELISION = re.compile(
+    r"(\.\.\.|…).*\b(rest|remain\w*|existing|previous|other|unchanged|same|omitted|continu\w+|as before)\b"
+    r"|\b(rest|remain\w*|existing|previous|other|unchanged|same|omitted)\b.*(\.\.\.|…)"
+    r"|\b(rest|remainder) of (the |this )?(\w+ )?(code|file|class|function|module|script|document|tests?)\b"
+    r"|\b(existing|remaining|unchanged) (code|functions|methods|lines|content|tests|sections|imports)\b"
+    r"|\b(remains?|stays?) (the same|unchanged|as (it was|before))\b",
+    re.IGNORECASE,
+)
+"""What models write in comments in place of the lines that they leave out."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,17 @@ def shrunk(old: str, new: str) -> str:
         f"The new version is much shorter: {after:,} of {before:,} lines, {len(new):,} of {len(old):,} characters. "
         "Check that nothing was lost."
     )
+
+
+def left_out(text: str, old: str, path: PurePath) -> str:
+    """Return what a text has in place of the file's content, such as `# ... rest unchanged`; else an empty text."""
+    if path.suffix.lower() not in (".diff", ".patch") and _DIFF.match(text):
+        return "it is a diff and not the file"
+    held = set(_lines(old))
+    for line in _lines(text):
+        if line not in held and len(line) <= MAX_LINE_CHARACTERS and _COMMENT.match(line) and _ELISION.search(line):
+            return f"it leaves parts out where it says {one_line(line).strip()[:80]!r}"
+    return ""
 
 
 def _differing(old: str, new: str) -> tuple[Sequence[str], Sequence[str], int]:

@@ -87,6 +87,7 @@ def test_an_answer_that_changes_nothing_writes_nothing(drafts: Drafts, root: Pat
     [
         (OLD.replace("value_3 = 3", "value_3 = = 3"), "does not parse as Python"),
         ("value_0 = 0\n", "much shorter: 1 of 20 lines"),
+        (f"{OLD}# ... rest of the code unchanged", "leaves parts out"),
         (f"Here it is:\n```python\n{OLD}x = 1\n```", "left out"),
     ],
 )
