@@ -8,8 +8,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from mcp_local_llm.files.fenced_answer import unwrap
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.fenced_answer import unwrap
+from mcp_local_llm.files.writing.syntax import syntax_fault
 
 CheckName = Literal["json", "quote", "commit-message", "code"]
 """The answer is JSON; its quotes stand in the files; it is a commit message; it parses as the file that it becomes."""

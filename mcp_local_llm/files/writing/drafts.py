@@ -7,15 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcp_local_llm.files.atomic_write import Previous, read_previous, write_whole
-from mcp_local_llm.files.fenced_answer import unwrap
-from mcp_local_llm.files.journal import content_digest
-from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, left_out, shrunk, size_words
-from mcp_local_llm.files.state import StateFolder
-from mcp_local_llm.files.syntax import syntax_fault
-from mcp_local_llm.files.targets import Target, draft_target
-from mcp_local_llm.files.text_form import TextForm, read_text
-from mcp_local_llm.files.versions import keep_version, latest_version
+from mcp_local_llm.files.writing.atomic_write import Previous, read_previous, write_whole
+from mcp_local_llm.files.writing.fenced_answer import unwrap
+from mcp_local_llm.files.writing.journal import content_digest
+from mcp_local_llm.files.writing.report import (
+    DraftReport,
+    bounded_diff,
+    diffstat,
+    excerpt,
+    left_out,
+    shrunk,
+    size_words,
+)
+from mcp_local_llm.files.writing.state import StateFolder
+from mcp_local_llm.files.writing.syntax import syntax_fault
+from mcp_local_llm.files.writing.targets import Target, draft_target
+from mcp_local_llm.files.writing.text_form import TextForm, read_text
+from mcp_local_llm.files.writing.versions import keep_version, latest_version
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -26,12 +34,14 @@ class Drafts:
 
     Attributes:
         roots: the folders that allow files, resolved.
-        is_secret: whether a file of this path counts as a secret by its name.
+        check: refuses a resolved path that may not be read either, such as a secret's; raises `FileAccessError`.
+        holds_secret: whether a file's content is a secret; a diff would tell it.
         state: keeps old versions, and answers that could not be written.
     """
 
     roots: Sequence[Path]
-    is_secret: Callable[[Path], bool]
+    check: Callable[[Path], None]
+    holds_secret: Callable[[bytes], bool]
     state: StateFolder
 
     def begin(self, path: Path, *, overwrite: bool = False) -> "Draft":
@@ -54,10 +64,12 @@ class Drafts:
 
     def look_at(self, path: Path) -> "Draft":
         """Check a place as `begin` does, whether or not a file is there; to see whether a row was written already."""
-        target = draft_target(path, self.roots, self.is_secret)
+        target = draft_target(path, self.roots, self.check)
         previous = read_previous(target)
         if previous is None:
             return Draft(target, None, "", TextForm(), self.state)
+        if self.holds_secret(previous.content):
+            raise FileAccessError(f"{path} is not replaced: it holds a secret. Choose another path.", "secret")
         try:
             old, form = read_text(previous.content)
         except FileAccessError as error:
@@ -72,7 +84,7 @@ class Drafts:
         Raises:
             FileAccessError: no version is kept, or the file cannot be written.
         """
-        target = draft_target(path, self.roots, self.is_secret)
+        target = draft_target(path, self.roots, self.check)
         version = latest_version(self.state, target.path)
         present = read_previous(target)
         gone = None

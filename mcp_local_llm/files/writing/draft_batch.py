@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.files.drafts import Draft, Drafts, unfinished
-from mcp_local_llm.files.journal import Journal, JournalRow
-from mcp_local_llm.files.report import DraftReport, excerpt, size_words
-from mcp_local_llm.files.rows import Row, answer_row
-from mcp_local_llm.files.rows_file import RowsFile
+from mcp_local_llm.files.writing.drafts import Draft, Drafts, unfinished
+from mcp_local_llm.files.writing.journal import Journal, JournalRow
+from mcp_local_llm.files.writing.report import DraftReport, excerpt, size_words
+from mcp_local_llm.files.writing.rows import Row, answer_row
+from mcp_local_llm.files.writing.rows_file import RowsFile
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.syntax import syntax_fault
 
 MARKDOWN_SUFFIXES = frozenset((".md", ".markdown", ".mdx"))
 """Files that fences are a part of."""

@@ -5,9 +5,9 @@ from pathlib import PurePath
 
 import pytest
 
-from mcp_local_llm.files.output_names import has_placeholder, is_rows_file, output_paths
-from mcp_local_llm.files.report import bounded_diff, diffstat, excerpt, left_out, shrunk, size_words
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths
+from mcp_local_llm.files.writing.report import bounded_diff, diffstat, excerpt, left_out, shrunk, size_words
+from mcp_local_llm.files.writing.syntax import syntax_fault
 from mcp_local_llm.values.errors import InvalidRequestError
 
 

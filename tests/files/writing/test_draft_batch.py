@@ -8,14 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.draft_batch import DraftBatch, Place, RowsBatch
-from mcp_local_llm.files.drafts import Drafts
-from mcp_local_llm.files.journal import Journal, content_digest
-from mcp_local_llm.files.state import StateFolder
+from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
+from mcp_local_llm.files.writing.drafts import Drafts
+from mcp_local_llm.files.writing.journal import Journal, content_digest
+from mcp_local_llm.files.writing.state import StateFolder
 from mcp_local_llm.values.chat import ChatResult, FinishReason, Timings, Usage
 from mcp_local_llm.values.errors import FileAccessError
 
 KEY = "call"
+
+
+def no_secret(path: Path) -> None:
+    """Refuse what the roots' rules refuse."""
+    if path.name.casefold().startswith(".env"):
+        raise FileAccessError(f"{path} is a secret by its name.", "secret")
 
 
 @pytest.fixture
@@ -27,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), lambda path: path.name == ".env", StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
 
 
 def result(text: str, finish: FinishReason = "stop") -> ChatResult:
@@ -134,14 +140,16 @@ def test_a_call_over_forty_files_that_is_killed_is_finished_by_the_same_call(dra
     wanted = places(root, *names)
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from mcp_local_llm.files.draft_batch import DraftBatch, Place\nfrom mcp_local_llm.files.drafts import Drafts\n"
-        "from mcp_local_llm.files.journal import Journal, content_digest\n"
-        "from mcp_local_llm.files.state import StateFolder\n"
+        "from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place\n"
+        "from mcp_local_llm.files.writing.drafts import Drafts\n"
+        "from mcp_local_llm.files.writing.journal import Journal, content_digest\n"
+        "from mcp_local_llm.files.writing.state import StateFolder\n"
         "from mcp_local_llm.values.chat import ChatResult, Timings, Usage\n"
         "root = Path(sys.argv[1])\nstate = StateFolder(root.parent / 'state')\n"
         "names = [f'{number}.py' for number in range(40)]\n"
         "places = [Place(n, content_digest((root / n).read_bytes()), (root / n).with_suffix('.md')) for n in names]\n"
-        "batch = DraftBatch(Drafts((root,), lambda _: False, state), Journal(state, 'call'), places, overwrite=False)\n"
+        "drafts = Drafts((root,), lambda _: None, lambda _: False, state)\n"
+        "batch = DraftBatch(drafts, Journal(state, 'call'), places, overwrite=False)\n"
         "for name in names[:17]:\n"
         "    batch.write(name, ChatResult(name * 999, '', (), 'stop', 'tiny', Usage(), Timings()))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
