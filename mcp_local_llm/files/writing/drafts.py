@@ -94,8 +94,8 @@ class Drafts:
         else:
             write_whole(target, version.content, None, version.mode)
         version.kept.unlink(missing_ok=True)
-        head = f"{path}: the older version is back, {len(version.content):,} bytes."
-        return DraftReport(target.path, head + (f" What it replaced is kept in {gone}." if gone else ""))
+        more = f"What it replaced is kept in {gone}." if gone else ""
+        return DraftReport(target.path, f"the older version is back, {len(version.content):,} bytes", more)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Draft:
         if not text.strip():
             raise FileAccessError(f"{self.target.path} was not written: the answer is empty. Word it anew.", "empty")
         if self.previous is not None and content == self.previous.content:
-            return DraftReport(self.target.path, f"{self.target.path} is unchanged: the answer is what it held.")
+            return DraftReport(self.target.path, "unchanged, because the answer is what it held")
         kept = None
         try:
             if self.previous is not None:
@@ -180,15 +180,13 @@ class Draft:
         if parsed_before and (fault := syntax_fault(path, text)):
             found.append(f"Check it: {fault}.")
         if self.previous is None:
-            return DraftReport(path, f"{path}: new, {size_words(text, size)}.", excerpt(text), tuple(found))
+            return DraftReport(path, f"new, {size_words(text, size)}", "", excerpt(text), tuple(found))
         if short := shrunk(self.old, text):
             found.append(short)
         added, removed = diffstat(self.old, text)
-        head = (
-            f"{path}: +{added} -{removed} lines, now {size_words(text, size)}. The old version is kept in {kept}; "
-            "restore=true brings it back."
-        )
-        return DraftReport(path, head, bounded_diff(self.old, text, name), tuple(found), kept)
+        summary = f"+{added} -{removed} lines, now {size_words(text, size)}"
+        more = f"The old version is kept in {kept}; restore=true brings it back."
+        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found), kept)
 
     def _kept(self, answer: str) -> str:
         """Keep an answer that was not written, and return a sentence about where."""

@@ -47,17 +47,24 @@ class DraftReport:
 
     Attributes:
         path: the file.
-        head: what happened, in a sentence.
+        summary: what happened, in a few words without a full stop, such as `new, 1,204 bytes, 31 lines`.
+        more: sentences about what is kept.
         excerpt: first and last lines of a new file, else the diff.
         warnings: one sentence each.
         old_version: where the replaced content is kept.
     """
 
     path: Path
-    head: str
+    summary: str
+    more: str = ""
     excerpt: str = ""
     warnings: tuple[str, ...] = ()
     old_version: Path | None = None
+
+    @property
+    def head(self) -> str:
+        """The path and what happened."""
+        return f"{self.path}: {self.summary}.{self.more and ' '}{self.more}"
 
 
 def size_words(text: str, size_bytes: int) -> str:

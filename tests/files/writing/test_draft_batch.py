@@ -63,7 +63,7 @@ def test_each_answer_becomes_its_file_and_a_row(drafts: Drafts, root: Path) -> N
     batch.fail("c.py", "cancelled", "call again")
     assert [(row.path, row.error) for row in batch.rows] == [("a.py", ""), ("b.py", ""), ("c.py", "cancelled")]
     assert (root / "a.md").read_text() == "one\n"
-    assert "a.md: new, 4 bytes, 1 line." in batch.rows[0].answer
+    assert [row.answer for row in batch.rows] == ["a.md: new, 4 bytes, 1 line.", "b.md: new, 4 bytes, 1 line.", ""]
 
 
 def test_a_place_that_will_not_do_is_a_row_before_anything_is_computed(drafts: Drafts, root: Path) -> None:
