@@ -76,6 +76,16 @@ def second_try(found: str) -> str:
     )
 
 
+def outcome(checks: Sequence[CheckName], faults: Sequence[str]) -> str:
+    """Return a sentence about what the checks of an answer found; `faults` are those of each try, the last one last."""
+    if not checks or not faults:
+        return ""
+    if faults[-1]:
+        return f"Check it: the answer has a fault, also at the second try: {faults[-1]}."
+    again = f" at the second try; the first had a fault: {faults[0]}" if len(faults) > 1 else ""
+    return f"The answer passed its checks ({', '.join(checks)}){again}."
+
+
 def without_unquoted(answer: str, sources: Sequence[str]) -> tuple[str, int]:
     """Leave out the findings of a JSON answer whose quote stands in no file; return the answer and their number."""
     try:

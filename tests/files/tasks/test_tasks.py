@@ -8,7 +8,7 @@ import pytest
 from jsonschema import validate
 
 from mcp_local_llm.engines.mlx.steer.json_schema import unsupported
-from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try, without_unquoted
+from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, outcome, second_try, without_unquoted
 from mcp_local_llm.files.tasks.template import MESSAGE, Templates, read_template
 from mcp_local_llm.setup.places import prompt_names
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
@@ -112,6 +112,13 @@ def test_a_users_template_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     for name in ("mine", "huge", "folder"):
         with pytest.raises(ConfigError, match=name):
             Templates(tmp_path).load(name)
+
+
+def test_the_outcome_of_the_checks_is_told() -> None:
+    assert outcome(["json", "quote"], [""]) == "The answer passed its checks (json, quote)."
+    assert outcome(["code"], ["it is x", ""]).endswith("at the second try; the first had a fault: it is x.")
+    assert outcome(["code"], ["it is x", "it is y"]).endswith("also at the second try: it is y.")
+    assert outcome([], [""]) == ""
 
 
 def judged(check: CheckName, answer: str, *sources: str, path: str | None = None) -> str:
