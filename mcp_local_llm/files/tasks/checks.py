@@ -8,8 +8,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from mcp_local_llm.files.fenced_answer import unwrap
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.fenced_answer import unwrap
+from mcp_local_llm.files.writing.syntax import syntax_fault
 
 CheckName = Literal["json", "quote", "commit-message", "code"]
 """The answer is JSON; its quotes stand in the files; it is a commit message; it parses as the file that it becomes."""
@@ -74,6 +74,16 @@ def second_try(found: str) -> str:
         f"Your answer cannot be used: {found}. Answer again, whole and in the form that was asked for. "
         "Do not apologise or explain."
     )
+
+
+def outcome(checks: Sequence[CheckName], faults: Sequence[str]) -> str:
+    """Return a sentence about what the checks of an answer found; `faults` are those of each try, the last one last."""
+    if not checks or not faults:
+        return ""
+    if faults[-1]:
+        return f"Check it: the answer has a fault, also at the second try: {faults[-1]}."
+    again = f" at the second try; the first had a fault: {faults[0]}" if len(faults) > 1 else ""
+    return f"The answer passed its checks ({', '.join(checks)}){again}."
 
 
 def without_unquoted(answer: str, sources: Sequence[str]) -> tuple[str, int]:

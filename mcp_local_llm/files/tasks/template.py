@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mcp_local_llm.files.tasks.checks import CheckName
@@ -30,9 +31,6 @@ _FRONT_MATTER = re.compile(r"\+\+\+\n(?P<front>.*?\n)\+\+\+\n(?P<body>.*)", re.D
 
 def _schema(value: object) -> object:
     """Read a JSON Schema that is written as JSON text."""
-    # Here and not above: it takes a tenth of a second, which only a template with a schema need spend.
-    from jsonschema import Draft202012Validator, SchemaError
-
     schema: Any = json.loads(value) if isinstance(value, str) else value
     try:
         Draft202012Validator.check_schema(schema)
@@ -135,7 +133,7 @@ def read_template(name: str, text: str, where: str) -> TaskTemplate:
     """
     parts = _FRONT_MATTER.fullmatch(text.replace("\r\n", "\n"))
     if parts is None:
-        raise ConfigError(f"{where}: it has to begin with front matter, TOML between two lines of +++. See the README.")
+        raise ConfigError(f"{where}: it has to begin with TOML between two lines of +++, as in docs/templates.md.")
     if not re.search(rf"^{re.escape(MESSAGE)}$", parts["body"], re.MULTILINE) or parts["body"].count(MESSAGE) != 1:
         raise ConfigError(f"{where}: the text needs one line that is {MESSAGE}, where the caller's message goes.")
     try:

@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 import pytest
 
-from mcp_local_llm.files.fenced_answer import unwrap
+from mcp_local_llm.files.writing.fenced_answer import unwrap
 
 CODE = "import os\n\n\ndef here():\n    return os.curdir"
 DOC = '"""Reads.\n\n```\nread x\n```\n"""\n\nREAD = 1'

@@ -4,12 +4,13 @@ The head is this program's; the excerpt holds the model's words and belongs in a
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from mcp_local_llm.files.rows import one_line
+from mcp_local_llm.files.writing.rows import one_line
 
 FIRST_LINES, LAST_LINES = 5, 2
 """Lines of a new file that are shown."""
@@ -27,23 +28,43 @@ SHORT_SHARE = 0.5
 """An answer with less than this share of the old file's lines or characters is suspiciously short."""
 
 
+_DIFF = re.compile(r"(diff --git .*\n(.*\n){0,4})?--- .*\n\+\+\+ .*\n@@ ")
+_COMMENT = re.compile(r"[ \t]*(#|//|/\*|<!--|--|;|%|\{/\*|\.\.\.|…|\[|\()")
+_ELISION = re.compile(
+    r"(\.\.\.|…).*\b(rest|remain\w*|existing|previous|other|unchanged|same|omitted|continu\w+|as before)\b"
+    r"|\b(rest|remain\w*|existing|previous|other|unchanged|same|omitted)\b.*(\.\.\.|…)"
+    r"|\b(rest|remainder) of (the |this )?(\w+ )?(code|file|class|function|module|script|document|tests?)\b"
+    r"|\b(existing|remaining|unchanged) (code|functions|methods|lines|content|tests|sections|imports)\b"
+    r"|\b(remains?|stays?) (the same|unchanged|as (it was|before))\b",
+    re.IGNORECASE,
+)
+"""What models write in comments in place of the lines that they leave out."""
+
+
 @dataclass(frozen=True)
 class DraftReport:
     """What was written.
 
     Attributes:
         path: the file.
-        head: what happened, in a sentence.
+        summary: what happened, in a few words without a full stop, such as `new, 1,204 bytes, 31 lines`.
+        more: sentences about what is kept.
         excerpt: first and last lines of a new file, else the diff.
         warnings: one sentence each.
         old_version: where the replaced content is kept.
     """
 
     path: Path
-    head: str
+    summary: str
+    more: str = ""
     excerpt: str = ""
     warnings: tuple[str, ...] = ()
     old_version: Path | None = None
+
+    @property
+    def head(self) -> str:
+        """The path and what happened."""
+        return f"{self.path}: {self.summary}.{self.more and ' '}{self.more}"
 
 
 def size_words(text: str, size_bytes: int) -> str:
@@ -101,6 +122,17 @@ def shrunk(old: str, new: str) -> str:
         f"The new version is much shorter: {after:,} of {before:,} lines, {len(new):,} of {len(old):,} characters. "
         "Check that nothing was lost."
     )
+
+
+def left_out(text: str, old: str, path: PurePath) -> str:
+    """Return what a text has in place of the file's content, such as `# ... rest unchanged`; else an empty text."""
+    if path.suffix.lower() not in (".diff", ".patch") and _DIFF.match(text):
+        return "it is a diff and not the file"
+    held = set(_lines(old))
+    for line in _lines(text):
+        if line not in held and len(line) <= MAX_LINE_CHARACTERS and _COMMENT.match(line) and _ELISION.search(line):
+            return f"it leaves parts out where it says {one_line(line).strip()[:80]!r}"
+    return ""
 
 
 def _differing(old: str, new: str) -> tuple[Sequence[str], Sequence[str], int]:

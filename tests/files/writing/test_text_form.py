@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from mcp_local_llm.files.text_form import TextForm, read_text
+from mcp_local_llm.files.writing.text_form import TextForm, read_text
 from mcp_local_llm.values.errors import FileAccessError
 
 

@@ -1,16 +1,18 @@
 """Task templates and the checks of their answers."""
 
 import json
+import re
 from pathlib import Path, PurePath
 
 import pytest
 from jsonschema import validate
 
 from mcp_local_llm.engines.mlx.steer.json_schema import unsupported
-from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try, without_unquoted
+from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, outcome, second_try, without_unquoted
 from mcp_local_llm.files.tasks.template import MESSAGE, Templates, read_template
 from mcp_local_llm.setup.places import prompt_names
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
+from tests.source import ROOT
 
 NAMES = (
     *("boilerplate", "classify-logs", "commit-message", "condense", "docstrings", "explain-error"),
@@ -77,8 +79,8 @@ def test_a_users_template_is_read_and_replaces_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("Do it.\n\n{message}\n", "front matter"),
-        (PLAIN.replace("+++", "---"), "front matter"),
+        ("Do it.\n\n{message}\n", "two lines of +++"),
+        (PLAIN.replace("+++", "---"), "two lines of +++"),
         (PLAIN.replace("{message}", ""), "{message}"),
         (PLAIN.replace("{message}", "Say {message} now"), "{message}"),
         (PLAIN.replace("{message}", "{message}\n\n{message}"), "{message}"),
@@ -110,6 +112,13 @@ def test_a_users_template_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     for name in ("mine", "huge", "folder"):
         with pytest.raises(ConfigError, match=name):
             Templates(tmp_path).load(name)
+
+
+def test_the_outcome_of_the_checks_is_told() -> None:
+    assert outcome(["json", "quote"], [""]) == "The answer passed its checks (json, quote)."
+    assert outcome(["code"], ["it is x", ""]).endswith("at the second try; the first had a fault: it is x.")
+    assert outcome(["code"], ["it is x", "it is y"]).endswith("also at the second try: it is y.")
+    assert outcome([], [""]) == ""
 
 
 def judged(check: CheckName, answer: str, *sources: str, path: str | None = None) -> str:
@@ -198,3 +207,13 @@ def test_json_is_checked(answer: str, fine: bool) -> None:
 )
 def test_code_is_checked_where_something_can_parse_it(answer: str, path: str | None, fine: bool) -> None:
     assert (judged("code", answer, path=path) == "") == fine
+
+
+def test_the_page_about_templates_lists_them_and_its_example_is_one() -> None:
+    page = (ROOT / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert tuple(sorted(re.findall(r"^\| `([a-z-]+)` \| (?:a|each|`git)", page, re.MULTILINE))) == NAMES
+    (example,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    template = read_template("licences", example, "docs/templates.md")
+    assert (template.shape, template.check, template.message) == ("rows", ("json", "quote"), "optional")
+    for key in ("description", "shape", "message", "temperature", "max_tokens", "thinking", "schema", "check"):
+        assert f"`{key}`" in page

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcp_local_llm.files.atomic_write import write_all
-from mcp_local_llm.files.state import CALLS, StateFolder
+from mcp_local_llm.files.writing.atomic_write import write_all
+from mcp_local_llm.files.writing.state import CALLS, StateFolder
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_AGE_S = 24 * 3600.0

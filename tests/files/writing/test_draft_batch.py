@@ -1,5 +1,6 @@
 """Drafts of many files in one call, and the same call after an early end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.draft_batch import DraftBatch, Place
-from mcp_local_llm.files.drafts import Drafts
-from mcp_local_llm.files.journal import Journal, content_digest
-from mcp_local_llm.files.state import StateFolder
+from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
+from mcp_local_llm.files.writing.drafts import Drafts
+from mcp_local_llm.files.writing.journal import Journal, content_digest
+from mcp_local_llm.files.writing.state import StateFolder
 from mcp_local_llm.values.chat import ChatResult, FinishReason, Timings, Usage
+from mcp_local_llm.values.errors import FileAccessError
 
 KEY = "call"
+
+
+def no_secret(path: Path) -> None:
+    """Refuse what the roots' rules refuse."""
+    if path.name.casefold().startswith(".env"):
+        raise FileAccessError(f"{path} is a secret by its name.", "secret")
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), lambda path: path.name == ".env", StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
 
 
 def result(text: str, finish: FinishReason = "stop") -> ChatResult:
@@ -55,7 +63,7 @@ def test_each_answer_becomes_its_file_and_a_row(drafts: Drafts, root: Path) -> N
     batch.fail("c.py", "cancelled", "call again")
     assert [(row.path, row.error) for row in batch.rows] == [("a.py", ""), ("b.py", ""), ("c.py", "cancelled")]
     assert (root / "a.md").read_text() == "one\n"
-    assert "a.md: new, 4 bytes, 1 line." in batch.rows[0].answer
+    assert [row.answer for row in batch.rows] == ["a.md: new, 4 bytes, 1 line.", "b.md: new, 4 bytes, 1 line.", ""]
 
 
 def test_a_place_that_will_not_do_is_a_row_before_anything_is_computed(drafts: Drafts, root: Path) -> None:
@@ -132,14 +140,16 @@ def test_a_call_over_forty_files_that_is_killed_is_finished_by_the_same_call(dra
     wanted = places(root, *names)
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from mcp_local_llm.files.draft_batch import DraftBatch, Place\nfrom mcp_local_llm.files.drafts import Drafts\n"
-        "from mcp_local_llm.files.journal import Journal, content_digest\n"
-        "from mcp_local_llm.files.state import StateFolder\n"
+        "from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place\n"
+        "from mcp_local_llm.files.writing.drafts import Drafts\n"
+        "from mcp_local_llm.files.writing.journal import Journal, content_digest\n"
+        "from mcp_local_llm.files.writing.state import StateFolder\n"
         "from mcp_local_llm.values.chat import ChatResult, Timings, Usage\n"
         "root = Path(sys.argv[1])\nstate = StateFolder(root.parent / 'state')\n"
         "names = [f'{number}.py' for number in range(40)]\n"
         "places = [Place(n, content_digest((root / n).read_bytes()), (root / n).with_suffix('.md')) for n in names]\n"
-        "batch = DraftBatch(Drafts((root,), lambda _: False, state), Journal(state, 'call'), places, overwrite=False)\n"
+        "drafts = Drafts((root,), lambda _: None, lambda _: False, state)\n"
+        "batch = DraftBatch(drafts, Journal(state, 'call'), places, overwrite=False)\n"
         "for name in names[:17]:\n"
         "    batch.write(name, ChatResult(name * 999, '', (), 'stop', 'tiny', Usage(), Timings()))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -154,3 +164,55 @@ def test_a_call_over_forty_files_that_is_killed_is_finished_by_the_same_call(dra
     journal.finish()
     assert all((root / name).with_suffix(".md").read_text() == name * 999 + "\n" for name in names)
     assert sum(row.taken_up for row in batch.rows) == 17
+
+
+def rows_batch(drafts: Drafts, journal: Journal, sources: dict[str, str], *, as_json: bool = False) -> RowsBatch:
+    return RowsBatch(drafts.look_at(drafts.roots[0] / "out.jsonl"), journal, sources, as_json=as_json, overwrite=False)
+
+
+def written(root: Path) -> list[object]:
+    return [json.loads(line) for line in (root / "out.jsonl").read_text().splitlines()]
+
+
+def test_answers_become_rows_of_one_file_as_they_come(drafts: Drafts, root: Path) -> None:
+    batch = rows_batch(drafts, Journal(drafts.state, KEY), {"a.py": "1", "b.py": "2", "c.py": "3"}, as_json=True)
+    assert batch.write("b.py", result('{"kind": "x"}')).error == ""
+    assert batch.write("a.py", result('{"kind": ')).error == "incomplete"
+    assert batch.write("c.py", result('{"kind": "y"}', "length")).error == "truncated"
+    report = batch.close()
+    assert written(root) == [{"file": "b.py", "answer": {"kind": "x"}}]
+    assert report.head == f"{root}/out.jsonl: 42 bytes, 1 line, one for each answer."
+    assert [(row.path, row.error) for row in batch.rows] == [
+        ("a.py", "incomplete"),
+        ("b.py", ""),
+        ("c.py", "truncated"),
+    ]
+
+
+def test_the_same_call_adds_to_its_own_rows_and_drops_those_of_changed_files(drafts: Drafts, root: Path) -> None:
+    sources = {"a.py": "1", "b.py": "2", "c.py": "3"}
+    again: tuple[dict[str, str], tuple[str, ...]] = ({"a.py": "new"}, ("a.py", "c.py"))
+    turns: list[tuple[dict[str, str], tuple[str, ...]]] = [({}, ("a.py", "b.py", "c.py")), again, again]
+    for turn, (changed, pending) in enumerate(turns):
+        journal = Journal(drafts.state, KEY)
+        batch = rows_batch(drafts, journal, sources | changed)
+        assert batch.pending == pending
+        if turn == 0:
+            batch.write("a.py", result("one"))
+            batch.write("b.py", result("two\nlines"))
+        batch.close()
+        journal.close()
+    assert written(root) == [{"file": "b.py", "answer": "two\nlines"}]
+    journal = Journal(drafts.state, KEY)
+    batch = rows_batch(drafts, journal, sources | {"a.py": "new"})
+    batch.write("a.py", result("three"))
+    batch.write("c.py", result("four"))
+    journal.finish()
+    assert written(root) == [
+        {"file": "b.py", "answer": "two\nlines"},
+        {"file": "a.py", "answer": "three"},
+        {"file": "c.py", "answer": "four"},
+    ]
+    with pytest.raises(FileAccessError) as caught:
+        rows_batch(drafts, Journal(drafts.state, KEY), sources)
+    assert caught.value.kind == "exists"

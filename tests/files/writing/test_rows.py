@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.rows import MAX_BYTES, MAX_ROW_CHARACTERS, Row, bounded_answer, repeated_lines, rows_text
+from mcp_local_llm.files.writing.rows import (
+    MAX_BYTES,
+    MAX_ROW_CHARACTERS,
+    Row,
+    bounded_answer,
+    repeated_lines,
+    rows_text,
+)
 from mcp_local_llm.values.errors import FileAccessError
 
 

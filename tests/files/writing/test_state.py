@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files import state as bounds
-from mcp_local_llm.files.journal import Journal, JournalRow, call_key, content_digest
-from mcp_local_llm.files.state import ANSWERS, CALLS, StateFolder, StateSize
+from mcp_local_llm.files.writing import state as bounds
+from mcp_local_llm.files.writing.journal import Journal, JournalRow, call_key, content_digest
+from mcp_local_llm.files.writing.state import ANSWERS, CALLS, StateFolder, StateSize
 from mcp_local_llm.values.errors import FileAccessError
 
 NOW = time.time()
@@ -161,8 +161,8 @@ def test_two_equal_calls_at_once_have_rows_of_their_own(state: StateFolder) -> N
 def test_rows_on_disk_survive_kill_9_and_a_line_that_was_cut(state: StateFolder) -> None:
     program = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from mcp_local_llm.files.journal import Journal, JournalRow\n"
-        "from mcp_local_llm.files.state import StateFolder\n"
+        "from mcp_local_llm.files.writing.journal import Journal, JournalRow\n"
+        "from mcp_local_llm.files.writing.state import StateFolder\n"
         "journal = Journal(StateFolder(Path(sys.argv[1])), sys.argv[2])\n"
         "for number in range(3): journal.add(JournalRow(str(number), 'd', f'answer {number}'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

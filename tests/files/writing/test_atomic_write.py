@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.atomic_write import TEMPORARY, read_previous, write_whole
-from mcp_local_llm.files.targets import Target
+from mcp_local_llm.files.writing.atomic_write import TEMPORARY, read_previous, write_whole
+from mcp_local_llm.files.writing.targets import Target
 from mcp_local_llm.values.errors import FileAccessError
 
 

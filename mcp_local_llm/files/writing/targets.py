@@ -75,17 +75,17 @@ class Target:
         return self.path.relative_to(self.root)
 
 
-def draft_target(path: Path, roots: Sequence[Path], is_secret: Callable[[Path], bool]) -> Target:
+def draft_target(path: Path, roots: Sequence[Path], check: Callable[[Path], None]) -> Target:
     """Check the place that a user or agent names.
 
     Args:
         path: absolute, as named.
         roots: the folders that allow files, resolved.
-        is_secret: whether a file of this path counts as a secret by its name.
+        check: refuses a resolved path inside the roots that may not be read either, such as a secret's.
 
     Raises:
-        FileAccessError: of kind `name`, `link`, `outside`, `protected`, `secret`, `folder`, `special` or
-            `read-only`.
+        FileAccessError: of kind `name`, `link`, `outside`, `protected`, `folder`, `special`, `read-only`, or one of
+            `check`.
     """
     assert path.is_absolute(), path
     if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
@@ -109,8 +109,7 @@ def draft_target(path: Path, roots: Sequence[Path], is_secret: Callable[[Path], 
             f"{path} is not written: programs run or obey {part}. Write a draft elsewhere, and move it after a look.",
             "protected",
         )
-    if is_secret(resolved):
-        raise FileAccessError(f"{path} is not written: its name is that of a secret. Choose another.", "secret")
+    check(resolved)
     _require_file_or_nothing(resolved)
     folder = next(_existing_parents(resolved))
     if not os.access(folder, os.W_OK | os.X_OK):

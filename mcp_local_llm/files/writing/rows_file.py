@@ -5,9 +5,9 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
-from mcp_local_llm.files.atomic_write import opened_folder, require_place, translated, write_all, write_whole
-from mcp_local_llm.files.drafts import Draft
-from mcp_local_llm.files.versions import keep_version
+from mcp_local_llm.files.writing.atomic_write import opened_folder, require_place, translated, write_all, write_whole
+from mcp_local_llm.files.writing.drafts import Draft
+from mcp_local_llm.files.writing.versions import keep_version
 from mcp_local_llm.values.errors import FileAccessError
 
 

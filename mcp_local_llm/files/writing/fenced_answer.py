@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.syntax import syntax_fault
 
 MARKDOWN_SUFFIXES = frozenset((".md", ".markdown", ".mdx"))
 """Files that fences are a part of."""
@@ -25,7 +25,7 @@ MAX_WORDS_AROUND = 6
 
 _KEPT_WORDS = "The answer has a fence within other text; all of it was kept."
 
-_FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{]*)[^`]*$")
+_FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{:]*)[^`]*$")
 
 
 @dataclass(frozen=True)

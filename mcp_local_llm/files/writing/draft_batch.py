@@ -4,14 +4,15 @@ An answer is in the journal before its file is written: what a crash leaves unwr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.files.drafts import Draft, Drafts, unfinished
-from mcp_local_llm.files.journal import Journal, JournalRow
-from mcp_local_llm.files.report import DraftReport, excerpt, size_words
-from mcp_local_llm.files.rows import Row, answer_row
-from mcp_local_llm.files.rows_file import RowsFile
+from mcp_local_llm.files.writing.drafts import Draft, Drafts, unfinished
+from mcp_local_llm.files.writing.journal import Journal, JournalRow
+from mcp_local_llm.files.writing.report import DraftReport, excerpt, size_words
+from mcp_local_llm.files.writing.rows import Row, answer_row
+from mcp_local_llm.files.writing.rows_file import RowsFile
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -86,20 +87,21 @@ class DraftBatch(Outcomes):
         place, draft = self._begun[source]
         try:
             if not unfinished(result):
-                self._journal.add(JournalRow(source, place.digest, result.text, draft.digest(result.text)))
-            return self.note(Row(source, _told(draft.finish(result))))
+                with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
+                    self._journal.add(JournalRow(source, place.digest, result.text, draft.digest(result.text)))
+            return self.note(Row(source, _told(draft, draft.finish(result))))
         except FileAccessError as error:
             return self.fail(source, error.kind, str(error))
 
     def _begin(self, drafts: Drafts, place: Place, overwrite: bool) -> None:
         answer = self._journal.taken_up(place.source, place.digest)
-        if answer is not None and drafts.look_at(place.path).holds(answer):
-            self.note(Row(place.source, f"{place.path}: written before", taken_up=True))
+        if answer is not None and (there := drafts.look_at(place.path)).holds(answer):
+            self.note(Row(place.source, f"{there.target.relative}: written before", taken_up=True))
             return
         draft = drafts.begin(place.path, overwrite=overwrite)
         self._begun[place.source] = place, draft
         if answer is not None:
-            self.note(Row(place.source, _told(draft.write(answer)), taken_up=True))
+            self.note(Row(place.source, _told(draft, draft.write(answer)), taken_up=True))
 
 
 class RowsBatch(Outcomes):
@@ -150,11 +152,12 @@ class RowsBatch(Outcomes):
         self._file.close()
         text = "".join(f"{line}\n" for line in self._lines)
         path = self._draft.target.path
-        return DraftReport(path, f"{path}: {size_words(text, len(text.encode()))}, one for each answer.", excerpt(text))
+        return DraftReport(path, f"{size_words(text, len(text.encode()))}, one for each answer", "", excerpt(text))
 
     def _line(self, source: str, answer: str) -> str:
         return answer_row(source, answer, as_json=self._as_json)
 
 
-def _told(report: DraftReport) -> str:
-    return " ".join((report.head, *report.warnings))
+def _told(draft: Draft, report: DraftReport) -> str:
+    """Write a report as short as a row has to be."""
+    return " ".join((f"{draft.target.relative}: {report.summary}.", *report.warnings))

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.files.atomic_write import Previous
-from mcp_local_llm.files.state import REPLACED, VERSIONS, StateFolder
+from mcp_local_llm.files.writing.atomic_write import Previous
+from mcp_local_llm.files.writing.state import REPLACED, VERSIONS, StateFolder
 from mcp_local_llm.values.errors import FileAccessError
 
 

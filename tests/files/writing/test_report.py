@@ -5,9 +5,9 @@ from pathlib import PurePath
 
 import pytest
 
-from mcp_local_llm.files.output_names import has_placeholder, is_rows_file, output_paths
-from mcp_local_llm.files.report import bounded_diff, diffstat, excerpt, shrunk, size_words
-from mcp_local_llm.files.syntax import syntax_fault
+from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths
+from mcp_local_llm.files.writing.report import bounded_diff, diffstat, excerpt, left_out, shrunk, size_words
+from mcp_local_llm.files.writing.syntax import syntax_fault
 from mcp_local_llm.values.errors import InvalidRequestError
 
 
@@ -66,6 +66,59 @@ def test_a_much_shorter_version_is_noticed() -> None:
     assert shrunk(numbered(100), numbered(60)) == ""
     assert shrunk("a\nb\n", "a\n") == ""
     assert shrunk(numbered(10) * 3, "x\n" * 30) != ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "# ... rest of the code unchanged ...",
+            "// ... existing code ...",
+            "    # … (other methods)",
+            "<!-- ... same -->",
+        ),
+        *(
+            "/* rest of the file */",
+            "# remaining functions unchanged",
+            "... rest of the file",
+            "[rest of the document]",
+        ),
+        *("-- the other queries ...", "    // The rest of the class stays the same", "# existing code here"),
+        *("{/* ... existing JSX ... */}", "# (previous imports ...)"),
+    ],
+)
+def test_lines_that_stand_for_others_are_noticed(line: str) -> None:
+    assert "leaves parts out" in left_out(f"x = 1\n{line}\n", "x = 1\n", PurePath("a.py"))
+    assert left_out(f"x = 1\n{line}\n", f"{line}\n", PurePath("a.py")) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "x = ...\n",
+            "def f(*rest): ...\n",
+            "# The rest is silence.\n",
+            "# Keep the existing value.\n",
+            "f(...existing)\n",
+        ),
+        *(
+            "return {...state, other}\n",
+            "print('... rest of the code')\n",
+            "- the remaining lines\n",
+            "# See the other module.\n",
+        ),
+    ],
+)
+def test_ordinary_code_leaves_nothing_out(text: str) -> None:
+    assert left_out(text, "", PurePath("a.py")) == ""
+
+
+def test_a_diff_in_place_of_a_file_is_noticed() -> None:
+    diff = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+    assert "diff" in left_out(diff, "", PurePath("x.py"))
+    assert "diff" in left_out(f"diff --git a/x.py b/x.py\nindex 1..2 100644\n{diff}", "", PurePath("x.py"))
+    assert left_out(diff, "", PurePath("x.patch")) == ""
 
 
 @pytest.mark.parametrize(

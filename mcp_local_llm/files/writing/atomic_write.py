@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.files.targets import Target
+from mcp_local_llm.files.writing.targets import Target
 from mcp_local_llm.values.errors import FileAccessError
 
 TEMPORARY = ".mcp-local-llm-"

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.drafts import Drafts
-from mcp_local_llm.files.rows_file import RowsFile
-from mcp_local_llm.files.state import ANSWERS, VERSIONS, StateFolder
+from mcp_local_llm.files.writing.drafts import Drafts
+from mcp_local_llm.files.writing.rows_file import RowsFile
+from mcp_local_llm.files.writing.state import ANSWERS, VERSIONS, StateFolder
 from mcp_local_llm.values.chat import ChatResult, Timings, Usage
 from mcp_local_llm.values.errors import FileAccessError
 
 OLD = "".join(f"value_{number} = {number}\n" for number in range(20))
 WHOLE = ChatResult("x = 1", "", (), "stop", "tiny", Usage(), Timings())
+
+
+def no_secret(path: Path) -> None:
+    """Refuse what the roots' rules refuse."""
+    if path.name.casefold().startswith(".env"):
+        raise FileAccessError(f"{path} is a secret by its name.", "secret")
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), lambda path: path.name == ".env", StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
 
 
 def refusal(act: object, *arguments: object, **options: object) -> FileAccessError:
@@ -87,6 +93,7 @@ def test_an_answer_that_changes_nothing_writes_nothing(drafts: Drafts, root: Pat
     [
         (OLD.replace("value_3 = 3", "value_3 = = 3"), "does not parse as Python"),
         ("value_0 = 0\n", "much shorter: 1 of 20 lines"),
+        (f"{OLD}# ... rest of the code unchanged", "leaves parts out"),
         (f"Here it is:\n```python\n{OLD}x = 1\n```", "left out"),
     ],
 )
@@ -187,7 +194,7 @@ def test_on_a_full_disk_the_old_file_stays_whole(drafts: Drafts, root: Path, old
 def test_nothing_is_replaced_where_the_old_version_cannot_be_kept(root: Path) -> None:
     (root / "a.py").write_text(OLD)
     (root.parent / "file").write_text("")
-    drafts = Drafts((root,), lambda _: False, StateFolder(root.parent / "file/state"))
+    drafts = Drafts((root,), no_secret, lambda _: False, StateFolder(root.parent / "file/state"))
     assert refusal(drafts.begin(root / "a.py", overwrite=True).write, "x = 1").kind == "state"
     assert (root / "a.py").read_text() == OLD
 
@@ -205,6 +212,12 @@ def test_a_file_that_the_same_call_wrote_is_recognised(drafts: Drafts, root: Pat
     drafts.begin(root / "a.py").write(answer)
     assert drafts.look_at(root / "a.py").holds(answer)
     assert not drafts.look_at(root / "a.py").holds("x = 2")
+
+
+def test_a_file_that_holds_a_secret_is_not_replaced_because_the_diff_would_tell_it(drafts: Drafts, root: Path) -> None:
+    (root / "notes.txt").write_text("-----BEGIN PRIVATE KEY-----\n")
+    error = refusal(drafts.begin, root / "notes.txt", overwrite=True)
+    assert (error.kind, "BEGIN" in str(error)) == ("secret", False)
 
 
 def test_a_binary_file_is_not_replaced(drafts: Drafts, root: Path) -> None:
@@ -229,7 +242,8 @@ def test_rows_are_added_as_they_come_and_the_same_call_goes_on(drafts: Drafts, r
         first.append(row(number))
     first.close()
     path.write_bytes(path.read_bytes()[:-20])
-    again = RowsFile(drafts.look_at(path), [row(number) for number in range(3)])
+    earlier = [row(number) for number in range(3)]
+    again = RowsFile(drafts.look_at(path), earlier, earlier)
     again.append(row(3))
     again.close()
     again.close()
@@ -240,7 +254,7 @@ def test_rows_of_another_call_are_not_touched_without_overwrite(drafts: Drafts, 
     path = root / "rows.jsonl"
     path.write_text(row(7) + "\n")
     assert refusal(RowsFile, drafts.look_at(path)).kind == "exists"
-    assert refusal(RowsFile, drafts.look_at(path), [row(1)]).kind == "exists"
+    assert refusal(RowsFile, drafts.look_at(path), [row(1)], [row(1)]).kind == "exists"
     assert path.read_text() == row(7) + "\n"
     RowsFile(drafts.look_at(path), overwrite=True).append(row(8))
     assert path.read_text() == row(8) + "\n"
@@ -276,9 +290,10 @@ def test_a_name_that_is_swapped_for_a_link_gets_no_row(drafts: Drafts, root: Pat
 def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones(drafts: Drafts, root: Path) -> None:
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from mcp_local_llm.files.drafts import Drafts\nfrom mcp_local_llm.files.state import StateFolder\n"
+        "from mcp_local_llm.files.writing.drafts import Drafts\n"
+        "from mcp_local_llm.files.writing.state import StateFolder\n"
         "root = Path(sys.argv[1])\n"
-        "drafts = Drafts((root,), lambda _: False, StateFolder(root.parent / 'state'))\n"
+        "drafts = Drafts((root,), lambda _: None, lambda _: False, StateFolder(root.parent / 'state'))\n"
         "for turn in range(10**6):\n"
         "    for name in range(40):\n"
         "        drafts.begin(root / f'{name}.txt', overwrite=True).write(f'{turn}\\n' * 5000)\n"

@@ -7,15 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mcp_local_llm.files.atomic_write import Previous, read_previous, write_whole
-from mcp_local_llm.files.fenced_answer import unwrap
-from mcp_local_llm.files.journal import content_digest
-from mcp_local_llm.files.report import DraftReport, bounded_diff, diffstat, excerpt, shrunk, size_words
-from mcp_local_llm.files.state import StateFolder
-from mcp_local_llm.files.syntax import syntax_fault
-from mcp_local_llm.files.targets import Target, draft_target
-from mcp_local_llm.files.text_form import TextForm, read_text
-from mcp_local_llm.files.versions import keep_version, latest_version
+from mcp_local_llm.files.writing.atomic_write import Previous, read_previous, write_whole
+from mcp_local_llm.files.writing.fenced_answer import unwrap
+from mcp_local_llm.files.writing.journal import content_digest
+from mcp_local_llm.files.writing.report import (
+    DraftReport,
+    bounded_diff,
+    diffstat,
+    excerpt,
+    left_out,
+    shrunk,
+    size_words,
+)
+from mcp_local_llm.files.writing.state import StateFolder
+from mcp_local_llm.files.writing.syntax import syntax_fault
+from mcp_local_llm.files.writing.targets import Target, draft_target
+from mcp_local_llm.files.writing.text_form import TextForm, read_text
+from mcp_local_llm.files.writing.versions import keep_version, latest_version
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -26,12 +34,14 @@ class Drafts:
 
     Attributes:
         roots: the folders that allow files, resolved.
-        is_secret: whether a file of this path counts as a secret by its name.
+        check: refuses a resolved path that may not be read either, such as a secret's; raises `FileAccessError`.
+        holds_secret: whether a file's content is a secret; a diff would tell it.
         state: keeps old versions, and answers that could not be written.
     """
 
     roots: Sequence[Path]
-    is_secret: Callable[[Path], bool]
+    check: Callable[[Path], None]
+    holds_secret: Callable[[bytes], bool]
     state: StateFolder
 
     def begin(self, path: Path, *, overwrite: bool = False) -> "Draft":
@@ -54,10 +64,12 @@ class Drafts:
 
     def look_at(self, path: Path) -> "Draft":
         """Check a place as `begin` does, whether or not a file is there; to see whether a row was written already."""
-        target = draft_target(path, self.roots, self.is_secret)
+        target = draft_target(path, self.roots, self.check)
         previous = read_previous(target)
         if previous is None:
             return Draft(target, None, "", TextForm(), self.state)
+        if self.holds_secret(previous.content):
+            raise FileAccessError(f"{path} is not replaced: it holds a secret. Choose another path.", "secret")
         try:
             old, form = read_text(previous.content)
         except FileAccessError as error:
@@ -72,7 +84,7 @@ class Drafts:
         Raises:
             FileAccessError: no version is kept, or the file cannot be written.
         """
-        target = draft_target(path, self.roots, self.is_secret)
+        target = draft_target(path, self.roots, self.check)
         version = latest_version(self.state, target.path)
         present = read_previous(target)
         gone = None
@@ -82,8 +94,8 @@ class Drafts:
         else:
             write_whole(target, version.content, None, version.mode)
         version.kept.unlink(missing_ok=True)
-        head = f"{path}: the older version is back, {len(version.content):,} bytes."
-        return DraftReport(target.path, head + (f" What it replaced is kept in {gone}." if gone else ""))
+        more = f"What it replaced is kept in {gone}." if gone else ""
+        return DraftReport(target.path, f"the older version is back, {len(version.content):,} bytes", more)
 
 
 @dataclass(frozen=True)
@@ -125,7 +137,7 @@ class Draft:
         if not text.strip():
             raise FileAccessError(f"{self.target.path} was not written: the answer is empty. Word it anew.", "empty")
         if self.previous is not None and content == self.previous.content:
-            return DraftReport(self.target.path, f"{self.target.path} is unchanged: the answer is what it held.")
+            return DraftReport(self.target.path, "unchanged, because the answer is what it held")
         kept = None
         try:
             if self.previous is not None:
@@ -150,7 +162,8 @@ class Draft:
 
     def fault(self, answer: str) -> str:
         """Return what is wrong with an answer as a file of this name, in words for a second try; else an empty text."""
-        return syntax_fault(self.target.path, unwrap(answer, self.target.path).text.strip("\n") + "\n") or ""
+        text = unwrap(answer, self.target.path).text.strip("\n") + "\n"
+        return left_out(text, self.old, self.target.path) or syntax_fault(self.target.path, text) or ""
 
     def _content(self, answer: str) -> tuple[bytes, str, list[str]]:
         """Return the bytes of the new file, its text and the warnings about both."""
@@ -162,18 +175,18 @@ class Draft:
         path, name = self.target.path, str(self.target.relative)
         found = list(warnings)
         parsed_before = self.previous is None or syntax_fault(path, self.old) == ""
+        if gap := left_out(text, self.old, path):
+            found.append(f"Check it: {gap}.")
         if parsed_before and (fault := syntax_fault(path, text)):
             found.append(f"Check it: {fault}.")
         if self.previous is None:
-            return DraftReport(path, f"{path}: new, {size_words(text, size)}.", excerpt(text), tuple(found))
+            return DraftReport(path, f"new, {size_words(text, size)}", "", excerpt(text), tuple(found))
         if short := shrunk(self.old, text):
             found.append(short)
         added, removed = diffstat(self.old, text)
-        head = (
-            f"{path}: +{added} -{removed} lines, now {size_words(text, size)}. The old version is kept in {kept}; "
-            "restore=true brings it back."
-        )
-        return DraftReport(path, head, bounded_diff(self.old, text, name), tuple(found), kept)
+        summary = f"+{added} -{removed} lines, now {size_words(text, size)}"
+        more = f"The old version is kept in {kept}; restore=true brings it back."
+        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found), kept)
 
     def _kept(self, answer: str) -> str:
         """Keep an answer that was not written, and return a sentence about where."""
@@ -187,8 +200,10 @@ def unfinished(result: ChatResult) -> str:
     """Return why an answer is not whole, with what to do; else an empty text."""
     if result.looped:
         return "the answer only repeated itself and was ended. Word the task differently."
-    if result.finish_reason == "length" or result.schema_met is False or not result.thinking_closed:
+    if result.finish_reason == "length" or not result.thinking_closed:
         return "the answer was cut off. Call again with more max_tokens, or with a smaller part of the task."
+    if result.schema_met is False:
+        return "the answer does not fit the schema. Call again with a simpler one, or with more max_tokens."
     if result.tool_calls and not result.text.strip():
         return "the model asked for a tool instead of an answer. Word the task differently."
     return ""

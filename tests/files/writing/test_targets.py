@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.targets import draft_target
+from mcp_local_llm.files.writing.targets import draft_target
 from mcp_local_llm.values.errors import FileAccessError
+
+
+def no_secret(path: Path) -> None:
+    """Refuse what the roots' rules refuse."""
+    if path.name.casefold().startswith(".env"):
+        raise FileAccessError(f"{path} is a secret by its name.", "secret")
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def project(tmp_path: Path) -> Path:
 def kind(path: Path, *roots: Path) -> str:
     """The kind of the refusal, empty where the place will do."""
     try:
-        draft_target(path, roots, lambda path: path.name.casefold().startswith(".env"))
+        draft_target(path, roots, no_secret)
     except FileAccessError as error:
         return error.kind if str(path) in str(error) or repr(str(path)) in str(error) else "unnamed"
     return ""
@@ -98,7 +104,7 @@ def test_nothing_is_written_through_a_link(project: Path) -> None:
         assert kind(project / name, project) == "link", name
     # A link on the way to the root is the user's own; one into the middle of it is a link to a folder of the root.
     assert kind(outside / "back/a.py", project) == ""
-    assert draft_target(outside / "back/a.py", [project], lambda _: False).path == project / "a.py"
+    assert draft_target(outside / "back/a.py", [project], no_secret).path == project / "a.py"
 
 
 def test_only_regular_files_and_free_names_are_targets(project: Path) -> None:
@@ -132,4 +138,11 @@ def test_a_bare_repository_in_a_folder_is_no_place_for_drafts(project: Path) -> 
 def test_a_name_in_the_other_unicode_form_is_the_file_that_exists(project: Path) -> None:
     old = unicodedata.normalize("NFD", "é.md")
     (project / old).write_text("x")
-    assert draft_target(project / "é.md", [project], lambda _: False).path.name == old
+    assert draft_target(project / "é.md", [project], no_secret).path.name == old
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused_before_anything_is_computed(project: Path) -> None:
+    (project / "src").chmod(0o555)
+    assert kind(project / "src/a.py", project) == "read-only"
+    assert kind(project / "src/new/a.py", project) == "read-only"

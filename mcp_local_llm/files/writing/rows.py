@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from mcp_local_llm.files.fenced_answer import unwrap
+from mcp_local_llm.files.writing.fenced_answer import unwrap
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_ROW_CHARACTERS = 300
