@@ -65,8 +65,8 @@ def read_git(source: str, gate: Gate, environ: Mapping[str, str], *, each_file: 
     root = gate.roots.base
     assert root is not None
     git = find_git(root, environ, gate.roots.folders)
-    command = _comparison(git, source)
     _require_own_data(git)
+    command = _comparison(git, source)
     names = [os.fsdecode(name) for name in git.run(*command, *_COMMON, "--name-only", "-z").split(b"\0") if name]
     left_out: Counter[str] = Counter()
     kept = [name for name in names if not _left_out(root / name, root, gate, left_out)]
@@ -169,8 +169,7 @@ def _comparison(git: Git, source: str) -> list[str]:
 
 
 def _commit(git: Git, revision: str) -> str | None:
-    """Return the id of a commit, None where there is none. Fails where there is no repository."""
-    git.run("rev-parse", "--git-dir")
+    """Return the id of a commit, None where there is none."""
     code, found, _ = git.attempt("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     return found.decode().strip() if code == 0 else None
 
