@@ -188,8 +188,8 @@ def test_a_file_that_became_a_folder_does_not_bring_the_secrets_in_it_along(repo
 
 @pytest.mark.parametrize(
     "name",
-    ["two words.txt", "quo\"te.txt", "back\\slash.txt", "tab\there.txt", "line\nbreak.txt", "ümlaut.txt", "*.txt", ":(top)x",
-     "b b/b", "diff --git a", "bell\a.txt", os.fsdecode(b"caf\xe9.txt")],
+    ["two words.txt", "quo\"te.txt", "back\\slash.txt", "tab\there.txt", "line\nbreak.txt", "ümlaut.txt", "*.txt",
+     ":(top)x", "b b/b", "diff --git a", "bell\a.txt", os.fsdecode(b"caf\xe9.txt")],
 )  # fmt: skip
 def test_changes_of_files_with_odd_names_are_found(repository: Project, name: str) -> None:
     repository.write(name, "fine\n")
@@ -239,7 +239,8 @@ def test_a_repository_that_names_programs_everywhere_runs_none(repository: Proje
         "core.alternateRefsCommand": program, "diff.external": program, "diff.x.command": program,
         "diff.x.textconv": program, "diff.x.cachetextconv": "false", "filter.x.clean": program,
         "filter.x.smudge": program, "filter.x.process": program, "filter.x.required": "true", "gpg.program": program,
-        "log.showSignature": "true", "credential.helper": f"!{program}", "pager.diff": program, "pager.diff-index": program,
+        "log.showSignature": "true", "credential.helper": f"!{program}", "pager.diff": program,
+        "pager.diff-index": program,
         "alias.diff-index": f"!{program}", "alias.rev-parse": f"!{program}", "interactive.diffFilter": program,
         "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "color.ui": "always", "color.diff": "always",
         "core.quotePath": "true", "diff.renames": "copies",
@@ -260,11 +261,6 @@ def test_a_repository_that_names_programs_everywhere_runs_none(repository: Proje
         (repository.folder / ".git" / "hooks" / hook).chmod(0o755)
     (repository.folder / "git").write_text(f"#!/bin/sh\n{program}\n")
     (repository.folder / "git").chmod(0o755)
-    repository.environ |= {
-        "PATH": f"{repository.folder}:.:{os.environ['PATH']}", "GIT_EXTERNAL_DIFF": program, "GIT_PAGER": program,
-        "GIT_DIR": "/nonexistent", "GIT_TRACE": str(repository.beside / "ran"), "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": program, "GIT_SSH_COMMAND": program,
-    }  # fmt: skip
     # The alarm works: plain git sets it off.
     plain = {"PATH": os.environ["PATH"], "HOME": str(repository.home)}
     subprocess.run(["git", "diff", "--cached"], cwd=repository.folder, env=plain, capture_output=True, check=False)
@@ -272,6 +268,11 @@ def test_a_repository_that_names_programs_everywhere_runs_none(repository: Proje
     (repository.beside / "ran").unlink()
     for key in ("diff.orderFile", "core.attributesFile", "core.excludesFile"):
         repository.git("config", key, "/dev/zero")  # a git that reads it does not end
+    repository.environ |= {
+        "PATH": f"{repository.folder}:.:{os.environ['PATH']}", "GIT_EXTERNAL_DIFF": program, "GIT_PAGER": program,
+        "GIT_DIR": "/nonexistent", "GIT_TRACE": str(repository.beside / "ran"), "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": program, "GIT_SSH_COMMAND": program,
+    }  # fmt: skip
     for source in ("git:staged", "git:HEAD~1..HEAD", "git:HEAD~1...HEAD"):
         for each_file in (False, True):
             assert "+++ b/a.py\n" in "".join(text.text for text in repository.read(source, each_file=each_file).texts)
