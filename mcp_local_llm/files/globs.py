@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MAX_ALTERNATIVES = 256
 """The most patterns that the braces of one pattern may stand for."""
@@ -49,26 +50,24 @@ def expanded(pattern: str) -> list[str]:
 
 def _braces(pattern: str) -> tuple[int, int, list[str]] | None:
     """Find the first pair of braces with a comma: where it starts and ends, and the choices between them."""
-    for start in (at for at, letter in enumerate(pattern) if letter == "{" and not _escaped(pattern, at)):
-        depth, begin, choices = 0, start + 1, list[str]()
-        for at in range(start, len(pattern)):
-            letter = pattern[at]
-            if letter not in "{},/" or _escaped(pattern, at):
-                continue
-            depth += (letter == "{") - (letter == "}")
-            if depth == 0 or (letter == "," and depth == 1):
-                choices.append(pattern[begin:at])
-                begin = at + 1
-            if depth == 0:
-                if len(choices) > 1:
-                    return start, at + 1, choices
-                break
-    return None
-
-
-def _escaped(text: str, at: int) -> bool:
-    before = text[:at]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+    waiting: list[list[int]] = []  # the open braces, each with the commas after it
+    pairs: list[list[int]] = []
+    escaped = False
+    for at, letter in enumerate(pattern):
+        if escaped or letter == "\\":
+            escaped = not escaped
+        elif letter == "{":
+            waiting.append([at])
+        elif letter == "," and waiting:
+            waiting[-1].append(at)
+        elif letter == "}" and waiting:
+            pair = [*waiting.pop(), at]
+            if len(pair) > 2:
+                pairs.append(pair)
+    if not pairs:
+        return None
+    first = min(pairs)
+    return first[0], first[-1] + 1, [pattern[begin + 1 : end] for begin, end in pairwise(first)]
 
 
 @dataclass(frozen=True)
