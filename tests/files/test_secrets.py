@@ -29,8 +29,8 @@ id_ed25519.pub keys/server.pub .github/workflows/ci.yml .github/CODEOWNERS .edit
 .gitmodules .dockerignore .prettierrc src/env/index.ts environments/prod.yaml monkey.py key.py keys.ts donkey.key.ts
 pem.py id.py id_map.py id_generator.ts id_card.png idea.md identity.rs secret.py secrets.py secret_santa.md
 credentials.py credentials.md service_account.py tfvars.md git/config aws/credentials.tf ssh/config.py
-docker/config.json config.json settings.json .claude/settings.json .claude/commands/x.md .vscode/settings.json .envoy.yaml
-envrc.md dotenv.js .storybook/main.ts src/id_maps/x.py npmrc.md token.ts tokens.json password.py
+docker/config.json config.json settings.json .claude/settings.json .claude/commands/x.md .vscode/settings.json
+.envoy.yaml envrc.md dotenv.js .storybook/main.ts src/id_maps/x.py npmrc.md token.ts tokens.json password.py
 """
 
 
