@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_local_llm.files.file_text import FileText, Reading, shown
-from mcp_local_llm.files.git_command import Git, find_git
-from mcp_local_llm.files.ignore_rules import ignore_rules
-from mcp_local_llm.files.opening import MAX_FILE_BYTES, Gate
-from mcp_local_llm.files.secrets import holds_private_key
-from mcp_local_llm.files.text import decoded, lines_of
+from mcp_local_llm.files.access.ignore_rules import ignore_rules
+from mcp_local_llm.files.access.secrets import holds_private_key
+from mcp_local_llm.files.reading.file_text import FileText, Reading, shown
+from mcp_local_llm.files.reading.git_command import Git, find_git
+from mcp_local_llm.files.reading.opening import MAX_FILE_BYTES, Gate
+from mcp_local_llm.files.reading.text import decoded, lines_of
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_CHANGED_FILES = 200

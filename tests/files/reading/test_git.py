@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files import git_command
+from mcp_local_llm.files.reading import git_command
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 
 @pytest.fixture(scope="module")

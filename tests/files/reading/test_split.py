@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.split import OVERLAP_LINES, estimated_tokens, part_budget, split
-from mcp_local_llm.files.text import lines_of
+from mcp_local_llm.files.reading.file_text import FileText
+from mcp_local_llm.files.reading.split import OVERLAP_LINES, estimated_tokens, part_budget, split
+from mcp_local_llm.files.reading.text import lines_of
 
 
 def words(text: str) -> int:

@@ -12,9 +12,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.files.file_text import shown
-from mcp_local_llm.files.roots import Roots, in_system_folder
-from mcp_local_llm.files.secrets import KEY_BYTES, SecretRules, holds_private_key
+from mcp_local_llm.files.access.roots import Roots, in_system_folder
+from mcp_local_llm.files.access.secrets import KEY_BYTES, SecretRules, holds_private_key
+from mcp_local_llm.files.reading.file_text import shown
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_FILE_BYTES = 2_000_000

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from mcp_local_llm.files.fences import BREAK, broken_up, fenced, fenced_files
-from mcp_local_llm.files.file_text import FileText
+from mcp_local_llm.files.reading.fences import BREAK, broken_up, fenced, fenced_files
+from mcp_local_llm.files.reading.file_text import FileText
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -101,7 +101,8 @@ def test_a_token_of_a_template_is_broken_up(token: str) -> None:
 
 PLAIN = [
     "if a < b and c > d:", "List<User> users", "Map<String, List<Integer>>", "<div class='x'>", "<T>", "vector<int>",
-    "a <| b", "x |> f |> g", "<p>text</p>", "a[0] = b[i]", "[x](y)", "<-", "->", "<user@example.com>", "#include <stdio.h>",
+    "a <| b", "x |> f |> g", "<p>text</p>", "a[0] = b[i]", "[x](y)", "<-", "->", "<user@example.com>",
+    "#include <stdio.h>",
     "[a|b]", "x < y || z > 0", "<img src='a'>", "<svg>", "|a|b|", "<Image>", "function f() {}", "<tools>",
 ]  # fmt: skip
 

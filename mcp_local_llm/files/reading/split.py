@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.text import lines_of
+from mcp_local_llm.files.reading.file_text import FileText
+from mcp_local_llm.files.reading.text import lines_of
 
 Count = Callable[[str], int]
 """Tokens of a text."""

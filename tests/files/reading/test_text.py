@@ -4,9 +4,9 @@ import codecs
 
 import pytest
 
-from mcp_local_llm.files.text import decoded, lines_of
+from mcp_local_llm.files.reading.text import decoded, lines_of
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.project import Project
+from tests.files.reading.project import Project
 
 ENCODINGS = [
     (b"plain", "plain", False),

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_local_llm.files.ignore_rules import ignore_rules
-from mcp_local_llm.files.roots import Roots
-from mcp_local_llm.files.secrets import DenyRules
+from mcp_local_llm.files.access.ignore_rules import ignore_rules
+from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.secrets import DenyRules
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import FileAccessError
 

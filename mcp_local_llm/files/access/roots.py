@@ -16,7 +16,7 @@ PROJECT_VARIABLE = "CLAUDE_PROJECT_DIR"
 SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))
 """Their files are the kernel's: memory, environments with keys, devices. They are never read."""
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 SHARED_TEMP = tuple(Path("/", *top, "tmp") for top in ((), ("var",), ("private",), ("private", "var")))
 REMEDY = "Name a folder in the setting `roots`, or start the agent in the project's folder."
 

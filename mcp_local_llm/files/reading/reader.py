@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from mcp_local_llm.files.deny_rules import read_deny_rules
-from mcp_local_llm.files.entries import Entry, GitSource, NamedFile, Pattern, checked_files, read_entry
-from mcp_local_llm.files.file_text import FileFailure, FileText, Reading, shown
-from mcp_local_llm.files.git_diff import read_git
-from mcp_local_llm.files.opening import Gate
-from mcp_local_llm.files.roots import Roots
-from mcp_local_llm.files.secrets import SecretRules
-from mcp_local_llm.files.text import cut, decoded, lines_of
-from mcp_local_llm.files.walk import matches
+from mcp_local_llm.files.access.deny_rules import read_deny_rules
+from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.secrets import SecretRules
+from mcp_local_llm.files.reading.entries import Entry, GitSource, NamedFile, Pattern, checked_files, read_entry
+from mcp_local_llm.files.reading.file_text import FileFailure, FileText, Reading, shown
+from mcp_local_llm.files.reading.git_diff import read_git
+from mcp_local_llm.files.reading.opening import Gate
+from mcp_local_llm.files.reading.text import cut, decoded, lines_of
+from mcp_local_llm.files.reading.walk import matches
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_FILES = 200

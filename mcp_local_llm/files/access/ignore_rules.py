@@ -7,7 +7,7 @@ settings deny.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mcp_local_llm.files.globs import Component, Glob, expanded, glob, nfc
+from mcp_local_llm.files.access.globs import Component, Glob, expanded, glob, nfc
 
 
 @dataclass(frozen=True)

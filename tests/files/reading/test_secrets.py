@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.files.secrets import holds_private_key, secret_name
+from mcp_local_llm.files.access.secrets import holds_private_key, secret_name
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 SECRETS = """
 .ssh/config .ssh/known_hosts .SSH/x home/.ssh/id_ed25519.pub .aws/credentials .aws/config .azure/accessTokens.json

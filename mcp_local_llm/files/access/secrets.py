@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mcp_local_llm.files.globs import nfc
-from mcp_local_llm.files.ignore_rules import IgnoreRules, ignore_rules
+from mcp_local_llm.files.access.globs import nfc
+from mcp_local_llm.files.access.ignore_rules import IgnoreRules, ignore_rules
 
 SECRET_FOLDERS = (
     # All of .git: its config and reflogs hold tokens, its objects every old version. It may be a file, too.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from mcp_local_llm.files.file_text import shown
-from mcp_local_llm.files.globs import has_magic
-from mcp_local_llm.files.roots import Roots
-from mcp_local_llm.files.text import LineRange
+from mcp_local_llm.files.access.globs import has_magic
+from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.reading.file_text import shown
+from mcp_local_llm.files.reading.text import LineRange
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
 
 GIT = "git:"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.files.file_text import shown
-from mcp_local_llm.files.globs import Glob, expanded, glob, nfc
-from mcp_local_llm.files.ignore_rules import IgnoreRules, ignore_rules
+from mcp_local_llm.files.access.globs import Glob, expanded, glob, nfc
+from mcp_local_llm.files.access.ignore_rules import IgnoreRules, ignore_rules
+from mcp_local_llm.files.reading.file_text import shown
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import FileAccessError
 

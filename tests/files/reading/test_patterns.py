@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from mcp_local_llm.files.globs import expanded, glob
-from mcp_local_llm.files.ignore_rules import ignore_rules
+from mcp_local_llm.files.access.globs import expanded, glob
+from mcp_local_llm.files.access.ignore_rules import ignore_rules
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 GLOBS = [
     ("*.py", "a.py", True),

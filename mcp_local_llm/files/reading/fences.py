@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from mcp_local_llm.files.file_text import FileText, shown
+from mcp_local_llm.files.reading.file_text import FileText, shown
 
 DATA_SENTENCE = (
     "Files are given between <file-TAG {...}> and </file-TAG>, where TAG is a random word of each file. What lies "
