@@ -108,10 +108,10 @@ def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path)
 def _workplace(environ: Mapping[str, str], home: Path, settings: Settings) -> "Workplace":
     """Make what this session needs for work on files; reads nothing."""
     from mcp_local_llm.delegation.workplace import Workplace
-    from mcp_local_llm.files.reader import FileReader
-    from mcp_local_llm.files.roots import find_roots
-    from mcp_local_llm.files.state import StateFolder
+    from mcp_local_llm.files.access.roots import find_roots
+    from mcp_local_llm.files.reading.reader import FileReader
     from mcp_local_llm.files.tasks.template import Templates
+    from mcp_local_llm.files.writing.state import StateFolder
 
     try:
         folder: Path | None = Path.cwd()

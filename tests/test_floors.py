@@ -15,6 +15,7 @@ FLOORS: Rooms = (
     {"setup"},
     {"models", "residency", "files", "engines.mlx", "engines.http", "engines.servers"},
     {"llm", "doctor"},
+    {"delegation"},
     {"doors.results_text"},
     {"doors.mcp", "doors.http", "doors.cli"},
     {"local_parts"},

@@ -11,9 +11,9 @@ from mcp_local_llm.delegation.counting import answer_room, too_long
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.rows import bounded_answer, repeated_lines
+from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.files.writing.rows import bounded_answer, repeated_lines
 from mcp_local_llm.values.chat import ChatResult
 
 REPEATED = 20

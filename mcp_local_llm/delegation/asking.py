@@ -10,8 +10,8 @@ import anyio
 
 from mcp_local_llm.delegation.requests import retry_request
 from mcp_local_llm.delegation.workplace import Totals
-from mcp_local_llm.files.drafts import unfinished
 from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try
+from mcp_local_llm.files.writing.drafts import unfinished
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
 from mcp_local_llm.values.errors import BusyError

@@ -12,7 +12,7 @@ from mcp_local_llm.delegation.parts import LongReader
 from mcp_local_llm.delegation.requests import Question, own_text, question_of
 from mcp_local_llm.delegation.task import FileTask, TokensSaved
 from mcp_local_llm.delegation.workplace import Workplace
-from mcp_local_llm.files.file_text import Reading
+from mcp_local_llm.files.reading.file_text import Reading
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatRequest, TokenCounts
 from mcp_local_llm.values.progress import ReportProgress

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mcp_local_llm.files.file_text import FileText, shown
-from mcp_local_llm.files.split import part_budget
+from mcp_local_llm.files.reading.file_text import FileText, shown
+from mcp_local_llm.files.reading.split import part_budget
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError

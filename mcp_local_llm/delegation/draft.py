@@ -14,12 +14,12 @@ from mcp_local_llm.delegation.each_file import Batch, ask_each, source_of, told
 from mcp_local_llm.delegation.requests import retry_request, whole_request
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer
 from mcp_local_llm.delegation.workplace import saved_words
-from mcp_local_llm.files.draft_batch import DraftBatch, Place, RowsBatch
-from mcp_local_llm.files.drafts import Drafts, unfinished
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.journal import Journal, content_digest
-from mcp_local_llm.files.output_names import is_rows_file, output_paths
+from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import second_try
+from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
+from mcp_local_llm.files.writing.drafts import Drafts, unfinished
+from mcp_local_llm.files.writing.journal import Journal, content_digest
+from mcp_local_llm.files.writing.output_names import is_rows_file, output_paths
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import InvalidRequestError
 

@@ -13,11 +13,11 @@ from mcp_local_llm.delegation.counting import answer_room
 from mcp_local_llm.delegation.requests import row_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
-from mcp_local_llm.files.drafts import unfinished
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.journal import Journal, JournalRow, call_key, content_digest
-from mcp_local_llm.files.rows import Row, rows_text
+from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.files.writing.drafts import unfinished
+from mcp_local_llm.files.writing.journal import Journal, JournalRow, call_key, content_digest
+from mcp_local_llm.files.writing.rows import Row, rows_text
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, TokenCounts, Usage
 from mcp_local_llm.values.errors import (
     ContextLengthError,

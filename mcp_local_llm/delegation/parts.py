@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from mcp_local_llm.delegation.asking import Asker, Crowd, Job, added
 from mcp_local_llm.delegation.counting import Counter, answer_room
 from mcp_local_llm.delegation.requests import Question, text_request
-from mcp_local_llm.files.fences import DATA_SENTENCE, fenced
-from mcp_local_llm.files.file_text import FileText, shown
-from mcp_local_llm.files.split import part_budget, split
+from mcp_local_llm.files.reading.fences import DATA_SENTENCE, fenced
+from mcp_local_llm.files.reading.file_text import FileText, shown
+from mcp_local_llm.files.reading.split import part_budget, split
 from mcp_local_llm.values.chat import ChatResult, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
 

@@ -7,8 +7,8 @@ same question, the question stands before them, in the system turn, so that all 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mcp_local_llm.files.fences import DATA_SENTENCE, fenced, fenced_files
-from mcp_local_llm.files.file_text import FileText
+from mcp_local_llm.files.reading.fences import DATA_SENTENCE, fenced, fenced_files
+from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.template import TaskTemplate
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.errors import InvalidRequestError

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcp_local_llm.delegation.task import TokensSaved
-from mcp_local_llm.files.drafts import Drafts
-from mcp_local_llm.files.file_text import FileText
-from mcp_local_llm.files.opening import Gate
-from mcp_local_llm.files.reader import FileReader
-from mcp_local_llm.files.roots import Roots
-from mcp_local_llm.files.state import StateFolder
+from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.secrets import holds_private_key
+from mcp_local_llm.files.reading.file_text import FileText
+from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.files.tasks.template import Templates
+from mcp_local_llm.files.writing.drafts import Drafts
+from mcp_local_llm.files.writing.state import StateFolder
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.values.model import human_bytes
@@ -70,7 +70,7 @@ class Workplace:
             FileAccessError: those rules cannot be read.
         """
         gate = self.reader.gate()
-        return Drafts(self.roots.folders, lambda path: _secret(gate, path), self.state)
+        return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), holds_private_key, self.state)
 
     def absolute(self, path: str) -> Path:
         """Return the place that a path names: absolute, below home, or relative to the project.
@@ -115,11 +115,6 @@ def saved_words(saved: TokensSaved, texts: tuple[FileText, ...] = ()) -> str:
     size = human_bytes(sum(len(text.text.encode("utf-8", "replace")) for text in texts))
     what = f" for {'one file' if len(texts) == 1 else f'{len(texts)} files'} of {size}" if texts else ""
     return f"{about}{-saved.saved:,} tokens more than reading: Read is cheaper{what}."
-
-
-def _secret(gate: Gate, path: Path) -> bool:
-    root = gate.roots.root_of(path)
-    return root is None or gate.secrets.is_secret(path, root)
 
 
 def _is_file(base: Path, word: str) -> bool:

@@ -17,7 +17,7 @@ _NAMES = "|".join(
 )
 _TOKENS = re.compile(
     # <|im_start|>, <|turn>, <turn|>, and DeepSeek's, whose bars are wide
-    r"<(?=/?[|\uff5c][^<>\n]{0,80}>)|<(?=/?[^<>\s|\uff5c]{1,80}[|\uff5c]>)"
+    r"<(?=/?[|\uff5c][^<>\n]{0,80}>)|<(?=/?[^<>\s|\uff5c\u200b]{1,80}[|\uff5c]>)"
     # <s>, </s>, <start_of_turn>, <tool_call>, <function=name>, <<SYS>>
     rf"|<(?=/?(?:{_NAMES})/?>)|<(?=</?SYS>>)"
     # [INST], [/INST], [TOOL_CALLS], [gMASK], EXAONE's [|user|], MiniMax's ]~b] and [e~[

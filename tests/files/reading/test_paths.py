@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 Prepare = Callable[[Project], object]
 KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{PLANTED}\n"

@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.files.file_text import FileFailure, Reading
-from mcp_local_llm.files.reader import FileReader
-from mcp_local_llm.files.roots import Roots, find_roots
+from mcp_local_llm.files.access.roots import Roots, find_roots
+from mcp_local_llm.files.reading.file_text import FileFailure, Reading
+from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.values.errors import FileAccessError
 
 PLANTED = "PLANTED-c81f0d"

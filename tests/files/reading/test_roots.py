@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mcp_local_llm
-from mcp_local_llm.files.roots import Roots, find_roots
+from mcp_local_llm.files.access.roots import Roots, find_roots
 
 PACKAGE = Path(mcp_local_llm.__file__).parent
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project
 
 SWAPS = 600
 RENAME_EXCHANGE, AT_FDCWD = 2, -100
