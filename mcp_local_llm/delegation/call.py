@@ -9,7 +9,7 @@ import anyio.to_thread
 from mcp_local_llm.delegation.asking import Asker
 from mcp_local_llm.delegation.counting import Counter
 from mcp_local_llm.delegation.parts import LongReader
-from mcp_local_llm.delegation.requests import Question, own_text, question_of
+from mcp_local_llm.delegation.requests import Question, question_of
 from mcp_local_llm.delegation.task import FileTask, TokensSaved
 from mcp_local_llm.delegation.workplace import Workplace
 from mcp_local_llm.files.reading.file_text import Reading
@@ -45,7 +45,7 @@ class Call:
     async def counted(self, requests: tuple[ChatRequest, ...]) -> tuple[TokenCounts, TokensSaved]:
         """Count requests, and with them the files and the call's own text."""
         texts = [text.text for text in self.reading.texts]
-        counts = await self.counter.count((*requests, *texts, own_text(self.question)))
+        counts = await self.counter.count((*requests, *texts, self.task.text))
         of_texts = counts.tokens[len(requests) : -1]
         saved = TokensSaved(read=sum(of_texts), sent=counts.tokens[-1], estimated=counts.estimated)
         return counts, saved

@@ -107,11 +107,6 @@ def text_request(
     return _request(replace(question, base=base), system, (_user(user),))
 
 
-def own_text(question: Question) -> str:
-    """Return the text that the caller sent."""
-    return _joined(question.system, *(message.content for message in question.base.messages), question.text)
-
-
 def _request(question: Question, system: str, turns: Sequence[Message]) -> ChatRequest:
     opening = (Message(role="system", content=system),) if system else ()
     return replace(question.base, messages=(*opening, *turns), holds_files=True)

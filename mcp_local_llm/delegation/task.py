@@ -34,6 +34,11 @@ class FileTask:
     template: str | None = None
     max_seconds: float | None = None
 
+    @property
+    def text(self) -> str:
+        """Everything that the caller wrote."""
+        return "\n".join([self.system, *(message.content for message in self.request.messages), self.message])
+
 
 @dataclass(frozen=True)
 class DraftOrder:
