@@ -4,7 +4,7 @@ All of this touches the disk and may run git: call it on a thread.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mcp_local_llm.files.access.deny_rules import read_deny_rules
@@ -43,13 +43,13 @@ class FileReader:
     secret_names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
 
-    def gate(self) -> Gate:
-        """Return what decides which files may be read; the agent's own rules are read anew.
+    def gate(self, tools: Collection[str] = ("Read",)) -> Gate:
+        """Return what decides which files may be read; the agent's own rules, about these `tools`, are read anew.
 
         Raises:
             FileAccessError: of kind `denied`: those rules cannot be read.
         """
-        denied = read_deny_rules(self.roots, self.environ)
+        denied = read_deny_rules(self.roots, self.environ, tools)
         return Gate(self.roots, SecretRules(self.secret_names, self.allow, denied))
 
     def read(self, files: object, *, each_file: bool = False) -> Reading:
