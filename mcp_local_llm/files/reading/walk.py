@@ -164,7 +164,7 @@ def _is_ignored(path: Path, lists: Sequence[_IgnoreList], *, folder: bool) -> bo
 
 def _lists_above(base: Path) -> tuple[_IgnoreList, ...]:
     """Read the lists of the repository that apply in `base` and stand above it."""
-    top = next((folder for folder in (base, *base.parents) if (folder / ".git").exists()), None)
+    top = next((folder for folder in (base, *base.parents) if os.path.exists(folder / ".git")), None)
     if top is None:
         return ()
     between = [folder for folder in reversed(base.parents) if folder.is_relative_to(top)]
