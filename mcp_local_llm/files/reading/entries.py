@@ -95,6 +95,8 @@ def read_entry(text: str, roots: Roots) -> Entry:
     if found is not None and roots.root_of(without_links(found.path)) is not None:
         forms = f"{shown(found.name)}:10-80 or {shown(found.name)}:10"
         raise FileAccessError(f"{shown(text)} does not say which lines. Write {forms}.", "range")
+    if (match := _RANGE.fullmatch(text)) and has_magic(match["path"]):
+        raise FileAccessError(f"{shown(text)}: lines are those of one file. Name it, or leave the lines out.", "range")
     if has_magic(text):
         return Pattern(_relative_pattern(text, roots))
     path = _absolute(text, roots, base)

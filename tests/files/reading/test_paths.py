@@ -129,6 +129,8 @@ TRICKS: list[tuple[str, Prepare, str]] = [
     ("a.py:" + "9" * 500, nothing, "!range"),
     ("a.py:٢", nothing, "!missing"),
     ("empty.txt:1", written("empty.txt", ""), "!range"),
+    ("*.py:1-2", nothing, "!range"),
+    ("[id].tsx:1", written("[id].tsx"), "text\n"),
     ("nope.py:2", nothing, "!missing"),
     ("src:2", nothing, "!folder"),
     (".env:1", nothing, "!secret"),
