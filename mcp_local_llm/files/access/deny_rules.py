@@ -6,12 +6,14 @@ belongs to, it counts for each of them.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_local_llm.files.access.globs import has_magic
 from mcp_local_llm.files.access.ignore_rules import ignore_rules
-from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.roots import Roots, without_links
 from mcp_local_llm.files.access.secrets import DenyRules
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import FileAccessError
@@ -23,11 +25,13 @@ MANAGED_SETTINGS = (
 )
 """Settings of an organisation, which apply to every user of a machine."""
 
-_RULE = re.compile(r"\s*Read\s*(?:\((.*)\))?\s*", re.DOTALL)
+_RULE = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 
-def read_deny_rules(roots: Roots, environ: Mapping[str, str]) -> tuple[DenyRules, ...]:
-    """Read the rules of the projects, the user and the organisation.
+def read_deny_rules(
+    roots: Roots, environ: Mapping[str, str], tools: Collection[str] = ("Read",)
+) -> tuple[DenyRules, ...]:
+    """Read the rules of the projects, the user and the organisation that are about the agent's `tools`.
 
     Raises:
         FileAccessError: of kind `denied`: a file of settings cannot be read, so what it forbids is not known.
@@ -36,17 +40,17 @@ def read_deny_rules(roots: Roots, environ: Mapping[str, str]) -> tuple[DenyRules
     users = [roots.home / ".claude", *([named] if named.is_absolute() else [])]
     files = [root / ".claude" / name for root in roots.folders for name in ("settings.json", "settings.local.json")]
     files += [*(folder / "settings.json" for folder in users), *MANAGED_SETTINGS]
-    return tuple(rules for file in files for rules in _rules_of(file, roots))
+    return tuple(rules for file in files for rules in _rules_of(file, roots, tools))
 
 
-def _rules_of(file: Path, roots: Roots) -> Iterator[DenyRules]:
-    for pattern in _patterns(file):
+def _rules_of(file: Path, roots: Roots, tools: Collection[str]) -> Iterator[DenyRules]:
+    for pattern in _patterns(file, tools):
         for folder, rule in _placed(pattern, file, roots):
             yield DenyRules(folder, ignore_rules([rule], fold=True), str(file))
 
 
-def _patterns(file: Path) -> list[str]:
-    """Return what the `Read` rules of a file forbid; a rule without a pattern forbids everything."""
+def _patterns(file: Path, tools: Collection[str]) -> list[str]:
+    """Return what the rules of a file forbid; a rule without a pattern forbids everything."""
     try:
         values: Any = json.loads(read_regular(file, MAX_BYTES).decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
@@ -59,27 +63,39 @@ def _patterns(file: Path) -> list[str]:
         values = cast(dict[str, Any], values).get(key) if isinstance(values, dict) else None
     rules = cast(list[object], values) if isinstance(values, list) else []
     found = (_RULE.fullmatch(rule) for rule in rules if isinstance(rule, str))
-    return ["//**" if match[1] is None else match[1].strip() for match in found if match is not None]
+    matches = [match for match in found if match is not None and match[1] in tools]
+    return ["//**" if match[2] is None else match[2].strip() for match in matches]
 
 
-def _placed(pattern: str, file: Path, roots: Roots) -> Iterable[tuple[Path, str]]:
-    """Return the folders that a pattern belongs to, and the pattern below them.
+def _placed(pattern: str, file: Path, roots: Roots) -> Iterator[tuple[Path, str]]:
+    """Yield the folders that a pattern belongs to, and the pattern below them.
 
     `//` begins at the root of the file system, `~/` at home, `/` at the folder of the settings (or of the project
     that they are for), anything else at the project.
     """
     if pattern.startswith("//"):
-        return [(Path("/"), pattern[1:])]
-    if pattern.startswith("~/"):
-        return [(home, pattern[1:]) for home in _spellings([roots.home])]
-    if pattern.startswith("/"):
-        return [(folder, pattern) for folder in _spellings([file.parent, file.parent.parent])]
-    up = 0
-    while pattern.startswith("../", 3 * up):
-        up += 1
-    return [((folder / "x").parents[min(up, len(folder.parts) - 1)], pattern[3 * up :]) for folder in roots.folders]
+        folders, rest = [Path("/")], pattern[1:]
+    elif pattern.startswith("~/"):
+        folders, rest = [roots.home], pattern[1:]
+    elif pattern.startswith("/"):
+        folders, rest = [file.parent, file.parent.parent], pattern
+    else:
+        up = 0
+        while pattern.startswith("../", 3 * up):
+            up += 1
+        folders = [(folder / "x").parents[min(up, len(folder.parts) - 1)] for folder in roots.folders]
+        rest = pattern[3 * up :]
+    for folder in folders:
+        yield folder, rest
+        yield from _without_links(folder, rest)
 
 
-def _spellings(folders: Iterable[Path]) -> list[Path]:
-    """Return folders as they are written and as they are without links."""
-    return list(dict.fromkeys(path for folder in folders for path in (folder, folder.resolve())))
+def _without_links(folder: Path, pattern: str) -> Iterator[tuple[Path, str]]:
+    """Yield the same rule below the folder that its literal beginning leads to, where a link is in it."""
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    literal = len(list(takewhile(lambda part: not has_magic(part), parts[:-1]))) if "/" in pattern else 0
+    written = folder.joinpath(*parts[:literal])
+    if (real := without_links(written)) != written:
+        rest = "/".join(parts[literal:])
+        # With its slash a pattern stays bound to the folder.
+        yield real, f"/{rest}" if "/" in pattern.rstrip("/") else rest

@@ -4,7 +4,7 @@ The same language tells what git ignores, what the user's settings call secret o
 settings deny.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mcp_local_llm.files.access.globs import Component, Glob, expanded, glob, nfc
@@ -35,6 +35,14 @@ class IgnoreRule:
             one.matches(parts) for one in self.globs
         )
 
+    def depths(self, parts: Sequence[str]) -> Iterator[int]:
+        """Yield after how many components a path matches; whether it is a folder there is up to the caller."""
+        states = [(one, frozenset({0})) for one in self.globs]
+        for depth, name in enumerate(map(nfc, parts), start=1):
+            states = [(one, after) for one, before in states if (after := one.step(before, name))]
+            if any(one.matches(name, hidden=True) for one in self.names) or any(one.ends(now) for one, now in states):
+                yield depth
+
 
 @dataclass(frozen=True)
 class IgnoreRules:
@@ -51,8 +59,12 @@ class IgnoreRules:
 
     def holds(self, parts: Sequence[str]) -> bool:
         """Whether a file is in the list, by its own name or by that of a folder above it."""
-        depths = range(1, len(parts) + 1)
-        return any(self.decides(parts[:depth], folder=depth < len(parts)) for depth in depths)
+        whole = len(parts)
+        decisions: dict[int, bool] = {}
+        for rule in self.rules:
+            depths = (depth for depth in rule.depths(parts) if depth < whole or not rule.only_folders)
+            decisions.update(dict.fromkeys(depths, not rule.negated))
+        return any(decisions.values())
 
 
 def ignore_rules(lines: Iterable[str], *, fold: bool = False, braces: bool = False) -> IgnoreRules:

@@ -4,7 +4,9 @@ A client tells its project by CLAUDE_PROJECT_DIR or by the folder that it starts
 else: the home folder, `/`, or a package manager's cache. Those never count; what the user's settings name does.
 """
 
+import fcntl
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))
 
 PACKAGE = Path(__file__).parents[2]
 SHARED_TEMP = tuple(Path("/", *top, "tmp") for top in ((), ("var",), ("private",), ("private", "var")))
+_GET_PATH = 50
+"""F_GETPATH of macOS."""
+
+_LONGEST_PATH = 1024
 REMEDY = "Name a folder in the setting `roots`, or start the agent in the project's folder."
 
 
@@ -92,9 +98,46 @@ def find_roots(
             reason = _no_project(path, home, temps, tuple(_caches(environ, home)))
         if reason is not None:
             refused.append(RefusedRoot(str(path), origin, reason))
-        elif (resolved := Path(os.path.realpath(path))) not in folders:
+        elif (resolved := _as_the_kernel_spells(path)) not in folders:
             folders.append(resolved)
     return Roots(tuple(folders), tuple(refused), home)
+
+
+def without_links(path: Path) -> Path:
+    """Return where a path leads to, as far as it exists; a path that is being replaced is only tidied up."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:  # it was a link when it was looked at, and none when it was read
+        return Path(os.path.normpath(path))
+
+
+def place_of(handle: int) -> Path | None:
+    """Ask the kernel where an open file or folder is; None where it does not tell."""
+    try:
+        if sys.platform == "darwin":
+            raw = fcntl.fcntl(handle, _GET_PATH, bytes(_LONGEST_PATH))
+            place = Path(os.fsdecode(raw.partition(b"\0")[0]))
+        else:
+            place = Path(os.readlink(f"/proc/self/fd/{handle}"))
+    except OSError:
+        return None
+    return place if place.is_absolute() else None
+
+
+def _as_the_kernel_spells(folder: Path) -> Path:
+    """Return a folder without links, in the upper and lower case and the Unicode form in which it exists.
+
+    A disk may not care about either, and a file is compared with the root as the kernel spells it.
+    """
+    resolved = without_links(folder)
+    try:
+        handle = os.open(resolved, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return resolved
+    try:
+        return place_of(handle) or resolved
+    finally:
+        os.close(handle)
 
 
 def in_system_folder(path: Path) -> bool:
@@ -108,7 +151,7 @@ def _not_a_folder(path: Path) -> str | None:
     try:
         if not path.is_dir():
             return "is not a folder"
-        if in_system_folder(Path(os.path.realpath(path))):
+        if in_system_folder(without_links(path)):
             return "belongs to the system's kernel"
     except (OSError, ValueError):
         return "cannot be read"
@@ -118,9 +161,9 @@ def _not_a_folder(path: Path) -> str | None:
 def _no_project(path: Path, home: Path, temps: Iterable[Path], caches: Iterable[Path]) -> str | None:
     """Return why a folder is not taken for a project; folders are compared by identity, whatever they are called."""
     own = _identity(path)
-    resolved = Path(os.path.realpath(path))
+    resolved = without_links(path)
     above = {_identity(folder) for folder in (resolved, *resolved.parents)}
-    real_home = Path(os.path.realpath(home))
+    real_home = without_links(home)
     if resolved == Path("/"):
         return "is the root of the file system"
     if own in {_identity(folder) for folder in temps} - {None}:

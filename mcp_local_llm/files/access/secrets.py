@@ -4,6 +4,7 @@ Names are compared by whole components and without upper and lower case, so that
 are read and `.ENV` is not.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,6 +145,6 @@ def _in_bare_repository(path: Path, root: Path) -> bool:
     """Whether a folder between the root and a file holds git's data under another name than `.git`."""
     folders = [folder for folder in path.parents if folder == root or folder.is_relative_to(root)]
     return any(
-        (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+        os.path.isfile(folder / "HEAD") and os.path.isdir(folder / "objects") and os.path.isdir(folder / "refs")
         for folder in folders
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from mcp_local_llm.files.access.globs import has_magic
-from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.roots import Roots, without_links
 from mcp_local_llm.files.reading.file_text import shown
 from mcp_local_llm.files.reading.text import LineRange
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
@@ -92,9 +92,11 @@ def read_entry(text: str, roots: Roots) -> Entry:
     match = _NEARLY_RANGE.fullmatch(text)
     found = _existing(match["path"], roots, base) if match else None
     # What lies outside is refused as such, so that nothing is told about it.
-    if found is not None and roots.root_of(Path(os.path.realpath(found.path))) is not None:
+    if found is not None and roots.root_of(without_links(found.path)) is not None:
         forms = f"{shown(found.name)}:10-80 or {shown(found.name)}:10"
         raise FileAccessError(f"{shown(text)} does not say which lines. Write {forms}.", "range")
+    if (match := _RANGE.fullmatch(text)) and has_magic(match["path"]):
+        raise FileAccessError(f"{shown(text)}: lines are those of one file. Name it, or leave the lines out.", "range")
     if has_magic(text):
         return Pattern(_relative_pattern(text, roots))
     path = _absolute(text, roots, base)
@@ -141,7 +143,8 @@ def _respelled(path: Path) -> Path:
 def _told(path: Path, base: Path) -> str:
     """Return how a path is told: relative to the project where it is below it."""
     written = Path(os.path.normpath(path))
-    return str(written.relative_to(base)) if written.is_relative_to(base) else str(path)
+    ways = (written, without_links(written.parent) / written.name)
+    return next((str(way.relative_to(base)) for way in ways if way.is_relative_to(base)), str(written))
 
 
 def _lines(match: re.Match[str], name: str) -> LineRange:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.files.access.roots import without_links
 from mcp_local_llm.values.errors import FileAccessError
 
 TIME_LIMIT_S = 20.0
@@ -134,7 +135,7 @@ def find_git(root: Path, environ: Mapping[str, str], roots: Sequence[Path]) -> G
     outside = [
         str(folder)
         for folder in folders
-        if folder.is_absolute() and not any(folder.resolve().is_relative_to(one) for one in roots)
+        if folder.is_absolute() and not any(without_links(folder).is_relative_to(one) for one in roots)
     ]
     program = shutil.which("git", path=os.pathsep.join(outside)) if outside else None
     if program is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.files.access.ignore_rules import ignore_rules
+from mcp_local_llm.files.access.roots import without_links
 from mcp_local_llm.files.access.secrets import holds_private_key
 from mcp_local_llm.files.reading.file_text import FileText, Reading, shown
 from mcp_local_llm.files.reading.git_command import Git, find_git
@@ -180,9 +181,9 @@ def _require_own_data(git: Git) -> None:
     A linked worktree is told by the way back: its folder in the other repository names this one.
     """
     found = git.run("rev-parse", "--absolute-git-dir", "--path-format=absolute", "--git-common-dir").decode()
-    own, common = (Path(os.path.realpath(line)) for line in found.splitlines())
+    own, common = (without_links(Path(line)) for line in found.splitlines())
     parts = ("HEAD", "index", "objects", "refs", "packed-refs")
-    strays = [part for part in parts if not Path(os.path.realpath(common / part)).is_relative_to(common)]
+    strays = [part for part in parts if not without_links(common / part).is_relative_to(common)]
     inside = own.is_relative_to(git.root) and common.is_relative_to(git.root)
     if strays or not (inside or _is_worktree(own, common, git.root)):
         raise FileAccessError(
@@ -197,7 +198,7 @@ def _is_worktree(own: Path, common: Path, root: Path) -> bool:
         back = (own / "gitdir").read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError:
         return False
-    return own.parent == common / "worktrees" and os.path.realpath(back) == os.path.realpath(root / ".git")
+    return own.parent == common / "worktrees" and without_links(Path(back)) == without_links(root / ".git")
 
 
 def _numbers(output: bytes, kept: Iterable[str]) -> list[_Change]:

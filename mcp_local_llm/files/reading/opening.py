@@ -5,14 +5,12 @@ checked again before a byte is read. It must not know what is done with the byte
 """
 
 import errno
-import fcntl
 import os
 import stat
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.files.access.roots import Roots, in_system_folder
+from mcp_local_llm.files.access.roots import Roots, in_system_folder, place_of
 from mcp_local_llm.files.access.secrets import KEY_BYTES, SecretRules, holds_private_key
 from mcp_local_llm.files.reading.file_text import shown
 from mcp_local_llm.values.errors import FileAccessError
@@ -23,9 +21,6 @@ MAX_FILE_BYTES = 2_000_000
 TRIES = 4
 """How often a file that is replaced while it is opened is looked for again; editors replace a file to save it."""
 
-_GET_PATH = 50
-"""F_GETPATH of macOS."""
-_LONGEST_PATH = 1024
 _GONE = " (deleted)"
 
 
@@ -51,15 +46,23 @@ class Gate:
             raise FileAccessError(
                 f"{told} is outside the folders that may be read. {self.roots.told()} {remedy}", "outside"
             )
-        if (rule := self.secrets.denies(path)) is not None:
-            raise FileAccessError(
-                f"{told} may not be read: a `permissions.deny` rule in {rule} forbids it. Leave it out.", "denied"
-            )
+        self._check_denied(path, told)
         if self.secrets.is_secret(path, root):
             raise FileAccessError(
                 f"{told} is not read, because its name is one of a file with secrets. Leave it out; if it holds none, "
                 "the user can name it in the setting `allow`.",
                 "secret",
+            )
+
+    def is_secret(self, path: Path) -> bool:
+        """Whether an absolute path inside the roots is a secret by its name, or is forbidden by the agent's rules."""
+        root = self.roots.root_of(path)
+        return self.secrets.denies(path) is not None or (root is not None and self.secrets.is_secret(path, root))
+
+    def _check_denied(self, path: Path, told: str) -> None:
+        if (rule := self.secrets.denies(path)) is not None:
+            raise FileAccessError(
+                f"{told} may not be read: a `permissions.deny` rule in {rule} forbids it. Leave it out.", "denied"
             )
 
     def read(self, path: Path, name: str) -> tuple[bytes, Path]:
@@ -97,6 +100,7 @@ class Gate:
         if written != real and (in_system_folder(written) or self.roots.root_of(written) is not None):
             self.check(written, name)
         self.check(real, name)
+        self._check_denied(written, shown(name))
         if isinstance(failure, FileNotFoundError):
             told = f"There is no file {shown(name)} in {self.roots.root_of(real)}. Check the name."
             raise FileAccessError(told, "missing") from failure
@@ -151,9 +155,11 @@ def refusal(error: OSError, name: str) -> FileAccessError:
         case errno.ENXIO | errno.EOPNOTSUPP | errno.ENODEV:
             return FileAccessError(f"{told} is no regular file (a socket or a device). Leave it out.", "special")
         case errno.EACCES | errno.EPERM:
-            return FileAccessError(f"{told} cannot be read: this user may not. Change its mode, or leave it out.")
+            return FileAccessError(
+                f"{told} cannot be read: this user may not. Change its mode, or leave it out.", "unreadable"
+            )
         case _:
-            return FileAccessError(f"{told} cannot be read: {error.strerror}.")
+            return FileAccessError(f"{told} cannot be read: {error.strerror}.", "unreadable")
 
 
 def _require_regular(found: os.stat_result, name: str) -> None:
@@ -193,14 +199,10 @@ def _too_large(name: str, size: int) -> FileAccessError:
 
 def _place_of(handle: int, found: os.stat_result) -> Path | None:
     """Ask the kernel where an open file is; None where it is nowhere any more, or the kernel does not tell."""
+    place = place_of(handle)
     try:
-        if sys.platform == "darwin":
-            raw = fcntl.fcntl(handle, _GET_PATH, bytes(_LONGEST_PATH))
-            place = Path(os.fsdecode(raw.partition(b"\0")[0]))
-        else:
-            place = Path(os.readlink(f"/proc/self/fd/{handle}"))
-            if place.name.endswith(_GONE) and not os.path.samestat(place.lstat(), found):
-                return None
+        # Linux says so of a file that was removed; a file may also be called so.
+        removed = place is not None and place.name.endswith(_GONE) and not os.path.samestat(place.lstat(), found)
     except OSError:
         return None
-    return place if place.is_absolute() else None
+    return None if removed else place

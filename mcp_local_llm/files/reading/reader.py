@@ -4,11 +4,12 @@ All of this touches the disk and may run git: call it on a thread.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from mcp_local_llm.files.access.deny_rules import read_deny_rules
-from mcp_local_llm.files.access.roots import Roots
+from mcp_local_llm.files.access.roots import Roots, find_roots
 from mcp_local_llm.files.access.secrets import SecretRules
 from mcp_local_llm.files.reading.entries import Entry, GitSource, NamedFile, Pattern, checked_files, read_entry
 from mcp_local_llm.files.reading.file_text import FileFailure, FileText, Reading, shown
@@ -16,6 +17,7 @@ from mcp_local_llm.files.reading.git_diff import read_git
 from mcp_local_llm.files.reading.opening import Gate
 from mcp_local_llm.files.reading.text import cut, decoded, lines_of
 from mcp_local_llm.files.reading.walk import matches
+from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_FILES = 200
@@ -43,13 +45,13 @@ class FileReader:
     secret_names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
 
-    def gate(self) -> Gate:
-        """Return what decides which files may be read; the agent's own rules are read anew.
+    def gate(self, tools: Collection[str] = ("Read",)) -> Gate:
+        """Return what decides which files may be read; the agent's own rules, about these `tools`, are read anew.
 
         Raises:
             FileAccessError: of kind `denied`: those rules cannot be read.
         """
-        denied = read_deny_rules(self.roots, self.environ)
+        denied = read_deny_rules(self.roots, self.environ, tools)
         return Gate(self.roots, SecretRules(self.secret_names, self.allow, denied))
 
     def read(self, files: object, *, each_file: bool = False) -> Reading:
@@ -69,6 +71,19 @@ class FileReader:
         for entry in dict.fromkeys(entries):
             reading.add(entry)
         return reading.done()
+
+
+def file_reader(settings: Settings, environ: Mapping[str, str], *, cwd: Path | None, home: Path) -> FileReader:
+    """Make the reader of a session.
+
+    Args:
+        settings: the session's own.
+        environ: the process's environment.
+        cwd: the folder that the process was started in, before it leaves it; None where it is gone.
+        home: the user's home folder.
+    """
+    roots = find_roots(environ, cwd=cwd, home=home, more=settings.roots)
+    return FileReader(roots, environ, settings.secret_names, settings.allow)
 
 
 @dataclass

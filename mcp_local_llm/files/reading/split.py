@@ -55,9 +55,10 @@ def split(text: FileText, count: Count, budget: int) -> tuple[FileText, ...]:
     Raises:
         ValueError: not even one letter fits.
     """
-    if count(text.text) <= budget:
+    tokens = count(text.text)
+    if tokens <= budget:
         return (text,)
-    cutter = _Cutter(text, count, budget)
+    cutter = _Cutter(text, count, budget, tokens)
     pieces = list(cutter.pieces())
     return tuple(
         replace(
@@ -86,12 +87,12 @@ class _Piece:
 class _Cutter:
     """Cuts one text."""
 
-    def __init__(self, text: FileText, count: Count, budget: int) -> None:
+    def __init__(self, text: FileText, count: Count, budget: int, tokens: int) -> None:
         self._count, self._budget = count, budget
         self._lines = lines_of(text.text)
         self._is_diff = any(line.startswith(_DIFF) for line in self._lines)
         self._is_prose = not self._is_diff and PurePath(text.name).suffix.lower() in _PROSE
-        self._ratio = max(len(text.text) / max(count(text.text), 1), 0.1)
+        self._ratio = max(len(text.text) / max(tokens, 1), 0.1)
         """Characters a token, as counted last."""
 
     def pieces(self) -> Iterator[_Piece]:

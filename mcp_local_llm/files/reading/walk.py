@@ -18,6 +18,9 @@ from mcp_local_llm.values.errors import FileAccessError
 MAX_ENTRIES = 200_000
 """The most names that one pattern looks at."""
 
+FEW_GLOBS = 10
+"""Alternatives in braces above which a name counts several times, because it is compared with each."""
+
 MAX_IGNORE_BYTES = 2**20
 
 
@@ -42,6 +45,15 @@ class _IgnoreList:
     rules: IgnoreRules
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to go into: the positions of the patterns after its name, and the lists that stand above it."""
+
+    path: Path
+    states: tuple[frozenset[int], ...]
+    ignored: tuple[_IgnoreList, ...]
+
+
 @dataclass
 class _Walk:
     """One walk. `globs`: the pattern without braces; `seen`: names looked at so far."""
@@ -52,22 +64,34 @@ class _Walk:
     left_out: Counter[str] = field(default_factory=Counter[str])
     seen: int = 0
 
-    def below(self, folder: Path, states: Sequence[frozenset[int]], ignored: tuple[_IgnoreList, ...]) -> Iterator[Path]:
-        """Yield the files below a folder; `states` are the positions of the patterns after the folder's own name."""
-        ignored = (*ignored, *_ignore_list(folder, folder / ".gitignore"))
-        for entry in self._entries(folder):
+    def below(self, base: Path, ignored: tuple[_IgnoreList, ...]) -> Iterator[Path]:
+        """Yield the files below a folder, in the order of their names."""
+        stack = [self._inside(_Folder(base, (frozenset({0}),) * len(self.globs), ignored))]
+        while stack:
+            match next(stack[-1], None):
+                case None:
+                    stack.pop()
+                case _Folder() as folder:
+                    stack.append(self._inside(folder))
+                case path:
+                    yield path
+
+    def _inside(self, folder: _Folder) -> Iterator[Path | _Folder]:
+        """Yield what is wanted of one folder: files, and folders to go into."""
+        ignored = (*folder.ignored, *_ignore_list(folder.path, folder.path / ".gitignore"))
+        for entry in self._entries(folder.path):
             name = nfc(entry.name)
-            after = [one.step(state, name) for one, state in zip(self.globs, states, strict=True)]
+            pairs = zip(self.globs, folder.states, strict=True)
+            after = tuple(one.step(state, name) for one, state in pairs)
             is_folder = entry.is_dir(follow_symlinks=False)
-            path = folder / entry.name
-            if not self._wanted(after, folder=is_folder or entry.is_dir()):
-                if name != ".git" and name.startswith(".") and self._wanted(self._unhidden(states), folder=is_folder):
-                    self._leave_out("hidden", path)
+            path = folder.path / entry.name
+            if not self._wanted(after, folder=is_folder or _leads_to_folder(entry)):
+                self._count_hidden(path, folder, is_folder=is_folder)
             elif _is_ignored(path, ignored, folder=is_folder):
                 self._leave_out("ignored", path)
             elif is_folder:
-                yield from self.below(path, after, ignored)
-            elif entry.is_dir():
+                yield _Folder(path, after, ignored)
+            elif _leads_to_folder(entry):
                 self.left_out["links"] += 1
             else:
                 yield path
@@ -79,9 +103,12 @@ class _Walk:
     def _leave_out(self, why: str, path: Path) -> None:
         self.left_out["secret" if self.is_secret(path) else why] += 1
 
-    def _unhidden(self, states: Sequence[frozenset[int]]) -> list[frozenset[int]]:
-        """Return the positions as if the name had no leading dot; only wildcards match such a name."""
-        return [one.step(state, "\ufffd") for one, state in zip(self.globs, states, strict=True)]
+    def _count_hidden(self, path: Path, folder: _Folder, *, is_folder: bool) -> None:
+        """Count a name that does not match because it has a leading dot, which only a written dot matches."""
+        if path.name.startswith(".") and path.name != ".git":
+            pairs = zip(self.globs, folder.states, strict=True)
+            if self._wanted([one.step(state, "\ufffd") for one, state in pairs], folder=is_folder):
+                self._leave_out("hidden", path)
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
@@ -89,7 +116,7 @@ class _Walk:
                 entries: list[os.DirEntry[str]] = []
                 for entry in found:
                     entries.append(entry)
-                    self.seen += 1
+                    self.seen += 1 + len(self.globs) // FEW_GLOBS
                     if self.seen > MAX_ENTRIES:
                         raise FileAccessError(
                             f"{shown(self.pattern)} looks at more than {MAX_ENTRIES:,} names. "
@@ -115,8 +142,15 @@ def matches(pattern: str, base: Path, is_secret: Callable[[Path], bool]) -> Matc
     except ValueError as error:
         raise FileAccessError(f"{shown(pattern)}: {error}. Name fewer.", "too_many") from error
     walk = _Walk(pattern, globs, is_secret)
-    paths = tuple(walk.below(base, [frozenset({0})] * len(globs), _lists_above(base)))
+    paths = tuple(walk.below(base, _lists_above(base)))
     return Matches(paths, walk.left_out)
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _is_ignored(path: Path, lists: Sequence[_IgnoreList], *, folder: bool) -> bool:
@@ -130,7 +164,7 @@ def _is_ignored(path: Path, lists: Sequence[_IgnoreList], *, folder: bool) -> bo
 
 def _lists_above(base: Path) -> tuple[_IgnoreList, ...]:
     """Read the lists of the repository that apply in `base` and stand above it."""
-    top = next((folder for folder in (base, *base.parents) if (folder / ".git").exists()), None)
+    top = next((folder for folder in (base, *base.parents) if os.path.exists(folder / ".git")), None)
     if top is None:
         return ()
     between = [folder for folder in reversed(base.parents) if folder.is_relative_to(top)]

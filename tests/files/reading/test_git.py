@@ -4,6 +4,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,8 +189,9 @@ def test_a_file_that_became_a_folder_does_not_bring_the_secrets_in_it_along(repo
 
 @pytest.mark.parametrize(
     "name",
-    ["two words.txt", "quo\"te.txt", "back\\slash.txt", "tab\there.txt", "line\nbreak.txt", "ümlaut.txt", "*.txt",
-     ":(top)x", "b b/b", "diff --git a", "bell\a.txt", os.fsdecode(b"caf\xe9.txt")],
+    [*([os.fsdecode(b"caf\xe9.txt")] if sys.platform == "linux" else []), "two words.txt", "quo\"te.txt",
+     "back\\slash.txt", "tab\there.txt", "line\nbreak.txt", "ümlaut.txt", "*.txt",
+     ":(top)x", "b b/b", "diff --git a", "bell\a.txt"],
 )  # fmt: skip
 def test_changes_of_files_with_odd_names_are_found(repository: Project, name: str) -> None:
     repository.write(name, "fine\n")

@@ -2,12 +2,15 @@
 
 import os
 import socket
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mcp_local_llm.files.reading.reader import file_reader
+from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
 from tests.files.reading.project import PLANTED, Project
 
@@ -92,6 +95,7 @@ TRICKS: list[tuple[str, Prepare, str]] = [
     ("~/x", written("~/x"), "text\n"),
     ("$HOME", written("$HOME"), "text\n"),
     (" a.py ", written(" a.py "), "text\n"),
+    ("x (deleted)", written("x (deleted)"), "text\n"),
     ("two\nlines.txt", written("two\nlines.txt"), "text\n"),
     ("./git:staged", written("git:staged"), "text\n"),
     ("git:staged", written("git:staged"), "text\n"),
@@ -125,6 +129,8 @@ TRICKS: list[tuple[str, Prepare, str]] = [
     ("a.py:" + "9" * 500, nothing, "!range"),
     ("a.py:٢", nothing, "!missing"),
     ("empty.txt:1", written("empty.txt", ""), "!range"),
+    ("*.py:1-2", nothing, "!range"),
+    ("[id].tsx:1", written("[id].tsx"), "text\n"),
     ("nope.py:2", nothing, "!missing"),
     ("src:2", nothing, "!folder"),
     (".env:1", nothing, "!secret"),
@@ -212,6 +218,8 @@ TRICKS: list[tuple[str, Prepare, str]] = [
     ("a.py\0", nothing, "!missing"),
     ("\udc80\ud800", nothing, "!missing"),
     ("x" * 300, nothing, "!missing"),
+    ("x" * 300 + "/a.py", nothing, "!missing"),
+    ("x" * 300 + "/*.py", nothing, "!missing"),
     ("x/" * 3000, nothing, "!missing"),
     ("a.py:", nothing, "!missing"),
     ("nope/*.py", nothing, "!missing"),
@@ -230,6 +238,7 @@ def test_a_trick_with_a_path_is_read_or_refused_by_its_kind(
     assert project.outcome(name.replace("{{", "{").replace("}}", "}")) == outcome
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names on macOS are UTF-8")
 def test_a_name_that_is_not_utf_8_is_found_by_a_pattern_and_told_readably(project: Project) -> None:
     (project.folder / os.fsdecode(b"caf\xe9.txt")).write_text("text\n")
     (text,) = project.read("*.txt").texts
@@ -283,6 +292,33 @@ def test_more_than_two_hundred_files_are_refused_with_the_number(project: Projec
     assert len(project.read("many/1*.txt").texts) == 111
     with pytest.raises(FileAccessError, match="at most 200"):
         project.read([f"many/{number}.txt" for number in range(201)], each_file=True)
+
+
+@pytest.mark.parametrize("name", ["a.py", "{folder}/a.py", "*.py", "git:staged", "/etc/passwd"])
+def test_where_no_folder_counts_every_name_is_refused_with_the_reason_and_the_remedy(
+    project: Project, name: str
+) -> None:
+    reader = file_reader(Settings(), {}, cwd=project.home, home=project.home)
+    with pytest.raises(FileAccessError, match=r"setting `roots`.*is the home folder") as caught:
+        reader.read(name.replace("{folder}", str(project.folder)))
+    assert caught.value.kind == "outside"
+
+
+def test_folders_of_the_settings_are_read_by_absolute_names(project: Project) -> None:
+    notes = project.beside / "notes"
+    notes.mkdir()
+    (notes / "x.md").write_text("text\n")
+    reader = file_reader(Settings(roots=(notes,)), {}, cwd=project.folder, home=project.home)
+    assert [text.name for text in reader.read([str(notes / "x.md"), "a.py"]).texts] == [str(notes / "x.md"), "a.py"]
+
+
+def test_a_project_that_is_named_through_a_link_is_read_under_its_own_names(project: Project) -> None:
+    (project.beside / "way").symlink_to(project.folder)
+    reader = file_reader(Settings(), {}, cwd=project.beside / "way", home=project.home)
+    assert [text.name for text in reader.read([f"{project.beside}/way/src/app.py", "a.py"]).texts] == [
+        "src/app.py",
+        "a.py",
+    ]
 
 
 def test_reading_leaves_no_descriptor_open(project: Project) -> None:

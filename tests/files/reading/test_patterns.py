@@ -1,11 +1,15 @@
 """The language of patterns, and what a walk leaves out."""
 
+import os
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from mcp_local_llm.files.access.globs import expanded, glob
 from mcp_local_llm.files.access.ignore_rules import ignore_rules
+from mcp_local_llm.files.reading import walk
 from mcp_local_llm.values.errors import FileAccessError
 from tests.files.reading.project import PLANTED, Project
 
@@ -161,10 +165,11 @@ def test_a_pattern_leaves_out_hidden_and_ignored_files_and_links_to_folders_and_
     project.link("src/linked", "../src")
     project.link("src/c.py", "b.py")
     project.link("src/broken.py", "nope")
+    project.link("src/loop.py", "loop.py")
     project.link("src/away.py", "../../outside.txt")
     reading = project.read("src/**")
     assert [text.name for text in reading.texts] == ["src/app.py", "src/b.py", "src/keep.log"]
-    assert reading.left_out == {"hidden": 3, "ignored": 3, "links": 1, "missing": 1, "outside": 1}
+    assert reading.left_out == {"hidden": 3, "ignored": 3, "links": 1, "missing": 2, "outside": 1}
     for name in ("src/local.py", "src/x.log", "src/build/z.py", "src/.cache/y.py", "src/.x", "src/linked/b.py"):
         assert project.outcome(name) == "text\n"
 
@@ -221,3 +226,28 @@ def test_a_list_of_ignored_files_that_is_no_regular_file_is_passed_over(project:
     project.link(".gitignore", "/dev/zero")
     project.link("src/.gitignore", "../../outside.txt")
     assert project.outcome("src/*.py") == "app\n"
+
+
+def test_a_very_deep_tree_is_walked_as_far_as_names_reach(project: Project) -> None:
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(project.folder)
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("end.txt").write_text("end\n")
+    finally:
+        os.fchdir(before)
+        os.close(before)
+    try:
+        assert [text.text for text in project.read("**/end.txt").texts] == ["end\n"]
+    finally:  # Python's own removal of a tree is recursive
+        subprocess.run(["rm", "-r", str(project.folder / "d")], check=True)
+
+
+def test_a_pattern_that_looks_at_too_much_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "MAX_ENTRIES", 3)
+    with pytest.raises(FileAccessError, match="more than 3 names") as caught:
+        project.read("**/*.py")
+    assert caught.value.kind == "too_many"
+    assert project.outcome("*.py").startswith("one\n")

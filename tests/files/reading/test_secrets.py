@@ -209,3 +209,23 @@ def test_settings_without_rules_forbid_nothing(project: Project, value: object) 
 def deny(file: Path, *rules: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"permissions": {"deny": list(rules)}}))
+
+
+def test_a_rule_that_names_a_place_through_a_link_forbids_the_place(project: Project) -> None:
+    project.write("real/x.md", PLANTED)
+    (project.beside / "way").symlink_to(project.folder)
+    for rule in (f"Read(/{project.beside}/way/real/**)", f"Read(/{project.beside}/way/real/x.md)"):
+        deny(project.folder / ".claude" / "settings.json", rule)
+        assert project.outcome("real/x.md") == "!denied"
+        assert project.outcome(str(project.beside / "way" / "real" / "x.md")) == "!denied"
+    project.link("docs", "real")
+    deny(project.folder / ".claude" / "settings.json", "Read(docs/**)")
+    assert project.outcome("docs/x.md") == "!denied"
+
+
+def test_rules_about_other_tools_can_be_asked_for(project: Project) -> None:
+    deny(project.folder / ".claude" / "settings.json", "Edit(src/**)")
+    path = project.folder / "src" / "app.py"
+    assert not project.reader.gate().is_secret(path)
+    assert project.reader.gate(("Read", "Edit", "Write")).is_secret(path)
+    assert project.reader.gate().is_secret(project.folder / ".env")
