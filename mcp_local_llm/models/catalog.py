@@ -76,7 +76,7 @@ class Catalog:
         self._memory = memory
         self._state = state
         self._settings = settings
-        self._choice: tuple[tuple[str, _LocalFiles], Resolution] | None = None
+        self._choice: tuple[tuple[str | None, _LocalFiles, tuple[ModelInfo, ...]], Resolution] | None = None
 
     async def listing(self) -> Listing:
         """Request the models of the endpoints, and read folders and registry where they have changed."""
@@ -151,22 +151,24 @@ class Catalog:
             UnknownModelError: several models and no choice, or a choice whose model is gone.
         """
         wanted = await _on_thread(self._state.read) or default
-        if wanted is None:
-            listing = await self.listing()
-            role = listing.roles.get("default")
-            return self._resolve(role, listing, None) if role else _only_model(listing)
-        if resident is not None and await self._is_id_of(wanted, resident):
-            return Resolution(replace(resident, serving=Serving()))
-        if profile_named(wanted, self.profiles) is None and (unlisted := self._unlisted(wanted)):
-            # A chat with a model of an endpoint does not wait for the lists of all endpoints.
-            return Resolution(unlisted)
-        # Cached while files and registry are unchanged, so that a chat does not wait for slow endpoints.
-        key = (wanted, await self._local_files())
+        if wanted is not None:
+            if resident is not None and await self._is_id_of(wanted, resident):
+                return Resolution(replace(resident, serving=Serving()))
+            if profile_named(wanted, self.profiles) is None and (unlisted := self._unlisted(wanted)):
+                # A chat with a model of an endpoint does not wait for the lists of all endpoints.
+                return Resolution(unlisted)
+        # Cached while files and registry are unchanged; a chat with a saved choice does not wait for slow endpoints.
+        key = (wanted, await self._local_files(), () if wanted else (await self._served()).models)
         if self._choice is not None and self._choice[0] == key:
             return self._choice[1]
-        found = await self._saved(wanted)
-        self._choice = (key, replace(found, note=""))
+        found = await self._saved(wanted) if wanted else await self._default()
+        self._choice = (key, replace(found, note="") if wanted else found)
         return found
+
+    async def _default(self) -> Resolution:
+        listing = await self.listing()
+        role = listing.roles.get("default")
+        return self._resolve(role, listing, None) if role else _only_model(listing)
 
     async def _saved(self, wanted: str) -> Resolution:
         if profile_named(wanted, self.profiles):
