@@ -28,6 +28,7 @@ from mcp_local_llm.models.find import (
     announced_model,
     default_roots,
     find_models,
+    folder_warnings,
     native_architectures,
 )
 from mcp_local_llm.models.hub import Hub, Repository, hub_access
@@ -167,6 +168,7 @@ def _installation(parts: ModelParts, environ: Mapping[str, str]) -> Installation
         models=parts.find(assumed),
         llama_server=programs.llama_server,
         claude=claude_settings(environ, parts.home),
+        folder_warnings=folder_warnings(parts.roots.extra),
     )
 
 

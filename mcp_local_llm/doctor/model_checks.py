@@ -36,8 +36,8 @@ def models(facts: Facts) -> Iterator[Finding]:
 
 
 def runnable(facts: Facts) -> list[ModelInfo]:
-    """Return the sound models that an installed engine can run."""
-    usable = [model for model in facts.installation.models if model.usable and not model.diagnostic]
+    """Return the models for chats that an installed engine can run."""
+    usable = [model for model in facts.installation.models if model.chats and not model.diagnostic]
     return [model for model in usable if model.format != "gguf" or facts.installation.llama_server is not None]
 
 

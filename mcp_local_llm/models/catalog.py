@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio.to_thread
 
 from mcp_local_llm.models.choice import ChoiceFile
+from mcp_local_llm.models.find import folder_warnings
 from mcp_local_llm.models.fit import LoadPlan, plan_load, require_fit
 from mcp_local_llm.models.profiles import profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution, ordered, resolve
@@ -85,7 +86,9 @@ class Catalog:
         models = ordered([*files.models, *served.models])
         missing = absent_models(registry.roles, [model.id for model in models])
         unconfigured = unconfigured_endpoints(registry.endpoints, self._settings.endpoints)
-        return Listing(models, registry.roles, (*registry.warnings, *missing, *served.warnings, *unconfigured))
+        folders = await _on_thread(lambda: folder_warnings(self._settings.folders))
+        warnings = (*registry.warnings, *folders, *missing, *served.warnings, *unconfigured)
+        return Listing(models, registry.roles, warnings)
 
     def saved(self) -> str | None:
         """Return the saved choice."""
@@ -240,7 +243,9 @@ async def _on_thread(read: Callable[[], _Value]) -> _Value:
 
 
 def _only_model(listing: Listing) -> Resolution:
-    real = [model for model in listing.models if model.usable and not model.diagnostic]
+    usable = [model for model in listing.models if model.usable and not model.diagnostic]
+    # A base model is the only one where no other is here; that it does not chat is then said.
+    real = [model for model in usable if model.chats] or usable
     if len(real) == 1:
         return Resolution(real[0], f"{real[0].id} is the only model here.")
     if not real:
@@ -263,9 +268,9 @@ class NameCompletion:
         self._catalog = catalog
 
     async def names(self, typed: str) -> tuple[str, ...]:
-        """Return the profiles, roles and sound models that contain `typed`; names that begin with it come first."""
+        """Return the profiles, roles and models for chats that contain `typed`; names that begin with it come first."""
         listing = await self._catalog.listing()
-        known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.usable))
+        known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.chats))
         text = typed.strip().casefold()
         hits = [name for name in dict.fromkeys(known) if text in name.casefold()]
         return tuple(sorted(hits, key=lambda name: not _begins(name, text)))
