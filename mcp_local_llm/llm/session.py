@@ -108,9 +108,7 @@ class Session:
                     stream = llm.chat(request, report, model=named, caller=caller or self._caller)
                     async with aclosing(stream) as chunks:
                         async for chunk in chunks:
-                            yield (
-                                chunk if named or chunk.result is None else self._with_switch_note(chunk.result, chunk)
-                            )
+                            yield chunk if named else self._with_switch_note(chunk)
                 return
             except HolderGoneError as error:
                 await retry.wait(error, report)
