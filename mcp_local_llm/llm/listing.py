@@ -41,7 +41,7 @@ def profile_rows(profiles: Mapping[str, Profile], *, chosen: str) -> list[Profil
 def _fit_words(plan: LoadPlan, *, resident: bool) -> str:
     if plan.model.problems:
         return f"cannot be chosen: {'; '.join(plan.model.problems)}"
-    if not plan.model.chat_template:
+    if not plan.model.converses:
         return "no chat: a base model without a chat template, for /v1/completions only"
     if plan.model.endpoint is not None:
         return f"on {plan.model.endpoint.name}"

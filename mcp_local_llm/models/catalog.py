@@ -153,7 +153,7 @@ class Catalog:
         Raises:
             UnknownModelError: several models and no choice, or a choice whose model is gone.
         """
-        wanted = await _on_thread(self._state.read) or default
+        wanted, files = await _on_thread(lambda: self._wanted(default))
         if wanted is not None:
             if resident is not None and await self._is_id_of(wanted, resident):
                 return Resolution(replace(resident, serving=Serving()))
@@ -161,12 +161,17 @@ class Catalog:
                 # A chat with a model of an endpoint does not wait for the lists of all endpoints.
                 return Resolution(unlisted)
         # Cached while files and registry are unchanged; a chat with a saved choice does not wait for slow endpoints.
-        key = (wanted, await self._local_files(), () if wanted else (await self._served()).models)
+        key = (wanted, files or await self._local_files(), () if wanted else (await self._served()).models)
         if self._choice is not None and self._choice[0] == key:
             return self._choice[1]
         found = await self._saved(wanted) if wanted else await self._default()
         self._choice = (key, replace(found, note="") if wanted else found)
         return found
+
+    def _wanted(self, default: str | None) -> tuple[str | None, _LocalFiles | None]:
+        """Return the name of the model to use, and without one the files; read on one thread, for speed."""
+        wanted = self._state.read() or default
+        return wanted, None if wanted else self._read_files()
 
     async def _default(self) -> Resolution:
         listing = await self.listing()
@@ -234,7 +239,10 @@ class Catalog:
         return resident.id.casefold() not in {role.casefold() for role in registry.roles}
 
     async def _local_files(self) -> _LocalFiles:
-        return await _on_thread(lambda: _LocalFiles(self._find(), self._registry()))
+        return await _on_thread(self._read_files)
+
+    def _read_files(self) -> _LocalFiles:
+        return _LocalFiles(self._find(), self._registry())
 
 
 async def _on_thread(read: Callable[[], _Value]) -> _Value:

@@ -110,7 +110,7 @@ def require_template(model: ModelInfo) -> None:
     Raises:
         IncompleteModelError: it continues raw text alone.
     """
-    if not model.chat_template:
+    if not model.converses:
         raise IncompleteModelError(
             f"{model.id} has no chat template, so it cannot chat: it is a base model, which continues raw text, for "
             "requests to /v1/completions that name it. Choose an instruct model, or add its chat_template.jinja."

@@ -98,9 +98,17 @@ class ModelInfo:
         return not self.problems
 
     @property
+    def converses(self) -> bool:
+        """Whether it can read messages; without a chat template it continues raw text alone.
+
+        For a GGUF file without a template llama-server uses one of its own.
+        """
+        return self.chat_template or self.format == "gguf"
+
+    @property
     def chats(self) -> bool:
-        """Whether it may be chosen for conversations; a model without a chat template continues raw text alone."""
-        return self.usable and self.chat_template
+        """Whether it may be chosen for conversations."""
+        return self.usable and self.converses
 
     @property
     def started(self) -> bool:

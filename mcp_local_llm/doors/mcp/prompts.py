@@ -51,6 +51,7 @@ def switch_model_prompt(command: str) -> Prompt:
         description="Choose the local model from a menu, or name it (a role, a fragment such as 32b, or a number).",
         arguments=[PromptArgument(name=name, description=text, required=False) for name, text in WORDS.items()],
         fn=switch_model,
+        context_kwarg=None,
     )
 
 

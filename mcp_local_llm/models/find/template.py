@@ -1,5 +1,6 @@
 """Reads the chat templates of a model, and detects its support of tools and thinking."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +68,8 @@ def _read(path: Path, problems: list[str]) -> str:
     except UnicodeDecodeError:
         problems.append(f"{path.name} is not UTF-8 text")
     except OSError:
-        pass  # most models have no such file; one that is not regular is reported with the other files
+        if os.path.exists(path):  # most models have no such file
+            problems.append(f"{path.name} is not a regular file")
     return ""
 
 
