@@ -91,7 +91,8 @@ async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: A
     await app.llm.set_model("alpha", ignore)
     with pytest.raises(ModelLoadError) as raised:
         await app.llm.set_model(broken, ignore)
-    assert str(raised.value).startswith(f"{broken} could not be loaded: ")
+    assert str(raised.value).startswith(f"{broken} could not be loaded: Missing ")
+    assert "model.layers.4." in str(raised.value), "the names stand on the lines below the heading"
     assert str(raised.value).endswith(f'The choice is still {ALPHA}; set_model("{ALPHA}") loads it.')
     now = await app.llm.status()
     assert (now.state, now.chosen, choice(home)) == ("unloaded", ALPHA, ALPHA)

@@ -178,9 +178,10 @@ def test_a_folder_of_the_settings_that_is_none_is_told_with_what_to_do(tmp_path:
     write(tmp_path / "file", "")
     (tmp_path / "sound").mkdir()
     names = [tmp_path / "sound", tmp_path / "gone", tmp_path / "file", Path("${HOME}/models"), Path("my/models")]
-    gone, file, variable, relative = folder_warnings(names)
+    gone, file, variable, relative, two = folder_warnings([*names, Path("/srv/a,/srv/b")])
     assert f"{tmp_path / 'gone'} of the settings (`folders`) does not exist." in gone
     assert "is a file" in file
     assert "variables are not expanded" in variable
     assert "~/" in variable
     assert "the path is relative" in relative
+    assert "separated by ':'" in two

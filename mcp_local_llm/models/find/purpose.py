@@ -58,12 +58,12 @@ _GGUF_TYPES = {
 }
 _GGUF_ARCHITECTURES = (
     (re.compile("bert|embed|t5encoder"), "an embedding model"),
-    (re.compile("wavtokenizer|vocoder|snac|kokoro|parler|tts|dia$|orpheus"), "a text-to-speech model or vocoder"),
+    (re.compile("wavtokenizer|vocoder|snac|kokoro|parler|tts|^dia$|orpheus"), "a text-to-speech model or vocoder"),
     (re.compile("eagle|dflash|medusa|mtp$|draft"), "a draft head for another model"),
     (re.compile("controlvector"), "a control vector"),
     (re.compile("vit$|siglip"), "a vision encoder"),
     (re.compile("whisper"), "a speech recognizer"),
-    (re.compile(r"flux|sd\d|sdxl|aura|ltxv|hyvid|wan$|hidream|cosmos|lumina|qwen_image|z_image"), "an image generator"),
+    (re.compile(r"flux|^sd\d|^sdxl|^aura$|ltxv|hyvid|^wan$|hidream|cosmos|lumina|_image"), "an image generator"),
 )
 _POOLED = {1: "an embedding model", 2: "an embedding model", 3: "an embedding model", 4: "a reranker"}
 """`pooling_type` of a header (llama.cpp, enum llama_pooling_type), and what such a model is."""
@@ -85,5 +85,5 @@ def gguf_purpose(facts: JsonObject) -> str | None:
     if pooled := _POOLED.get(facts.get(f"{architecture}.pooling_type", 0)):
         return f"{pooled} (its header names a pooling), not a chat model"
     if not facts.get(f"{architecture}.attention.causal", True):
-        return "an encoder, which writes no text, not a chat model"
+        return "an encoder or a diffusion model (its attention is not causal), not a chat model"
     return None

@@ -96,6 +96,8 @@ def _folder_warning(folder: Path) -> str:
     )
     if "$" in str(folder) or "%" in str(folder):
         return f"{start}: variables are not expanded there. Write the whole path, or one that begins with ~/."
+    if any(sign in str(folder) for sign in ",;"):
+        return f"{start}: in the variable, folders are separated by {os.pathsep!r}, and in the file they are a list."
     if not folder.is_absolute():
         return f"{start}: the path is relative to the folder in which the server was started. Write the whole path."
     return f"{start}. Mend the path, or mount its disk."
