@@ -55,7 +55,7 @@ class ModelInfo:
         active_bytes: bytes of weights read for one token; fewer than `weight_bytes` for a mixture of experts.
         kv_bytes_per_token: bytes of KV cache for one token at 16 bits; None where the files do not show it.
         context_length: the longest sequence, in tokens; None where the files do not show it.
-        templates: the chat templates by name, `default` among them; empty where there is none or a program has it.
+        templates: the chat templates by name, `default` among them, where the tokenizer would not find them by itself.
         chat_template: there is a chat template, so the model can converse.
         thinking: the chat template supports a reasoning block; `tool_calling`: it supports tools.
         problems: why the model cannot be chosen (a partial download, remote code); empty for a sound one.

@@ -91,7 +91,8 @@ def describe_folder(location: ModelLocation, architectures: Collection[str] | No
     else:
         problems.extend(unsupported(config, architectures, tokenizer))
     text, kind = configs.text_part(config), configs.architecture(config)
-    templates = read_templates(location.path, tokenizer, problems)
+    found = read_templates(location.path, tokenizer, problems)
+    templates = found.texts
     # mlx-lm has templates for a few models in code (mlx_lm/chat_templates), with tools and thinking.
     built_in = "chat_template_type" in tokenizer or (not templates and kind in TEMPLATES_IN_CODE)
     weights = weigh(tensors, text) if tensors else Weights(0, 0, 0, None)
@@ -107,7 +108,7 @@ def describe_folder(location: ModelLocation, architectures: Collection[str] | No
         quantization=weights.quantization or configs.quantization(config),
         kv_bytes_per_token=configs.kv_bytes_per_token(text),
         context_length=configs.context_length(text),
-        templates=templates,
+        templates={} if found.usual else templates,
         chat_template=bool(templates) or built_in,
         tool_calling=built_in or reads_tools(templates),
         thinking=built_in or has_thinking(templates),

@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -32,8 +34,20 @@ _THINKING_MARKERS = (
 )
 
 
-def read_templates(folder: Path, tokenizer_config: JsonObject, problems: list[str]) -> dict[str, str]:
-    """Return the chat templates by their names, `default` among them; empty for a model without one.
+@dataclass(frozen=True)
+class ChatTemplates:
+    """The chat templates of a model by their names, `default` among them; empty for a model without one.
+
+    Attributes:
+        usual: transformers finds exactly these by itself.
+    """
+
+    texts: Mapping[str, str]
+    usual: bool
+
+
+def read_templates(folder: Path, tokenizer_config: JsonObject, problems: list[str]) -> ChatTemplates:
+    """Return the chat templates of a model.
 
     The order is that of transformers' tokenizers, so that prompts are those of mlx-lm: chat_template.jinja with the
     files of additional_chat_templates/, then tokenizer_config.json. chat_template.json, which transformers reads for
@@ -44,22 +58,23 @@ def read_templates(folder: Path, tokenizer_config: JsonObject, problems: list[st
         tokenizer_config: the content of its tokenizer_config.json.
         problems: takes a sentence for each file that cannot be read.
     """
-    variants = [path for path in children(folder / ADDITIONAL_TEMPLATES) if path.suffix == ".jinja"]
-    texts = {path.stem: _read(path, problems) for path in variants}
-    texts |= {"default": _read(folder / "chat_template.jinja", problems)}
-    templates = {name: text for name, text in texts.items() if text}
-    if "default" not in templates:
-        templates = _named(tokenizer_config.get("chat_template")) | templates
-    if not templates:
-        try:
-            templates = _named(read_object(folder / "chat_template.json").get("chat_template"))
-        except UnreadableError:
-            return {}  # most models have no such file, and a broken one is ignored
-    return (
-        templates
-        if "default" in templates or not templates
-        else {"default": next(iter(templates.values()))} | templates
-    )
+    paths = {path.stem: path for path in children(folder / ADDITIONAL_TEMPLATES) if path.suffix == ".jinja"}
+    if os.path.exists(folder / "chat_template.jinja"):
+        paths["default"] = folder / "chat_template.jinja"
+    files = {name: _read(path, problems) for name, path in paths.items()}
+    entry: object = tokenizer_config.get("chat_template")
+    named = _named(entry)
+    broken = isinstance(entry, list) and len(cast(list[object], entry)) != len(named)
+    usual = files or (None if broken else named)
+    texts = {name: text for name, text in files.items() if text}
+    if "default" not in texts:
+        texts = named | texts
+    if not texts:
+        with suppress(UnreadableError):  # most models have no such file, and a broken one is ignored
+            texts = _named(read_object(folder / "chat_template.json").get("chat_template"))
+    if texts and "default" not in texts:
+        texts = {"default": next(iter(texts.values()))} | texts
+    return ChatTemplates(texts, texts == usual)
 
 
 def _read(path: Path, problems: list[str]) -> str:
@@ -68,8 +83,7 @@ def _read(path: Path, problems: list[str]) -> str:
     except UnicodeDecodeError:
         problems.append(f"{path.name} is not UTF-8 text")
     except OSError:
-        if os.path.exists(path):  # most models have no such file
-            problems.append(f"{path.name} is not a regular file")
+        problems.append(f"{path.name} is not a regular file")
     return ""
 
 

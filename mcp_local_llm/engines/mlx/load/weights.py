@@ -109,7 +109,7 @@ def load(
 
 
 def _tokenizer_options(info: ModelInfo) -> dict[str, Any]:
-    """Return the options of the tokenizer: with the templates that the search found, wherever they lie."""
+    """Return the options of the tokenizer, with the templates that it would not find by itself."""
     templates = dict(info.templates)
     if len(set(templates.values())) == 1:
         return {"trust_remote_code": False, "chat_template": templates["default"]}
