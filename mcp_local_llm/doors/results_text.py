@@ -64,7 +64,8 @@ def download_text(download: Download) -> str:
 def quick_test_text(test: QuickTest) -> str:
     """Write the verdict, the numbers, the question and the answer."""
     rate = "" if test.tokens_per_second is None else f", {test.tokens_per_second:.0f} tok/s"
-    head = f"{test.test}: {'passed' if test.passed else 'failed'}. {test.verdict}"
+    failed = "the model answers, but does not follow the instruction" if test.answered else "failed"
+    head = f"{test.test}: {'passed' if test.passed else failed}. {test.verdict}"
     numbers = f"{test.model}, {test.completion_tokens} tokens in {test.seconds:.2f} s{rate}"
     answer = "\n".join([f"Answer: {test.answer}", *(f"Tool call: {call}" for call in test.tool_calls)])
     return f"{head}\n{numbers}\nQuestion: {test.prompt}\n{answer}"
@@ -107,9 +108,11 @@ def table_text(table: ModelTable, choose: str) -> str:
 
 
 def table_notes(table: ModelTable, choose: str) -> str:
-    """Write what stands below the table: the choice, the profiles and the warnings."""
+    """Write what stands below the table: the choice, how speeds were measured, the profiles and the warnings."""
     chosen = f"chosen: {table.chosen}" if table.chosen else f"none is chosen yet; {choose}"
-    return "\n".join([chosen, *map(_profile_line, table.profiles), *table.warnings])
+    measured = any(row.tokens_per_second and not row.speed.startswith("~") for row in table.models)
+    speeds = ["speed: the best of the last answers here that ran alone; with ~ it is estimated"] if measured else []
+    return "\n".join([chosen, *speeds, *map(_profile_line, table.profiles), *table.warnings])
 
 
 def cells(row: ModelRow) -> tuple[str, ...]:

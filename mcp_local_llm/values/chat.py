@@ -188,6 +188,7 @@ class ChatResult:
         looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
         schema_met: whether the text validates against `response_schema`; None where the request has none.
         warnings: one sentence each, for the caller.
+        switch_note: the warning that another session changed the model, which people must see; empty for none.
     """
 
     text: str
@@ -201,6 +202,7 @@ class ChatResult:
     warnings: tuple[str, ...] = field(default=())
     looped: bool = False
     schema_met: bool | None = None
+    switch_note: str = ""
 
 
 @dataclass(frozen=True)

@@ -127,14 +127,14 @@ def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
         perform(open_llm, ask, show.show_chat)
 
     def test(name: Annotated[QuickTestName, typer.Argument(help="Which question.")] = "hello") -> None:
-        """Ask the chosen model one scripted question; the exit code is 1 where the answer is wrong."""
+        """Ask the chosen model one scripted question; the exit code is 1 where no answer comes."""
 
         async def ask(llm: LLM, report: ReportProgress) -> QuickTest:
             return await llm.quick_test(name, report)
 
         def judge(outcome: QuickTest) -> None:
             show.show_test(outcome)
-            if not outcome.passed:
+            if not outcome.answered:
                 raise typer.Exit(FAILED)
 
         perform(open_llm, ask, judge)

@@ -86,7 +86,7 @@ def chat_result(result: ChatResult) -> CallToolResult:
     Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
     escaped line.
     """
-    said = note(result, NOTE_WORDING)
+    said = " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note) if part)
     text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
     blocks = [TextContent(type="text", text=text)]
     if result.tool_calls:
