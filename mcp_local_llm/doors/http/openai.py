@@ -20,6 +20,7 @@ from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeRespons
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
+from mcp_local_llm.wire.json_values import mended_json, read_json
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
@@ -122,14 +123,9 @@ async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
         if len(raw) > limit:
             raise _too_long(limit)
     try:
-        value: object = json.loads(raw)
-        if b"\\ud" in raw.lower():
-            # Half of a surrogate pair is text to JSON, but no text that can be encoded.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ParameterError(f"The body of the request is no JSON: {reason}.", "body") from error
-    return value
+        return read_json(mended_json(raw.decode(json.detect_encoding(raw), "replace")))
+    except ValueError as error:
+        raise ParameterError(f"The body of the request is no JSON: {error}.", "body") from error
 
 
 def _too_long(limit: int) -> HTTPException:
