@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
 
 NOTE_WORDING = NoteWording(
@@ -83,7 +83,7 @@ class StrictTool(Tool):
             elif problem["type"] == "missing":
                 sentences.append(f"The argument '{path}' is missing.")
             else:
-                sentences.append(f"{path}: {problem['msg']}; got {_excerpt(problem['input'])}.")
+                sentences.append(f"{path}: {problem['msg']}; got {shortened(repr(problem['input']))}.")
         return " ".join(dict.fromkeys(sentences))
 
 
@@ -136,8 +136,3 @@ def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
         return node
 
     return cast(dict[str, Any], strip(schema, names=False))
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
