@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mcp_local_llm.doors import results_text
+from mcp_local_llm.doors.cli import run
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.results import Download, ModelTable, QuickTest, Status, Switch
 
@@ -28,7 +29,7 @@ def show_models(table: ModelTable) -> None:
         grid.add_row(*results_text.cells(row), style="" if row.fits else "dim")
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(width=width, highlight=False, markup=False).print(grid)
-    print(results_text.table_notes(table, HOW_TO_CHOOSE))
+    _print(results_text.table_notes(table, HOW_TO_CHOOSE))
 
 
 def show_chat(result: ChatResult) -> None:
@@ -36,17 +37,17 @@ def show_chat(result: ChatResult) -> None:
     print(result.text)
     note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
-        print(f"mcp-local-llm: {line}", file=sys.stderr)
+        run.note(line)
 
 
 def show_switch(switch: Switch) -> None:
     """Print the chosen model, and what its load took."""
-    print(results_text.switch_text(switch))
+    _print(results_text.switch_text(switch))
 
 
 def show_download(download: Download) -> None:
     """Print the folder of a downloaded model."""
-    print(results_text.download_text(download))
+    _print(results_text.download_text(download))
 
 
 def show_test(test: QuickTest) -> None:
@@ -56,4 +57,9 @@ def show_test(test: QuickTest) -> None:
 
 def show_status(status: Status) -> None:
     """Print the state of the model, the choice and the memory."""
-    print(results_text.status_text(status))
+    _print(results_text.status_text(status))
+
+
+def _print(text: str) -> None:
+    """Print what the program itself says; this door has no MCP tools."""
+    print(results_text.without_tools(text))

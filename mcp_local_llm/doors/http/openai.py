@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
-from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse, in_words_of_http
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
@@ -107,8 +107,8 @@ class AnswerRoute:
 
 
 def _warned(result: ChatResult, warnings: tuple[str, ...]) -> ChatResult:
-    """Return the result with the warnings about its request in front."""
-    return replace(result, warnings=(*warnings, *result.warnings))
+    """Return the result with the warnings about its request in front, in the words of this door."""
+    return replace(result, warnings=tuple(map(in_words_of_http, (*warnings, *result.warnings))))
 
 
 async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:

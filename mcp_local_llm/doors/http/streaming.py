@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
+from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
 from mcp_local_llm.wire.openai.errors import error_body
@@ -36,6 +37,16 @@ Events = Callable[[ReportProgress], AsyncGenerator[str]]
 
 Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
 """Makes a whole answer."""
+
+
+def in_words_of_http(text: str) -> str:
+    """Write a message that names MCP tools for a client that has none."""
+    return without_tools(text, "GET /v1/models")
+
+
+def failure_body(error: LocalLLMError) -> dict[str, Any]:
+    """Write the body of a failure."""
+    return error_body(error, in_words_of_http(str(error)))
 
 
 class WholeResponse(Response):
@@ -85,7 +96,7 @@ class EventStreamResponse(Response):
         if stream.failure is not None:
             if not stream.open:
                 raise stream.failure
-            await stream.write(sse_event(json.dumps(error_body(stream.failure), ensure_ascii=False)))
+            await stream.write(sse_event(json.dumps(failure_body(stream.failure), ensure_ascii=False)))
         if there:
             await stream.close()
 

@@ -28,6 +28,10 @@ NOTE_WORDING = NoteWording(
 """How a note names the arguments of `chat`."""
 
 
+MAX_FAULTS = 10
+"""Faults of one call that a refusal tells."""
+
+
 RESULT_META = "local-llm/result"
 """Key of the numbers in `_meta`: clients do not show it to their model."""
 
@@ -55,7 +59,7 @@ class StrictTool(Tool):
         """Run the tool; a `LocalLLMError` and a refused argument become the text of a tool error."""
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
-            names = ", ".join(f"'{name}'" for name in unknown)
+            names = ", ".join(f"'{shortened(name)}'" for name in unknown[:MAX_FAULTS])
             raise ToolError(f"There is no argument {names}. Arguments of {self.name}: {', '.join(known) or 'none'}.")
         try:
             return await super().run(self._filled_in(arguments), context, convert_result)
@@ -76,8 +80,8 @@ class StrictTool(Tool):
 
     def _refusal(self, error: ValidationError) -> str:
         sentences: list[str] = []
-        for problem in error.errors(include_url=False, include_context=False):
-            path = ".".join(str(part) for part in problem["loc"])
+        for problem in error.errors(include_url=False, include_context=False)[:MAX_FAULTS]:
+            path = ".".join(shortened(str(part)) for part in problem["loc"])
             if problem["type"] == "extra_forbidden":
                 sentences.append(f"There is no '{path}'.")
             elif problem["type"] == "missing":
