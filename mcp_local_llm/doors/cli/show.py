@@ -9,6 +9,7 @@ from mcp_local_llm.doors import results_text
 from mcp_local_llm.doors.cli import run
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.results import Download, ModelTable, QuickTest, Status, Switch
+from mcp_local_llm.wire.json_values import encodable
 
 PIPE_WIDTH = 240
 """Columns where the output is no terminal: lines stay whole for grep."""
@@ -34,7 +35,7 @@ def show_models(table: ModelTable) -> None:
 
 def show_chat(result: ChatResult) -> None:
     """Print the answer on stdout, and warnings and notes on stderr."""
-    print(result.text)
+    print(encodable(result.text))
     note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
         run.note(line)

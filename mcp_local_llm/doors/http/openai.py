@@ -20,7 +20,7 @@ from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeRespons
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
-from mcp_local_llm.wire.json_values import mended_json, read_json
+from mcp_local_llm.wire.json_values import encodable, mended_json, read_json
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
@@ -102,7 +102,7 @@ class AnswerRoute:
                 if writer is None:
                     writer = self.format.stream(self.format.identity(chunk.model), incoming.include_usage)
                 for event in writer.events(chunk):
-                    yield json.dumps(event, ensure_ascii=False)
+                    yield encodable(json.dumps(event, ensure_ascii=False))
         yield DONE
 
 

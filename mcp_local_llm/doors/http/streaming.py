@@ -10,13 +10,14 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
+from mcp_local_llm.wire.json_values import encodable
 from mcp_local_llm.wire.openai.errors import error_body
 from mcp_local_llm.wire.sse import progress_comment, sse_comment, sse_event
 
@@ -70,7 +71,8 @@ class WholeResponse(Response):
 
     async def _answer(self) -> None:
         try:
-            self._result = JSONResponse(await self._work(_ignore))
+            body = json.dumps(await self._work(_ignore), ensure_ascii=False, separators=(",", ":"))
+            self._result = Response(encodable(body), media_type="application/json")
         except LocalLLMError as error:
             # Kept: raised here it would arrive inside an exception group.
             self._failure = error

@@ -19,6 +19,7 @@ from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.json_values import encodable
 
 NOTE_WORDING = NoteWording(
     longer="with a larger max_tokens",
@@ -99,10 +100,10 @@ def chat_result(result: ChatResult) -> CallToolResult:
     """
     said = note(result, NOTE_WORDING)
     text = "\n\n".join(part for part in (result.text, f"[{said}]" if said else "") if part)
-    blocks = [TextContent(type="text", text=text)]
+    blocks = [TextContent(type="text", text=encodable(text))]
     if result.tool_calls:
         calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
-        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
+        blocks.append(TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False))))
     numbers: dict[str, Any] = {
         "model": result.model,
         "finish_reason": result.finish_reason,
