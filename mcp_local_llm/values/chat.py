@@ -144,6 +144,8 @@ class ChatRequest:
         stream: send text token by token, as soon as later tokens cannot change it; otherwise only progress is sent.
         client: name of the client; waiting requests of several clients take turns.
         prompt: a text that the model continues without chat template and parser; `messages` is then empty.
+        must_call: names of tools; the answer is a call of one of them. Without any, the model is free to call.
+        parallel_tool_calls: False allows one call at most.
     """
 
     messages: tuple[Message, ...]
@@ -155,6 +157,8 @@ class ChatRequest:
     max_thinking_tokens: int | None = None
     response_schema: dict[str, Any] | None = None
     prompt: str | None = None
+    must_call: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,8 @@ class ChatResult:
         thinking_closed: False where the reasoning was cut off before an answer began.
         looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
         schema_met: whether the text validates against `response_schema`; None where the request has none.
+        schema_advice: a sentence for an answer that does not validate: its fault, or, where it was cut off in what may
+            go on without end, how to bound the schema.
         warnings: one sentence each, for the caller.
     """
 
@@ -201,6 +207,7 @@ class ChatResult:
     warnings: tuple[str, ...] = field(default=())
     looped: bool = False
     schema_met: bool | None = None
+    schema_advice: str = ""
 
 
 @dataclass(frozen=True)

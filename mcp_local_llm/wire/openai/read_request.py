@@ -20,13 +20,13 @@ from mcp_local_llm.wire.openai.request_schema import (
     ToolCallIn,
     ToolIn,
 )
+from mcp_local_llm.wire.openai.tool_choice import choose_tools
 
 IGNORED = frozenset(
     {
         "cache_prompt",
         "keep_alive",
         "metadata",
-        "parallel_tool_calls",
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
@@ -81,14 +81,17 @@ def incoming_request(body: object) -> IncomingRequest:
     checked = _validated(_supported(cast(dict[str, Any], body)))
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
+    tools, must_call = choose_tools(checked.tool_choice, _tools(checked.tools or []))
     request = ChatRequest(
         messages=messages,
-        tools=() if checked.tool_choice == "none" else _tools(checked.tools or []),
+        tools=tools,
         sampling=_sampling(checked),
         thinking=_thinking(checked),
         stream=stream and (options is None or options.include_text),
         max_thinking_tokens=checked.max_thinking_tokens,
         response_schema=_schema(checked.response_format),
+        must_call=must_call,
+        parallel_tool_calls=checked.parallel_tool_calls is not False,
     )
     include_usage = options is not None and options.include_usage
     return IncomingRequest(request, checked.model, stream, include_usage)
@@ -113,10 +116,6 @@ def _validated(body: dict[str, Any]) -> ChatCompletionRequest:
             raise ParameterError(f"Unrecognized request argument supplied: {param}", param) from error
         if problem["type"] == "missing":
             raise ParameterError(f"Missing required parameter: '{param}'.", param) from error
-        if param.startswith("tool_choice"):
-            raise ParameterError(
-                "tool_choice can only be 'auto' or 'none' here: no call can be forced.", param
-            ) from error
         raise ParameterError(f"Invalid value for '{param}': {problem['msg']}.", param) from error
 
 

@@ -4,7 +4,7 @@ A request without any of them gets no processor, and costs what bare mlx-lm cost
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
 from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
 from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.parsing.required_calls import CALL_TAGS
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
 
@@ -61,8 +62,9 @@ class ProcessorFactory:
         Raises:
             InvalidRequestError: the schema holds keywords that cannot be enforced, or is no schema.
         """
-        schema = None if request.response_schema is None else self._schema(request.response_schema)
-        calls, doubts = self._calls(request.tools)
+        # A required call leaves no place for another answer.
+        schema = None if request.response_schema is None or request.must_call else self._schema(request.response_schema)
+        calls, doubts = self._calls(request)
         control = None
         if schema is not None or calls is not None or request.max_thinking_tokens is not None:
             plan = self._plan(request, prompt, schema, calls)
@@ -102,11 +104,21 @@ class ProcessorFactory:
         except GrammarError as error:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
-    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[ToolCallForm | None, list[str]]:
-        """Return the form of tool calls; formats other than JSON in one pair of markers stay unconstrained."""
-        tokenizer = self._model.tokenizer
+    def _calls(self, request: ChatRequest) -> tuple[ToolCallForm | None, list[str]]:
+        """Return the form of tool calls.
+
+        Formats other than JSON in one pair of markers stay unconstrained, unless a call is required: it is then written
+        in the form that most models know.
+        """
+        tokenizer, required = self._model.tokenizer, bool(request.must_call)
         parser = getattr(tokenizer.tool_parser, "__module__", "")
-        if not tools or not parser.endswith(".json_tools") or not tokenizer.tool_call_start_tokens:
+        opener, closer = tokenizer.tool_call_start_tokens, tokenizer.tool_call_end_tokens
+        if not parser.endswith(".json_tools") or not opener:
+            if not required:
+                return None, []
+            opener, closer = (tokenizer.encode(tag, add_special_tokens=False) for tag in CALL_TAGS)
+        tools = [tool for tool in request.tools if not required or tool.name in request.must_call]
+        if not tools:
             return None, []
         arguments, doubts = list[tuple[str, JsonSchema]](), list[str]()
         for tool in tools:
@@ -116,8 +128,17 @@ class ProcessorFactory:
                 doubts.append(f"The arguments of {tool.name} are not held to its schema: {reason}.")
         newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
         begin = partial(self._grammars.compile, call_grammar(arguments))
-        opener, closer = tuple(tokenizer.tool_call_start_tokens), tuple(tokenizer.tool_call_end_tokens)
-        return ToolCallForm(opener, newline, closer, begin), doubts
+        if required:
+            self._refuse_unless_compiled(begin)
+        single = not request.parallel_tool_calls
+        return ToolCallForm(tuple(opener), newline, tuple(closer), begin, required, single), doubts
+
+    def _refuse_unless_compiled(self, begin: Callable[[], TokenGrammar]) -> None:
+        try:
+            begin()
+        except GrammarError as error:
+            name = self._model.info.id
+            raise InvalidRequestError(f"tool_choice: no call can be forced from {name}: {error}.") from error
 
     def _known_doubt(self, tool: ToolSpec) -> str:
         """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
