@@ -15,6 +15,11 @@ _MAX_SHOWN = 200
 
 _CHOICES = ("allOf", "anyOf", "oneOf")
 _ANY: Schema = {}
+_KEYWORDS = {
+    "array": {"items", "maxItems", "prefixItems"},
+    "object": {"additionalProperties", "maxProperties", "patternProperties", "properties"},
+    "string": {"format", "maxLength"},
+}
 
 
 def schema_fault(text: str, schema: Schema) -> str | None:
@@ -152,7 +157,7 @@ def _may_be(schema: Schema, kind: str) -> bool:
         return True
     types = schema.get("type")
     if types is None:
-        return schema.keys().isdisjoint({"$ref", *_CHOICES})
+        return schema.keys().isdisjoint({"$ref", *_CHOICES}) or not schema.keys().isdisjoint(_KEYWORDS[kind])
     return kind in (cast(list[str], types) if isinstance(types, list) else [types])
 
 
@@ -165,7 +170,7 @@ def _missing_bound(kind: str, schemas: list[Schema]) -> str:
         return "" if bounded else "maxLength"
     if kind == "array":
         return "" if any("maxItems" in schema or schema.get("items") is False for schema in schemas) else "maxItems"
-    return "" if any(_closed(schema) for schema in schemas) else "maxProperties"
+    return "" if any(_closed(schema) for schema in schemas) else "maxProperties, or properties by name"
 
 
 def _closed(schema: Schema) -> bool:

@@ -18,6 +18,7 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
     answer_grammar,
     argument_schema,
     call_grammar,
+    simplified,
     unsupported,
 )
 from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
@@ -93,6 +94,7 @@ class ProcessorFactory:
         return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
 
     def _schema(self, schema: JsonSchema) -> TokenGrammar:
+        schema = simplified(schema)
         refused = unsupported(schema)
         if refused:
             raise InvalidRequestError(
@@ -151,7 +153,7 @@ class ProcessorFactory:
 
     def _doubt(self, tool: ToolSpec) -> str:
         """Say why a tool's schema cannot be enforced; empty if it can. Such a tool is offered all the same."""
-        refused = unsupported(tool.parameters)
+        refused = unsupported(simplified(tool.parameters))
         if refused:
             return f"{', '.join(refused)} cannot be enforced"
         try:
