@@ -70,4 +70,5 @@ def langchain(url, questions):
 
 
 if __name__ == "__main__":
-    print(json.dumps({"openai": openai, "langchain": langchain}[sys.argv[1]](sys.argv[2], json.load(sys.stdin))))
+    told = {"openai": openai, "langchain": langchain}[sys.argv[1]](sys.argv[2], json.load(sys.stdin))
+    sys.stdout.write(json.dumps(told))
