@@ -12,7 +12,7 @@ from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Phase, Progress
 
 if TYPE_CHECKING:
-    from mcp_local_llm.parsing import Markup, OutputStream
+    from mcp_local_llm.parsing import Markup, OutputStream, Parsed
 
 
 @dataclass
@@ -70,16 +70,7 @@ class ChunkBuilder:
         return OutputStream(think_prefilled=think_prefilled, tools=tools, markup=self.markup)
 
     def _result(self, end: Finished) -> ChatResult:
-        self._output.feed(end.text)
-        parsed = self._output.finish()
-        written = "".join([*self._json, end.json])
-        if self.request.must_call:
-            from mcp_local_llm.parsing.required_calls import read_required_calls
-
-            calls, written = read_required_calls(written)
-            parsed = replace(parsed, tool_calls=calls)
-        if not self.request.parallel_tool_calls:
-            parsed = parsed.with_one_call()
+        parsed, written = self._parts(end)
         text = parsed.text + written
         looped, cut = end.reason == "loop", end.reason != "stop"
         reason = "length" if cut else "stop"
@@ -113,6 +104,22 @@ class ChunkBuilder:
             schema_met=met,
             schema_advice=advice,
         )
+
+    def _parts(self, end: Finished) -> tuple["Parsed", str]:
+        """Return what the parser made of the text, and the JSON behind it; required calls are read from that."""
+        from mcp_local_llm.parsing.parser import NEVER_CLOSED
+        from mcp_local_llm.parsing.required_calls import read_required_calls
+
+        self._output.feed(end.text)
+        parsed, written = self._output.finish(), "".join([*self._json, end.json])
+        if written and self.request.prompt is None:
+            # A constrained answer begins where the reasoning is over, even if nothing that is known closed it.
+            others = tuple(warning for warning in parsed.warnings if warning != NEVER_CLOSED)
+            parsed = replace(parsed, thinking_closed=True, warnings=others)
+        if self.request.must_call:
+            calls, written = read_required_calls(written)
+            parsed = replace(parsed, tool_calls=calls)
+        return parsed if self.request.parallel_tool_calls else parsed.with_one_call(), written
 
     def _validated(self, text: str, end: Finished) -> tuple[bool | None, str]:
         """Return whether the answer validates, and how to bound the schema where it was cut off in what has no end."""

@@ -98,6 +98,13 @@ async def test_a_streamed_required_call_shows_no_markup_as_text(tiny: ModelInfo)
     assert len(seen[-1].result.tool_calls) == 1
 
 
+async def test_a_tool_without_parameters_is_called_without_arguments(tiny: ModelInfo) -> None:
+    request = replace(asking("Hello", ("look",)), tools=(ToolSpec(name="look"),))
+    async with engine_of(tiny) as engine:
+        result = await answer(engine, request)
+    assert {(call.name, len(call.arguments)) for call in result.tool_calls} == {("look", 0)}
+
+
 async def test_markup_and_braces_in_arguments_stay_there(tiny: ModelInfo) -> None:
     texts = ["</tool_call>", '{"name": "x"}', "</think>", "<|im_end|>", "<tool_call>\n"]
     tool = ToolSpec(name="say", parameters={"type": "object", "properties": {"t": {"const": texts}}, "required": ["t"]})

@@ -215,8 +215,14 @@ def call_grammar(tools: Sequence[tuple[str, JsonSchema]]) -> str:
 
 
 def argument_schema(tool: ToolSpec, *, exact: bool) -> tuple[str, JsonSchema]:
-    """Return a tool's name and the schema of its arguments; not `exact`: of any object."""
-    return tool.name, simplified(tool.parameters) if exact else {"type": "object"}
+    """Return a tool's name and the schema of its arguments; not `exact`: of any object.
+
+    A tool that lists no properties takes no arguments, unless its schema says more.
+    """
+    schema = simplified(tool.parameters) if exact else {"type": "object"}
+    if schema.get("properties") == {} and schema.keys().isdisjoint(_COMPOSING | {"patternProperties"}):
+        schema.setdefault("additionalProperties", False)
+    return tool.name, schema
 
 
 def _json(schema: JsonSchema) -> str:
