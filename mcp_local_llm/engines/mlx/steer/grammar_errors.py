@@ -37,5 +37,5 @@ def in_plain_words(message: str) -> str:
     for pattern, sentence in _SENTENCES:
         if found := pattern.search(said):
             return sentence.format(*(group[:200] for group in found.groups()))
-    log.warning("a grammar failed: %s", message[:1000])
+    log.warning("a grammar failed: %s", said[:200])
     return "it is beyond what can be enforced"
