@@ -4,14 +4,19 @@ Pure. It must not know engines: one answer came from a grammar, another from a s
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, cast
 
 Schema = Mapping[str, Any]
 
 _MAX_SHOWN = 200
 """Characters of a validator's message."""
+
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
+_LARGEST = 10**30
 
 _CHOICES = ("allOf", "anyOf", "oneOf")
 _ANY: Schema = {}
@@ -29,11 +34,12 @@ def schema_fault(text: str, schema: Schema) -> str | None:
     from jsonschema.validators import validator_for
 
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, parse_float=_exact)
     except (ValueError, RecursionError):
         return "it is no JSON"
     try:
-        validator: Any = validator_for(schema, default=Draft202012Validator)(dict(schema))
+        exact: Any = json.loads(json.dumps(dict(schema)), parse_float=_exact)
+        validator: Any = validator_for(exact, default=Draft202012Validator)(exact)
         error: Any = next(validator.iter_errors(value), None)
     except Exception:
         # A reference that leads nowhere, a pattern that Python cannot read: the library may raise anything.
@@ -41,7 +47,14 @@ def schema_fault(text: str, schema: Schema) -> str | None:
     if error is None:
         return ""
     place = "/".join(["#", *(str(part) for part in error.absolute_path)])
-    return f"at {place}, {error.message[:_MAX_SHOWN]}"
+    told = _DECIMAL.sub(r"\1", error.message)
+    return f"at {place}, {told[:_MAX_SHOWN]}"
+
+
+def _exact(digits: str) -> Decimal | int:
+    """Read a number with a point as it is written: 0.3 is a multiple of 0.1 only so."""
+    number = Decimal(digits)
+    return int(number) if -_LARGEST < number < _LARGEST and number == number.to_integral_value() else number
 
 
 def bounding_advice(text: str, schema: Schema) -> str:

@@ -105,6 +105,19 @@ async def test_a_tool_without_parameters_is_called_without_arguments(tiny: Model
     assert {(call.name, len(call.arguments)) for call in result.tool_calls} == {("look", 0)}
 
 
+async def test_what_cannot_be_enforced_in_a_tool_s_schema_leaves_the_rest_in_force(tiny: ModelInfo) -> None:
+    fields: dict[str, dict[str, Any]]
+    fields = {"mail": {"enum": ["a@b.c"], "pattern": "^(?!\\.)a"}, "tags": {"type": "array", "maxItems": 1}}
+    fields["tags"] |= {"uniqueItems": True, "items": {"oneOf": [{"const": 1}, {"const": 2}]}, "minItems": 1}
+    parameters = {"type": "object", "properties": fields, "required": ["mail", "tags"], "not": {"required": ["x"]}}
+    request = replace(asking("Hello", ("mail",)), tools=(ToolSpec(name="mail", parameters=parameters),))
+    async with engine_of(tiny) as engine:
+        result = await answer(engine, request)
+    assert all(call.arguments["mail"] == "a@b.c" and call.arguments["tags"][0] in (1, 2) for call in result.tool_calls)
+    assert result.tool_calls
+    assert any("not held to all of its schema: #/not cannot be enforced" in warning for warning in result.warnings)
+
+
 async def test_markup_and_braces_in_arguments_stay_there(tiny: ModelInfo) -> None:
     texts = ["</tool_call>", '{"name": "x"}', "</think>", "<|im_end|>", "<tool_call>\n"]
     tool = ToolSpec(name="say", parameters={"type": "object", "properties": {"t": {"const": texts}}, "required": ["t"]})

@@ -45,6 +45,7 @@ _NUMBERS = frozenset({"const", "enum", "exclusiveMaximum", "exclusiveMinimum", "
 _EXACT = 2**53
 """Integers up to here are the same in the floating point numbers that the grammar computes with."""
 _COMPOSING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
+_RELAXED = _REFUSED | {"format", "multipleOf", "pattern", "patternProperties"}
 _SCHEMA = frozenset({"additionalItems", "additionalProperties", "items"})
 _SCHEMA_LISTS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 _SCHEMA_MAPS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
@@ -214,15 +215,24 @@ def call_grammar(tools: Sequence[tuple[str, JsonSchema]]) -> str:
     return "\n".join(rules) + "\n"
 
 
-def argument_schema(tool: ToolSpec, *, exact: bool) -> tuple[str, JsonSchema]:
-    """Return a tool's name and the schema of its arguments; not `exact`: of any object.
+def relaxed(schema: JsonSchema) -> JsonSchema:
+    """Return a schema without the keywords that cannot be enforced, or not always; its structure stays."""
+    kept = {
+        "anyOf" if keyword == "oneOf" and "anyOf" not in schema else keyword: value
+        for keyword, value in schema.items()
+        if keyword not in _RELAXED and not (keyword in _NUMBERS and _has_large_integer(value))
+    }
+    if kept.get("minProperties", 0) > len(kept.get("required", ())):
+        del kept["minProperties"]
+    return _mapped(kept, relaxed)
 
-    A tool that lists no properties takes no arguments, unless its schema says more.
-    """
-    schema = simplified(tool.parameters) if exact else {"type": "object"}
+
+def argument_schema(tool: ToolSpec) -> JsonSchema:
+    """Return the schema of a tool's arguments; one that lists no properties takes none, unless it says more."""
+    schema = simplified(tool.parameters)
     if schema.get("properties") == {} and schema.keys().isdisjoint(_COMPOSING | {"patternProperties"}):
         schema.setdefault("additionalProperties", False)
-    return tool.name, schema
+    return schema
 
 
 def _json(schema: JsonSchema) -> str:

@@ -18,6 +18,7 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
     answer_grammar,
     argument_schema,
     call_grammar,
+    relaxed,
     simplified,
     unsupported,
 )
@@ -55,7 +56,7 @@ class ProcessorFactory:
         self._model = model
         self._long_input_penalty = long_input_penalty
         self._grammars = GrammarCompiler(model)
-        self._known_tools: dict[str, str] = {}
+        self._known_tools: dict[str, tuple[JsonSchema, str]] = {}
 
     def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
         """Make the processors before anything is computed.
@@ -124,10 +125,10 @@ class ProcessorFactory:
             return None, []
         arguments, doubts = list[tuple[str, JsonSchema]](), list[str]()
         for tool in tools:
-            reason = self._known_doubt(tool)
-            arguments.append(argument_schema(tool, exact=not reason))
+            held, reason = self._held_tool(tool)
+            arguments.append(held)
             if reason:
-                doubts.append(f"The arguments of {tool.name} are not held to its schema: {reason}.")
+                doubts.append(f"The arguments of {tool.name} are not held to all of its schema: {reason}.")
         newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
         begin = partial(self._grammars.compile, call_grammar(arguments))
         if required:
@@ -142,25 +143,30 @@ class ProcessorFactory:
             name = self._model.info.id
             raise InvalidRequestError(f"tool_choice: no call can be forced from {name}: {error}.") from error
 
-    def _known_doubt(self, tool: ToolSpec) -> str:
-        """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
+    def _held_tool(self, tool: ToolSpec) -> tuple[tuple[str, JsonSchema], str]:
+        """Return name and schema that a call of the tool is held to, and why that is not the tool's own schema."""
+        # Asked only once: an agent sends the same tools with every request, and compiling one takes a millisecond.
         key = json.dumps(tool.parameters)
         if key not in self._known_tools:
             if len(self._known_tools) >= KNOWN_TOOLS:
                 self._known_tools.clear()
-            self._known_tools[key] = self._doubt(tool)
-        return self._known_tools[key]
+            self._known_tools[key] = self._holdable(tool)
+        schema, reason = self._known_tools[key]
+        return (tool.name, schema), reason
 
-    def _doubt(self, tool: ToolSpec) -> str:
-        """Say why a tool's schema cannot be enforced; empty if it can. Such a tool is offered all the same."""
-        refused = unsupported(simplified(tool.parameters))
-        if refused:
-            return f"{', '.join(refused)} cannot be enforced"
-        try:
-            self._grammars.compile(call_grammar([argument_schema(tool, exact=True)]))
-        except GrammarError as error:
-            return str(error)
-        return ""
+    def _holdable(self, tool: ToolSpec) -> tuple[JsonSchema, str]:
+        """Find the part of a tool's schema that can be enforced: all, its structure, or that it is an object."""
+        schema = argument_schema(tool)
+        refused = unsupported(schema)
+        reason = f"{', '.join(refused)} cannot be enforced" if refused else ""
+        for kept in (schema, relaxed(schema)) if not refused else (relaxed(schema),):
+            try:
+                self._grammars.compile(call_grammar([(tool.name, kept)]))
+            except GrammarError as error:
+                reason = reason or str(error)
+            else:
+                return kept, reason
+        return {"type": "object"}, reason
 
     def _thinking_doubts(self, request: ChatRequest) -> list[str]:
         """Warn about settings of reasoning that this model cannot follow."""
