@@ -29,13 +29,14 @@ def note(result: ChatResult, words: NoteWording) -> str:
         how = "max_tokens ended" if result.finish_reason == "length" else "the model stopped in the middle of"
         return f"No answer: {how} the reasoning after {tokens} tokens. {words.no_thinking}, or {words.longer}."
     if result.looped:
-        return (
-            f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. Word the task "
-            f"differently, or {words.higher_temperature}."
-        )
+        advice = result.schema_advice or f"Word the task differently, or {words.higher_temperature}."
+        return f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. {advice}"
     if result.schema_met is False:
-        cut = "max_tokens was reached" if result.finish_reason == "length" else "the answer ended early"
-        return f"The JSON is incomplete: {cut} after {tokens} tokens. Call again {words.longer}."
+        if result.finish_reason != "length":
+            fault = result.schema_advice or "A stop string or the model ended it early."
+            return f"The answer does not validate against response_schema. {fault}"
+        advice = result.schema_advice or f"Call again {words.longer}."
+        return f"The JSON is incomplete: max_tokens was reached after {tokens} tokens. {advice}"
     if result.finish_reason == "length":
         return f"Cut off: max_tokens was reached after {tokens} tokens. Call again {words.longer}."
     if result.tool_calls and not result.text:

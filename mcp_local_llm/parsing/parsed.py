@@ -1,6 +1,6 @@
 """The values that the parser returns, and the error for an unreadable payload. Pure data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mcp_local_llm.values.chat import ToolCall
@@ -27,6 +27,13 @@ class Parsed:
     tool_calls: tuple[ToolCall, ...] = ()
     warnings: tuple[str, ...] = ()
     thinking_closed: bool = True
+
+    def with_one_call(self) -> "Parsed":
+        """Return this answer with its first call alone, and a warning where others were dropped."""
+        if len(self.tool_calls) < 2:
+            return self
+        dropped = f"{len(self.tool_calls) - 1} further tool call(s) were dropped because parallel_tool_calls is false."
+        return replace(self, tool_calls=self.tool_calls[:1], warnings=(*self.warnings, dropped))
 
 
 @dataclass(frozen=True)

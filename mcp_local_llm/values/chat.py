@@ -160,6 +160,8 @@ class ChatRequest:
         client: name of the client; waiting requests of several clients take turns.
         prompt: a text that the model continues without chat template and parser; `messages` is then empty.
         lower_max_tokens: where `max_tokens` is more than is possible, lower it with a warning instead of refusing.
+        must_call: names of tools; the answer is a call of one of them. Without any, the model is free to call.
+        parallel_tool_calls: False allows one call at most.
     """
 
     messages: tuple[Message, ...]
@@ -172,6 +174,8 @@ class ChatRequest:
     response_schema: dict[str, Any] | None = None
     prompt: str | None = None
     lower_max_tokens: bool = False
+    must_call: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,8 @@ class ChatResult:
         thinking_closed: False where the reasoning was cut off before an answer began.
         looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
         schema_met: whether the text validates against `response_schema`; None where the request has none.
+        schema_advice: a sentence for an answer that does not validate: its fault, or, where it was cut off in what may
+            go on without end, how to bound the schema.
         warnings: one sentence each, for the caller.
         switch_note: the warning that another session changed the model, which people must see; empty for none.
     """
@@ -220,6 +226,7 @@ class ChatResult:
     looped: bool = False
     schema_met: bool | None = None
     switch_note: str = ""
+    schema_advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mcp_local_llm.wire.openai.request_schema import (
     ToolIn,
 )
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES, thinking_budget_of, thinking_of
+from mcp_local_llm.wire.openai.tool_choice import choose_tools
 
 MAX_NAMED, MAX_NAME = 10, 40
 """Unknown fields that a warning names, and characters of each name."""
@@ -32,7 +33,6 @@ IGNORED = frozenset(
         "cache_prompt",
         "keep_alive",
         "metadata",
-        "parallel_tool_calls",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
@@ -131,14 +131,17 @@ def incoming_request(body: object) -> IncomingRequest:
     checked = _validated(fields)
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
+    tools, must_call = choose_tools(checked.tool_choice, _tools(checked.tools or []))
     request = ChatRequest(
         messages=messages,
-        tools=() if checked.tool_choice == "none" else _tools(checked.tools or []),
+        tools=tools,
         sampling=_sampling(checked),
         thinking=thinking_of(fields),
         stream=stream and (options is None or options.include_text),
         max_thinking_tokens=checked.max_thinking_tokens,
         response_schema=_schema(checked.response_format),
+        must_call=must_call,
+        parallel_tool_calls=checked.parallel_tool_calls is not False,
     )
     include_usage = options is not None and options.include_usage
     return IncomingRequest(request, checked.model, stream, include_usage, (*warnings, *_unknown(fields)))
@@ -187,10 +190,6 @@ def _validated(body: dict[str, Any]) -> ChatCompletionRequest:
         if problem["type"] == "missing":
             needed = " It needs at least 1 message." if param == "messages" else ""
             raise ParameterError(f"Missing required parameter: '{param}'.{needed}", param) from error
-        if param.startswith("tool_choice"):
-            raise ParameterError(
-                "tool_choice can only be 'auto' or 'none' here: no call can be forced.", param
-            ) from error
         raise ParameterError(f"Invalid value for '{param}': {problem['msg']}.", param) from error
 
 

@@ -109,7 +109,8 @@ class ChatCompletionRequest(_Body):
     model: str | None = None
     messages: Annotated[list[MessageIn], Field(min_length=1)]
     tools: list[ToolIn] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None

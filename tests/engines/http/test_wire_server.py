@@ -16,6 +16,7 @@ from mcp_local_llm.values.chat import (
     ToolSpec,
     Usage,
 )
+from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import CODES, ParameterError, error_body, error_type, read_error
 from mcp_local_llm.wire.openai.read_request import incoming_request
@@ -25,6 +26,8 @@ from mcp_local_llm.wire.openai.write_response import CompletionIdentity, Complet
 
 HI = (Message(role="user", content="Hi"),)
 USER: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
+TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
+F, G = ToolSpec(name="f"), ToolSpec(name="g")
 IDENTITY = CompletionIdentity("chatcmpl-1", 1_700_000_000, "tiny")
 RESULT = ChatResult(
     text="Hello there",
@@ -52,6 +55,8 @@ def test_a_request_survives_the_way_to_our_own_server() -> None:
         max_thinking_tokens=5,
         response_schema={"type": "object"},
         stream=True,
+        must_call=("f",),
+        parallel_tool_calls=False,
     )
     incoming = incoming_request(outgoing_request(request, "tiny", FLAVORS["mcp-local-llm"]).body)
     assert incoming.request == request
@@ -82,6 +87,7 @@ ACCEPTED: dict[str, tuple[dict[str, Any], ChatRequest]] = {
     ),
     "what changes nothing": (
         {"user": "u", "metadata": {"a": "b"}, "store": False, "n": 1, "logprobs": False, "parallel_tool_calls": True,
+         "tool_choice": None,
          "temperature": None, "logit_bias": {}, "response_format": {"type": "text"}},
         ChatRequest(HI),
     ),
@@ -160,6 +166,51 @@ ACCEPTED: dict[str, tuple[dict[str, Any], ChatRequest]] = {
 }  # fmt: skip
 
 
+NAMED = {"type": "function", "function": {"name": "g"}}
+CHOICES: list[tuple[Any, tuple[ToolSpec, ...], tuple[str, ...]]] = [
+    ("auto", (F, G), ()),
+    ("", (F, G), ()),
+    ({}, (F, G), ()),
+    ({"type": "auto"}, (F, G), ()),
+    ("none", (), ()),
+    ("required", (F, G), ("f", "g")),
+    ("any", (F, G), ("f", "g")),
+    (NAMED, (F, G), ("g",)),
+    ({"type": "function", "name": "g"}, (F, G), ("g",)),
+    ({"type": "tool", "name": "g"}, (F, G), ("g",)),
+    ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}, (G,), ()),
+    ({"type": "allowed_tools", "mode": "required", "tools": [NAMED]}, (G,), ("g",)),
+]
+
+
+@pytest.mark.parametrize(("choice", "offered", "must_call"), CHOICES)
+def test_a_choice_says_what_is_offered_and_what_must_be_called(
+    choice: Any, offered: tuple[ToolSpec, ...], must_call: tuple[str, ...]
+) -> None:
+    request = incoming_request({"messages": USER, "tools": TOOLS, "tool_choice": choice}).request
+    assert (request.tools, request.must_call) == (offered, must_call)
+    body = outgoing_request(request, "m", FLAVORS["mcp-local-llm"]).body
+    assert incoming_request(body).request.must_call == must_call
+
+
+def test_a_forced_call_is_sent_as_the_server_understands_it_or_refused_by_name() -> None:
+    named, either = (ChatRequest(HI, tools=(F, G), must_call=names) for names in (("g",), ("f", "g")))
+    for flavor in FLAVORS.values():
+        if not flavor.forced_calls:
+            for request in (named, either):
+                with pytest.raises(InvalidRequestError, match=f"tool_choice is not supported by {flavor.title}"):
+                    outgoing_request(request, "m", flavor)
+            continue
+        body = outgoing_request(either, "m", flavor).body
+        assert (body["tool_choice"], len(body["tools"])) == ("required", 2)
+        body = outgoing_request(named, "m", flavor).body
+        known = flavor.forced_calls == "named"
+        assert body["tool_choice"] == (NAMED if known else "required")
+        assert [tool["function"]["name"] for tool in body["tools"]] == (["f", "g"] if known else ["g"])
+    assert not FLAVORS["ollama"].forced_calls
+    assert "tool_choice" not in outgoing_request(ChatRequest(HI, tools=(F,)), "m", FLAVORS["openai"]).body
+
+
 @pytest.mark.parametrize(("body", "expected"), ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_a_body_means_a_request(body: dict[str, Any], expected: ChatRequest) -> None:
     assert incoming_request({"messages": USER, **body}).request == expected
@@ -235,10 +286,17 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "an unknown effort": ({"reasoning": {"effort": "huge"}}, "reasoning.effort", "one of"),
     "a number as a switch": ({"enable_thinking": 7}, "enable_thinking", "one of"),
     "functions": ({"functions": [{"name": "f"}]}, "functions", "not supported"),
-    "a forced call": ({"tool_choice": "required"}, "tool_choice", "no call can be forced"),
-    "a named call": (
-        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "no call can be forced"
+    "a call without tools": ({"tool_choice": "required"}, "tool_choice", "no tools"),
+    "a named call without tools": (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "names 'f'"
     ),
+    "a call of a tool that is not offered": (
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "h"}}}, "tool_choice", "(f, g)"
+    ),
+    "an odd choice": ({"tools": TOOLS, "tool_choice": "always"}, "tool_choice", "'required'"),
+    "a choice without a name": ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice", "names ''"),
+    "a choice of another kind": ({"tools": TOOLS, "tool_choice": {"type": "custom"}}, "tool_choice", "'required'"),
+    "a number for a choice": ({"tools": TOOLS, "tool_choice": 1}, "tool_choice", "'required'"),
     "out of range": ({"temperature": 2.5}, "temperature", "less than or equal to 2"),
     "wrong type": ({"max_tokens": "many"}, "max_tokens", "valid integer"),
     "an image": (
