@@ -10,7 +10,7 @@ CALL_TAGS = ("<tool_call>", "</tool_call>")
 
 
 def read_required_calls(text: str) -> tuple[tuple[ToolCall, ...], str]:
-    """Return the calls, and the beginning of one that was cut off.
+    """Return the calls, each once, and the beginning of one that was cut off.
 
     Args:
         text: objects with a name and arguments, and between them tags, which hold no brace.
@@ -22,6 +22,8 @@ def read_required_calls(text: str) -> tuple[tuple[ToolCall, ...], str]:
             value, end = decoder.raw_decode(text, start)
         except ValueError:
             break
-        calls.append(ToolCall(name=value["name"], arguments=value["arguments"]))
+        call = ToolCall(name=value["name"], arguments=value["arguments"])
+        # The turn ends with a call that was there before: a model that must call, and may go on, repeats itself.
+        calls += [] if call in calls else [call]
         read = end
     return tuple(calls), text[start:] if start >= 0 else ""

@@ -131,7 +131,7 @@ def incoming_request(body: object) -> IncomingRequest:
     checked = _validated(fields)
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
-    tools, must_call = choose_tools(checked.tool_choice, _tools(checked.tools or []))
+    tools, must_call, single = choose_tools(checked.tool_choice, _tools(checked.tools or []))
     request = ChatRequest(
         messages=messages,
         tools=tools,
@@ -141,7 +141,7 @@ def incoming_request(body: object) -> IncomingRequest:
         max_thinking_tokens=checked.max_thinking_tokens,
         response_schema=_schema(checked.response_format),
         must_call=must_call,
-        parallel_tool_calls=checked.parallel_tool_calls is not False,
+        parallel_tool_calls=checked.parallel_tool_calls is not False and not single,
     )
     include_usage = options is not None and options.include_usage
     return IncomingRequest(request, checked.model, stream, include_usage, (*warnings, *_unknown(fields)))

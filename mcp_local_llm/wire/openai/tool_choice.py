@@ -11,8 +11,8 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 _FORMS = '\'none\', \'auto\', \'required\' or {"type": "function", "function": {"name": ...}}'
 
 
-def choose_tools(choice: object, tools: tuple[ToolSpec, ...]) -> tuple[tuple[ToolSpec, ...], tuple[str, ...]]:
-    """Return the tools to offer, and the names of those of which one must be called.
+def choose_tools(choice: object, tools: tuple[ToolSpec, ...]) -> tuple[tuple[ToolSpec, ...], tuple[str, ...], bool]:
+    """Return the tools to offer, the names of those of which one must be called, and whether one call is meant.
 
     Besides OpenAI's forms, `any` means `required`, and a name may stand beside `type`.
 
@@ -21,20 +21,20 @@ def choose_tools(choice: object, tools: tuple[ToolSpec, ...]) -> tuple[tuple[Too
     """
     match choice or None:
         case None | "auto" | {"type": "auto"}:
-            return tools, ()
+            return tools, (), False
         case "none" | {"type": "none"}:
-            return (), ()
+            return (), (), False
         case "required" | "any" | {"type": "required" | "any"}:
-            return tools, _names(tools)
+            return tools, _names(tools), False
         case {"type": "allowed_tools"}:
             # OpenAI nests the list, its Responses API does not.
             whole = as_object(choice)
             allowed = as_object(whole.get("allowed_tools")) or whole
             names = [_name(entry) for entry in as_list(allowed.get("tools"))]
             offered = tuple(_named(tools, name) for name in names)
-            return offered, _names(offered) if allowed.get("mode") == "required" else ()
+            return offered, _names(offered) if allowed.get("mode") == "required" else (), False
         case {"type": "function" | "tool"}:
-            return tools, (_named(tools, _name(choice)).name,)
+            return tools, (_named(tools, _name(choice)).name,), True
         case _:
             raise ParameterError(f"tool_choice must be {_FORMS}.", "tool_choice")
 

@@ -189,6 +189,8 @@ def test_a_choice_says_what_is_offered_and_what_must_be_called(
 ) -> None:
     request = incoming_request({"messages": USER, "tools": TOOLS, "tool_choice": choice}).request
     assert (request.tools, request.must_call) == (offered, must_call)
+    named = must_call == ("g",) and offered == (F, G)
+    assert request.parallel_tool_calls is not named
     body = outgoing_request(request, "m", FLAVORS["mcp-local-llm"]).body
     assert incoming_request(body).request.must_call == must_call
 

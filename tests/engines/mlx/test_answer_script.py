@@ -166,10 +166,13 @@ def test_a_thought_before_a_required_call_may_not_end_the_turn_and_keeps_its_bud
 def test_behind_a_required_call_comes_another_one_or_the_end() -> None:
     made: list[Fixed] = []
     plan = replace(FREE, markers=None, calls=required(made))
+    script = run(plan, [9, 60, 61])[1]
+    assert (script.openers, script.openers_only, script.must_go_on) == ((70,), True, False)
     drawn, script = run(plan, [9, 60, 61, 70, 60, 61])
     assert drawn == [9, 90, 70, 60, 61, 8, 70, 9, 90, 70, 60, 61, 8]
-    assert [one.full for one in made] == [True, True]
-    assert (script.openers, script.openers_only, script.must_go_on) == ((70,), True, False)
+    assert [one.full for one in made] == [True, True, True]
+    # The same call once more: nothing follows.
+    assert (script.openers, script.openers_only) == ((), True)
 
 
 def test_a_single_call_required_or_not_is_followed_by_the_end_alone() -> None:

@@ -87,6 +87,9 @@ class AnswerScript:
         )
         self._forced: deque[int] = deque()
         self._call: Constraint | None = None
+        self._written: list[int] = []
+        self._calls_before: set[tuple[int, ...]] = set()
+        self._repeated = False
         self._recent: deque[int] = deque(maxlen=LONGEST_MARKER)
         self._drawn = 0
         self.json_from: int | None = None
@@ -112,7 +115,9 @@ class AnswerScript:
     @property
     def openers(self) -> tuple[int, ...]:
         """First tokens of the markers that may come although the constraint does not know them."""
-        if self._phase == "called" and self._plan.calls is not None and not self._plan.calls.single:
+        if self._phase == "called":
+            if self._plan.calls is None or self._plan.calls.single or self._repeated:
+                return ()
             return (self._plan.calls.head + self._plan.calls.opener)[:1]
         return tuple(marker[0] for marker in self._openers()) if self._phase == "start" else ()
 
@@ -175,6 +180,7 @@ class AnswerScript:
             case "call":
                 assert self._call is not None
                 self._call.accept(token)
+                self._written.append(token)
                 self._close_call()
             case "called":
                 self._call_again(token)
@@ -243,6 +249,11 @@ class AnswerScript:
         if self._call is not None and self._call.full and calls is not None:
             self._call, self._phase = None, "called" if calls.required or calls.single else "text"
             self._forced.extend(calls.tail)
+            # A small model that may go on calling repeats itself until its tokens are used up.
+            written = tuple(self._written)
+            self._repeated = written in self._calls_before
+            self._calls_before.add(written)
+            self._written.clear()
 
     def _call_again(self, token: int) -> None:
         """Begin another call, unless the token ends the turn."""
