@@ -17,9 +17,6 @@ MAX_TOKENS = 2048
 TOOL_TOKENS = 512
 """The same before a tool call: a small model that does not make it goes on writing."""
 
-REPETITION_LIMIT = 128
-"""Tokens of perfect repetition that end an answer."""
-
 WEATHER = ToolSpec(
     name="get_weather",
     description="Get the current weather for a city.",
@@ -51,7 +48,7 @@ class Question:
         return ChatRequest(
             messages=(*messages, Message(role="user", content=self.prompt)),
             tools=self.tools,
-            sampling=SamplingParams(self.max_tokens, temperature=0.0, repetition_limit=REPETITION_LIMIT),
+            sampling=SamplingParams(self.max_tokens, temperature=0.0),
             thinking=self.thinking,
         )
 

@@ -68,4 +68,3 @@ def test_an_answer_that_did_not_end_by_itself_says_so() -> None:
 def test_every_question_is_bounded_and_the_tool_call_closely() -> None:
     limits = {name: question(name).request().sampling.max_tokens for name in NAMES}
     assert limits == dict.fromkeys(NAMES, MAX_TOKENS) | {"tools": TOOL_TOKENS}
-    assert all(question(name).request().sampling.repetition_limit for name in NAMES)
