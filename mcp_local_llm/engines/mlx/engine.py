@@ -3,6 +3,7 @@
 # asyncio: the MLX thread hands events over without waiting, which anyio has nothing for.
 import asyncio
 import contextlib
+import dataclasses
 import threading
 import time
 from collections import Counter
@@ -118,7 +119,8 @@ class MlxLoader:
 
         tags = loaded.text.tags
         markup = KNOWN_MARKUP if tags is None else markup_of([tags])
-        renderer = Renderer(loaded.text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
+        text = dataclasses.replace(loaded.text, refuse_tools=self._limits.refuse_tools)
+        renderer = Renderer(text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
         return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, state, self._clock)
 
 

@@ -14,8 +14,8 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx.prompt.render import TextModel
     from mcp_local_llm.engines.mlx.prompt.renderer import RenderedPrompt
+    from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 
 
 @dataclass(frozen=True)

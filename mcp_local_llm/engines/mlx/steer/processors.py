@@ -76,7 +76,7 @@ class ProcessorFactory:
             long_input=self._long_input_penalty,
         )
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
-        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request, prompt), *doubts))
 
     @property
     def _traits(self) -> ThinkingTraits:
@@ -86,7 +86,8 @@ class ProcessorFactory:
         self, request: ChatRequest, prompt: Prompt, schema: TokenGrammar | None, calls: ToolCallForm | None
     ) -> DecodingPlan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
-        none = request.thinking is False and not prompt.think_prefilled
+        switched = self._traits.switch is not None and not self._traits.switch.least
+        none = request.thinking is False and switched and not prompt.think_prefilled
         markers = None if none else self._traits.markers
         return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
 
@@ -139,17 +140,20 @@ class ProcessorFactory:
             return str(error)
         return ""
 
-    def _thinking_doubts(self, request: ChatRequest) -> list[str]:
+    def _thinking_doubts(self, request: ChatRequest, prompt: Prompt) -> list[str]:
         """Warn about settings of reasoning that this model cannot follow."""
         if request.thinking is None and request.max_thinking_tokens is None:
             return []
         name, traits, doubts = self._model.info.id, self._traits, list[str]()
-        if request.thinking is False and not traits.switchable and traits.markers:
-            doubts.append(
-                f"{name} cannot be told not to think: its chat template has no switch. max_thinking_tokens bounds it."
-            )
-        if request.thinking and not traits.switchable and not traits.markers:
-            doubts.append(f"{name} has no thinking mode; thinking=true changed nothing.")
+        bound = "max_thinking_tokens bounds it." if traits.markers else "It may think all the same."
+        if request.thinking is False and traits.switch is not None and traits.switch.least:
+            least = ", ".join(f"{key}={value}" for key, value in traits.switch.off.items())
+            doubts.append(f"{name} cannot be told not to think: {least} is the least its template knows. {bound}")
+        if request.thinking is False and traits.switch is None and self._model.text.tags:
+            doubts.append(f"{name} cannot be told not to think: its chat template has no switch. {bound}")
+        if request.thinking and traits.switch is None and not prompt.think_prefilled:
+            what = "no switch for thinking in its chat template" if self._model.text.tags else "no thinking mode"
+            doubts.append(f"{name} has {what}; thinking=true changed nothing.")
         if request.max_thinking_tokens is not None and not traits.markers:
             doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
         return doubts
