@@ -4,7 +4,7 @@ Runs on the MLX thread only.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import mlx.core as mx
@@ -16,9 +16,8 @@ from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, r
 from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.load.shape import NetworkShape, network_shape
-from mcp_local_llm.engines.mlx.prompt.control_tokens import control_tokens
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, reasoning_tags, thinking_traits
-from mcp_local_llm.engines.mlx.prompt.template_traits import markup_texts, template_traits, turn_ends
+from mcp_local_llm.engines.mlx.prompt.template_traits import with_traits
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import cut_between_words, longest_token
 from mcp_local_llm.values.errors import ModelLoadError, reason_of
@@ -120,9 +119,7 @@ def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network
         longest_token=longest_token(tokenizer._tokenizer),
         pieces=cut_between_words(tokenizer._tokenizer),
     )
-    # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
-    tokenizer.eos_token_ids = tokenizer.eos_token_ids | turn_ends(text)
-    return replace(text, traits=template_traits(text), control=control_tokens(tokenizer, markup_texts(text)))
+    return with_traits(text)
 
 
 def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:

@@ -5,8 +5,10 @@ Runs once for each loaded model; it must not touch an mlx array.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from mcp_local_llm.engines.mlx.prompt.control_tokens import control_tokens
 from mcp_local_llm.engines.mlx.prompt.text_model import (
     Switches,
     TemplateTraits,
@@ -28,6 +30,14 @@ _ABOUT_EFFORT = re.compile(r"effort|level|strength")
 _OFF_WORDS = ("none", "no_think", "nothink", "off", "disabled", "disable", "no", "chat", "non-thinking", "nonthinking")
 _ON_WORDS = ("high", "on", "enabled", "enable", "yes", "think", "thinking", "reasoning", "medium", "max")
 _LEAST_WORDS = ("minimal", "low")
+
+
+def with_traits(model: TextModel) -> TextModel:
+    """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's."""
+    # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
+    model.tokenizer.eos_token_ids = model.tokenizer.eos_token_ids | turn_ends(model)
+    control = control_tokens(model.tokenizer, markup_texts(model))
+    return replace(model, traits=template_traits(model), control=control)
 
 
 def template_traits(model: TextModel) -> TemplateTraits:
@@ -124,11 +134,16 @@ def _writes_tools(model: TextModel) -> bool:
 
 
 def _writes_calls(model: TextModel, *, tools: bool) -> tuple[bool, bool]:
-    """Return whether calls of earlier turns are written, and results. A template that refuses this is left alone."""
+    """Return whether calls of earlier turns are written, and results.
+
+    A template that writes tools and refuses these turns is left alone. One that writes neither tools nor calls gives
+    results a role that its model does not know.
+    """
     shown = render_probe(model, _calling(_FUNCTION), {}, opening=True)
     if not shown:
         return tools, tools
-    return _FUNCTION in shown, RESULT in shown
+    calls = _FUNCTION in shown
+    return calls, RESULT in shown and (tools or calls)
 
 
 def _calling(*names: str) -> list[Turn]:
