@@ -56,7 +56,7 @@ def render_conversation(
     offered = model.control.marked(tools) if traits.tools else []
     switches: dict[str, Any] = {"add_generation_prompt": opening, **_thinking(request, model), **traits.history}
     text, repairs = _accepted(model, model.control.marked(turns), offered or None, switches, cancelled)
-    warnings = [f"The chat template of {model.name} knows no tools: {words}." for words in written]
+    warnings = [f"The chat template of {model.name} {words}." for words in written]
     warnings += [
         f"The chat template of {model.name} refused the conversation as it was sent: {words}." for words in repairs
     ]

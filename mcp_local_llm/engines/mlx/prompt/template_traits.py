@@ -34,10 +34,10 @@ _LEAST_WORDS = ("minimal", "low")
 
 def with_traits(model: TextModel) -> TextModel:
     """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's."""
+    model = replace(model, traits=template_traits(model))
     # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
     model.tokenizer.eos_token_ids = model.tokenizer.eos_token_ids | turn_ends(model)
-    control = control_tokens(model.tokenizer, markup_texts(model))
-    return replace(model, traits=template_traits(model), control=control)
+    return replace(model, control=control_tokens(model.tokenizer, markup_texts(model)))
 
 
 def template_traits(model: TextModel) -> TemplateTraits:
@@ -161,25 +161,32 @@ def _calling(*names: str) -> list[Turn]:
 
 
 def turn_ends(model: TextModel) -> set[int]:
-    """Find the ids with which the template ends an answer, and a turn of tool calls.
-
-    A token that also stands between thought and answer, or between two calls, ends no turn.
-    """
+    """Find the ids with which the template ends an answer, and a turn of tool calls."""
     past: Turn = {"role": "assistant", "content": ANSWER}
-    thoughtful = render_probe(model, [_USER, {**past, "reasoning_content": THOUGHT}], {})
     calling = render_probe(model, _calling(_FUNCTION, _OTHER_FUNCTION)[:2], {})
-    within = _between(thoughtful, THOUGHT, ANSWER), _between(calling, _FUNCTION, _OTHER_FUNCTION)
-    inside = {id for text in within for id in _added(model, text)}
     last, earlier = (
         render_probe(model, turns, {}).partition(ANSWER)[2].partition(_INSTRUCTION)[0].strip()
         for turns in ([_USER, past], [_USER, past, {**_USER, "content": _INSTRUCTION}])
     )
+    tokens, inside = _added_tokens(model), _inside_turns(model, calling)
     ends = [id for id in _added(model, last) if id not in inside][:1]
-    tokens = _added_tokens(model)
     # What follows the end of an earlier answer opens the next turn.
     ends += [id for id in _added(model, earlier)[:1] if id not in inside and earlier.startswith(tokens[id].content)]
     called = [id for id in _added(model, calling.rpartition(_ARGUMENT)[2]) if id not in inside and tokens[id].special]
     return {*ends, *called[-1:]}
+
+
+def _inside_turns(model: TextModel, calling: str) -> set[int]:
+    """Find the ids that end no turn, because they also stand within one: behind a thought, or between two calls."""
+    thought: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT, "reasoning": THOUGHT}
+    texts = [
+        _between(render_probe(model, [_USER, thought], {}), THOUGHT, ANSWER),
+        _between(calling, _FUNCTION, _OTHER_FUNCTION),
+    ]
+    for switches in ({}, model.traits.switch.off if model.traits.switch else {}):
+        closed, opened = (render_probe(model, [_USER], switches, opening=opening) for opening in (False, True))
+        texts.append(opened.removeprefix(closed) if opened.startswith(closed) else "")
+    return {id for text in texts for id in _added(model, text)}
 
 
 def _between(text: str, start: str, end: str) -> str:

@@ -39,16 +39,16 @@ def with_written_tools(
     written, done = list(turns), list[str]()
     if not traits.calls and any("tool_calls" in turn for turn in turns):
         written = [_with_written_calls(turn) for turn in written]
-        done.append("earlier tool calls are written into the text of their turns")
+        done.append("writes no earlier tool calls, so they are written into the text of their turns")
     if not traits.results and any(turn["role"] == "tool" for turn in turns):
         written = _with_written_results(written)
-        done.append("tool results are written into user turns")
+        done.append("knows no tool results, so they are written into user turns")
     if tools and not traits.tools:
         offer = _OFFER.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
         system = written[:1] if written and written[0]["role"] == "system" else []
         text = "\n\n".join([*(turn["content"] for turn in system if turn["content"]), offer])
         written = [{"role": "system", "content": text}, *written[len(system) :]]
-        done.append("the tools are written into the system turn")
+        done.append("knows no tools, so they are written into the system turn")
     return written, done
 
 
