@@ -1,10 +1,13 @@
 """Repairs conversations that a strict chat template refuses: one that wants a single system turn, or roles in turn.
 
+Some templates take the arguments of a call as JSON text only, which changes nothing and is told to nobody.
+
 Nothing moves to the front: that would change the past, and the KV cache of the conversation would be lost. Pure.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, takewhile
+from itertools import groupby, product, takewhile
 
 from mcp_local_llm.engines.mlx.prompt.written_tools import Turn
 
@@ -14,14 +17,27 @@ Repair = Callable[[Sequence[Turn]], list[Turn]]
 def repaired(turns: Sequence[Turn]) -> Iterator[tuple[list[Turn], tuple[str, ...]]]:
     """Yield the conversation with more and more repairs, each with what was done, in words."""
     seen: list[Sequence[Turn]] = [turns]
-    for repairs in _ATTEMPTS:
-        tried, done = list(turns), list[str]()
+    for arguments, repairs in product((list[Turn], _with_text_arguments), _ATTEMPTS):
+        tried, done = arguments(turns), list[str]()
         for repair, words in repairs:
             before, tried = tried, repair(tried)
             done += [words] if tried != before else []
         if tried not in seen:
             seen.append(tried)
             yield tried, tuple(done)
+
+
+def _with_text_arguments(turns: Sequence[Turn]) -> list[Turn]:
+    """Write the arguments of calls as JSON text."""
+    return [
+        {**turn, "tool_calls": [_with_text(call) for call in turn["tool_calls"]]} if "tool_calls" in turn else turn
+        for turn in turns
+    ]
+
+
+def _with_text(call: Turn) -> Turn:
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
 
 
 def _with_one_head(turns: Sequence[Turn]) -> list[Turn]:
@@ -76,6 +92,7 @@ _REMIND = (_with_reminders, "a later system turn is written as user text, inside
 _JOIN = (_with_joined_neighbours, "neighbouring turns of one role are joined")
 _NO_SYSTEM = (_without_system, "the system turn is written into the first user turn")
 _ATTEMPTS: tuple[tuple[tuple[Repair, str], ...], ...] = (
+    (),
     (_HEAD,),
     (_HEAD, _REMIND),
     (_HEAD, _REMIND, _JOIN),
