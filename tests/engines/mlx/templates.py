@@ -1,6 +1,7 @@
 """Chat templates as models have them, in short, with the built-in model's vocabulary and their own control tokens."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from transformers import AddedToken, AutoTokenizer
@@ -68,7 +69,7 @@ def text_model(template: str, special: Sequence[str] = SPECIAL, plain: Sequence[
         special: more tokens that are marked special.
         plain: more tokens that are not.
     """
-    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    tokenizer: Any = cast(Any, AutoTokenizer).from_pretrained(TINY)
     tokenizer.add_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain])
     tokenizer.eos_token = "<|endoftext|>"
