@@ -6,6 +6,7 @@ rebinds its own name to 127.0.0.1 (DNS rebinding) is recognised by `Host`, which
 
 import hmac
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_local_llm.values.errors import ConfigError
 from mcp_local_llm.wire.openai.errors import envelope
+
+_SLASHES = re.compile("/{2,}")
 
 OPEN_PATHS = frozenset({"/health"})
 """Answered without a key: the response names only the program."""
@@ -78,7 +81,9 @@ class AccessGuard:
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
+        """Answer, or pass on, with a path that has no doubled and no trailing slashes."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"}
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 

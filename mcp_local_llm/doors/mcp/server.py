@@ -6,7 +6,7 @@ from typing import Any
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doors.mcp import descriptions
@@ -36,6 +36,11 @@ def build_server(llm: LLM, switch_model: str, greeted: Callable[[], None] | None
             raise MCPError(INVALID_PARAMS, f"There is no {kind} {name!r}. local-llm has: {', '.join(names)}.")
         try:
             return await call_next(ctx)
+        except MCPError as error:
+            # The SDK's answer to what comes before the handshake is the only one with empty data.
+            if error.error.code == INVALID_PARAMS and error.error.data == "":
+                raise MCPError(INVALID_REQUEST, f"{ctx.method} came before initialize. Send that first.") from error
+            raise
         finally:
             if greeted is not None:
                 greeted()

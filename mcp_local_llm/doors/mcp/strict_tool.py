@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.placeholders import filled_in
 
 NOTE_WORDING = NoteWording(
     longer="with a larger max_tokens",
@@ -57,7 +58,7 @@ class StrictTool(Tool):
             names = ", ".join(f"'{name}'" for name in unknown)
             raise ToolError(f"There is no argument {names}. Arguments of {self.name}: {', '.join(known) or 'none'}.")
         try:
-            return await super().run(arguments, context, convert_result)
+            return await super().run(self._filled_in(arguments), context, convert_result)
         except ToolError as error:
             match error.__cause__:
                 case LocalLLMError() as cause:
@@ -66,6 +67,12 @@ class StrictTool(Tool):
                     raise ToolError(self._refusal(cause)) from cause
                 case _:
                     raise
+
+    def _filled_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Drop placeholders, also those that are JSON in a text; a required argument is then an empty text."""
+        given = filled_in(self.fn_metadata.pre_parse_json(filled_in(arguments)))
+        required = cast(list[str], self.parameters.get("required", []))
+        return given | {name: "" for name in required if name in arguments and name not in given}
 
     def _refusal(self, error: ValidationError) -> str:
         sentences: list[str] = []

@@ -13,14 +13,16 @@ ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("chat", {"message": "Hi", "prompt": "Hi"}, ["There is no argument 'prompt'.", "message"]),
     ("status", {"verbose": True}, ["There is no argument 'verbose'.", "Arguments of status: none."]),
     ("chat", {}, ["The argument 'message' is missing."]),
-    ("chat", {"message": "Hi", "max_tokens": 0}, ["max_tokens", "greater than or equal to 1", "got 0"]),
+    ("chat", {"message": "Hi", "max_tokens": -2}, ["max_tokens", "greater than or equal to 1", "got -2"]),
     ("chat", {"message": "Hi", "max_tokens": 131_073}, ["max_tokens", "less than or equal to 131072"]),
     ("chat", {"message": "Hi", "temperature": 2.1}, ["temperature", "less than or equal to 2"]),
     ("chat", {"message": "Hi", "temperature": -0.1}, ["temperature", "greater than or equal to 0"]),
-    ("chat", {"message": "Hi", "top_p": 0}, ["top_p", "greater than 0"]),
+    ("chat", {"message": "Hi", "top_p": -0.5}, ["top_p", "greater than 0"]),
     ("chat", {"message": "Hi", "seed": 2**32}, ["seed", "less than or equal to 4294967295"]),
     ("chat", {"message": "Hi", "stop": ["x"] * 9}, ["stop", "at most 8 items"]),
-    ("chat", {"message": "Hi", "stop": [""]}, ["stop.0", "at least 1 character"]),
+    ("chat", {"message": "Hi", "stop": ["x" * 201]}, ["stop.0", "at most 200 characters"]),
+    ("chat", {"message": "Hi", "max_tokens": False}, ["max_tokens", "greater than or equal to 1"]),
+    ("chat", {"message": None}, ["message is empty", "tool result"]),
     ("chat", {"message": "Hi", "history": [{"role": "robot", "content": "x"}]}, ["history.0.role", "'assistant'"]),
     ("chat", {"message": "Hi", "history": [{"role": "user", "text": "x"}]}, ["history.0.text"]),
     ("chat", {"message": "Hi", "tools": [{"description": "no name"}]}, ["tools.0.name"]),
@@ -57,7 +59,7 @@ async def test_a_prompt_longer_than_the_window_is_refused_with_the_numbers(clien
 
 async def test_nothing_is_loaded_for_a_refused_call(client: Client) -> None:
     before = (await client.call_tool("status")).structured_content
-    await refusal(client, "chat", {"message": "Hi", "max_tokens": 0})
+    await refusal(client, "chat", {"message": "Hi", "max_tokens": -2})
     after = (await client.call_tool("status")).structured_content
     assert before is not None
     assert after is not None

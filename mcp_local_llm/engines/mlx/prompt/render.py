@@ -30,7 +30,7 @@ class Prompt:
         answer_only: the template closed it, or the model has none; no reasoning is to be expected.
         max_tokens: the answer's limit.
         text: the text of the tokens, with the marks of `ControlTokens`.
-        warnings: sentences for the caller.
+        warnings: one sentence each, for the caller.
     """
 
     tokens: list[int]
@@ -71,7 +71,7 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
     end, tags = text.rstrip(), model.tags
     prefilled = raw is None and tags is not None and end.endswith(tags.opener.rstrip())
     answer_only = tags is None or end.endswith(tags.closer.rstrip())
-    limit = _answer_limit(len(tokens), request.sampling.max_tokens, model)
+    limit = _answer_limit(len(tokens), request, model)
     return Prompt(tokens, prefilled, answer_only, limit, rendered.text, rendered.warnings)
 
 
@@ -135,12 +135,14 @@ def _too_long(least: int, model: TextModel) -> ContextLengthError:
     )
 
 
-def _answer_limit(prompt_tokens: int, asked: int | None, model: TextModel) -> int:
+def _answer_limit(prompt_tokens: int, request: ChatRequest, model: TextModel) -> int:
     """Check prompt + answer against the window; without a request, take what is left up to the default."""
-    window = model.context_length
+    asked, window = request.sampling.max_tokens, model.context_length
     if window is None:
         return asked or DEFAULT_MAX_TOKENS
     room = window - prompt_tokens
+    if asked is not None and request.lower_max_tokens and room >= 1:
+        return min(asked, room)
     if room < 1 or (asked is not None and asked > room):
         wanted = f" + max_tokens {asked}" if asked is not None else ""
         advice = f"Lower max_tokens to {room} or shorten the prompt." if room >= 1 else "Shorten the prompt."
