@@ -112,6 +112,18 @@ def test_a_template_that_takes_arguments_as_text_gets_them_so() -> None:
     assert rendered.warnings == ()
 
 
+def test_results_that_a_template_refuses_without_their_call_are_written_as_text() -> None:
+    template = CALLING.replace(
+        "{% for m in messages %}",
+        "{% for m in messages %}{% if m.role == 'tool' and not messages[loop.index0 - 1].tool_calls %}"
+        "{{ raise_exception('a result without its call') }}{% endif %}",
+    )
+    messages = (*prompt("Go."), Message(role="assistant", content="f({"), Message(role="tool", content="bad arguments"))
+    rendered = render(ChatRequest(messages), text_model(template))
+    assert "<tool_response>\nbad arguments\n</tool_response>" in rendered.text
+    assert "written as text" in rendered.warnings[0]
+
+
 WEATHER = ToolSpec(name="weather", description="Tells the weather.", parameters={"type": "object"})
 
 

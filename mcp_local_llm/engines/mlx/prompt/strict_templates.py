@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, product, takewhile
 
-from mcp_local_llm.engines.mlx.prompt.written_tools import Turn
+from mcp_local_llm.engines.mlx.prompt.written_tools import Turn, with_written_calls_and_results
 
 Repair = Callable[[Sequence[Turn]], list[Turn]]
 
@@ -17,7 +17,7 @@ Repair = Callable[[Sequence[Turn]], list[Turn]]
 def repaired(turns: Sequence[Turn]) -> Iterator[tuple[list[Turn], tuple[str, ...]]]:
     """Yield the conversation with more and more repairs, each with what was done, in words."""
     seen: list[Sequence[Turn]] = [turns]
-    for arguments, repairs in product((list[Turn], _with_text_arguments), _ATTEMPTS):
+    for repairs, arguments in product(_ATTEMPTS, (list[Turn], _with_text_arguments)):
         tried, done = arguments(turns), list[str]()
         for repair, words in repairs:
             before, tried = tried, repair(tried)
@@ -91,6 +91,7 @@ _HEAD = (_with_one_head, "leading system turns are merged into one")
 _REMIND = (_with_reminders, "a later system turn is written as user text, inside <system-reminder>")
 _JOIN = (_with_joined_neighbours, "neighbouring turns of one role are joined")
 _NO_SYSTEM = (_without_system, "the system turn is written into the first user turn")
+_AS_TEXT = (with_written_calls_and_results, "tool calls and their results are written as text")
 _ATTEMPTS: tuple[tuple[tuple[Repair, str], ...], ...] = (
     (),
     (_HEAD,),
@@ -98,4 +99,7 @@ _ATTEMPTS: tuple[tuple[tuple[Repair, str], ...], ...] = (
     (_HEAD, _REMIND, _JOIN),
     (_HEAD, _REMIND, _NO_SYSTEM),
     (_HEAD, _REMIND, _NO_SYSTEM, _JOIN),
+    (_AS_TEXT,),
+    (_AS_TEXT, _HEAD, _REMIND, _JOIN),
+    (_AS_TEXT, _HEAD, _REMIND, _NO_SYSTEM, _JOIN),
 )

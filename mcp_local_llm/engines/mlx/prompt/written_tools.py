@@ -52,8 +52,15 @@ def with_written_tools(
     return written, done
 
 
+def with_written_calls_and_results(turns: Sequence[Turn]) -> list[Turn]:
+    """Write the calls of tools and their results as text."""
+    return _with_written_results([_with_written_calls(turn) for turn in turns])
+
+
 def _with_written_calls(turn: Turn) -> Turn:
-    calls = turn.get("tool_calls", ())
+    if "tool_calls" not in turn:
+        return turn
+    calls = turn["tool_calls"]
     functions = ({key: call["function"][key] for key in ("name", "arguments")} for call in calls)
     blocks = [f"<tool_call>\n{json.dumps(function, ensure_ascii=False)}\n</tool_call>" for function in functions]
     text = "\n".join([*([turn["content"]] if turn["content"] else []), *blocks])
