@@ -68,12 +68,11 @@ class ControlTokens:
 
     def _edges(self, text: str) -> set[int]:
         """Find parts of control tokens at both edges, which a template could complete: `<{{ name }}>` does."""
-        places = set[int]()
-        sizes = range(_LEAST, self._longest)
-        end = text.rstrip()
+        places: set[int] = set()
+        end, begin = text.rstrip(), text.lstrip()
+        sizes = range(_LEAST, min(len(end) + 1, self._longest))
         if end[-2:] in self._last_two and any(end[-size:] in self._beginnings for size in sizes):
             places.add(len(end) - 1)
-        begin = text.lstrip()
         if begin[:2] in self._first_two and any(begin[:size] in self._endings for size in sizes):
             places.add(len(text) - len(begin) + 1)
         return places
