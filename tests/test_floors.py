@@ -42,7 +42,7 @@ INSIDE: Mapping[str, Rooms] = {
         {"json_calls", "offered_tools"},
         {"tool_formats"},
         {"markup_scanner"},
-        {"reasoning", "harmony", "bare_calls"},
+        {"reasoning", "announced", "harmony", "bare_calls"},
         {"parser"},
         {"streaming", "server_messages"},
     ),
