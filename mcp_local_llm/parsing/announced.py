@@ -16,6 +16,14 @@ _OUTLINE_ITEM = re.compile(r"(?:[*+-]|(\d{1,3})[.)])[ \t]")
 
 _NUMBERED = re.compile(r"^(\d{1,3})[.)][ \t]", re.MULTILINE)
 
+_ANNOUNCEMENTS = ("Thinking Process:", "Here is my thought process:", "Here's my thought process:")
+
+
+def may_announce(visible: str) -> bool:
+    """Say whether an answer that begins so announces its reasoning, or may turn out to."""
+    words = visible.removeprefix("**") if visible.startswith("*") else visible.lstrip("#").removeprefix(" ")
+    return visible == "*" or any(words.startswith(known) or known.startswith(words) for known in _ANNOUNCEMENTS)
+
 
 def split_announced(text: str) -> tuple[str, str] | None:
     """Split an answer without tags into reasoning and answer; None where it has no announcement, or no end."""

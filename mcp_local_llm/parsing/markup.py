@@ -109,6 +109,9 @@ END_OF_TURN = (
 HARMONY_HEADS = ("<|channel|>analysis", "<|channel|>commentary", "<|channel|>final", "<|start|>assistant")
 """How a message of gpt-oss begins."""
 
+HARMONY_MARKS = ("<|message|>", "<|start|>", "<|channel|>")
+"""The parts of such a beginning."""
+
 FRAME_OPENERS = (
     "<|open|>response<|sep|>",
     "<|begin|>assistant",
@@ -159,6 +162,26 @@ _HEADER = re.compile(
     rf"|<\|im_assistant\|>assistant<\|im_middle\|>|<{BAR}Assistant{BAR}>|<{BAR}begin▁of▁sentence{BAR}>|\[gMASK\]<sop>"
     r"|<\|assistant\|>\s*|<\|begin_of_text\|>|<bos>|<\|START_OF_TURN_TOKEN\|><\|CHATBOT_TOKEN\|>)"
 )
+HEADER_STARTS = (
+    "\ufeff",
+    "<|im_start|>assistant",
+    "<|start_header_id|>",
+    "<|start_of_role|>",
+    "<start_of_turn>",
+    "<|turn>",
+    "<|ifm|im_start|>",
+    "<|assistant_start|>",
+    "<|im_assistant|>",
+    f"<{BAR}Assistant{BAR}>",
+    f"<{BAR}begin▁of▁sentence{BAR}>",
+    "[gMASK]",
+    "<|assistant|>",
+    "<|begin_of_text|>",
+    "<bos>",
+    "<|START_OF_TURN_TOKEN|>",
+)
+"""How an echoed header begins (R1)."""
+
 _LAST_TOKENS = frozenset(END_OF_TURN[: END_OF_TURN.index("[e~[") + 1])
 
 

@@ -15,6 +15,8 @@ from mcp_local_llm.parsing.markup import (
     FRAME_NAMES,
     FRAME_OPENERS,
     HARMONY_HEADS,
+    HARMONY_MARKS,
+    HEADER_STARTS,
     RESPONSE_WRAPPERS,
     TAG_PAIRS,
     WORD_PAIRS,
@@ -112,7 +114,12 @@ class Markup:
     def watched(self) -> tuple[str, ...]:
         """Literals at which a stream must not show text any further without looking at them."""
         wrappers = [tag for pair in self.wrappers for tag in pair]
-        return (*self.meanings, *(("</s>",) if self.ends else ()), *wrappers)
+        return (*self.meanings, *wrappers, *(("</s>",) if self.ends else ()), *HARMONY_MARKS)
+
+    @cached_property
+    def beginnings(self) -> tuple[str, ...]:
+        """What an answer may begin with that is not its text."""
+        return (*self.watched, *HEADER_STARTS)
 
     @cached_property
     def watched_pattern(self) -> re.Pattern[str]:
@@ -128,6 +135,16 @@ class Markup:
     def watched_beginnings(self) -> frozenset[str]:
         """Every text that can still grow into one of `watched`."""
         return frozenset(literal[:length] for literal in self.watched for length in range(1, len(literal)))
+
+    def held_back(self, text: str) -> int:
+        """Return how many characters at the end could still grow into a marker."""
+        tail = text[-self.longest_watched :]
+        starts = range(len(tail))
+        return next((len(tail) - start for start in starts if tail[start:] in self.watched_beginnings), 0)
+
+    def wraps(self, answer: str) -> bool:
+        """Say whether an answer begins with the tag that a family writes around it."""
+        return answer.startswith(tuple(opener for opener, _ in self.wrappers))
 
 
 def markup_of(pairs: Sequence[TagPair]) -> Markup:

@@ -4,7 +4,6 @@ It calls the steps in order; each step is a module of its own. Pure, linear in t
 text, and it never raises (R1).
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +15,10 @@ from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup
 from mcp_local_llm.parsing.offered_tools import OfferedTools, read_tools
 from mcp_local_llm.parsing.parsed import Parsed, Segment, Span
 from mcp_local_llm.parsing.reasoning import split_reasoning
+from mcp_local_llm.parsing.shown_text import BLANK_LINES
 from mcp_local_llm.values.chat import ToolCall
 
 NEVER_CLOSED = "The reasoning was never closed, so there is no answer."
-
-
-_BLANK_LINES = re.compile(r"(?:[^\S\n]*\n)+")
 
 
 def parse(
@@ -58,7 +55,8 @@ def parse(
     if offered.offered and not calls and not promoted and (implicit := implicit_calls(answer, offered)):
         calls, answer = list(implicit), ""
     closed = all(segment.closed for segment in segments)
-    if not raw.startswith(answer) and (blank := _BLANK_LINES.match(answer)):
+    first = len(answer) - len(answer.lstrip()) + 1
+    if not raw.startswith(answer[:first]) and (blank := BLANK_LINES.match(answer)):
         answer = answer[blank.end() :]
     if answer != raw:
         answer = answer.rstrip()

@@ -58,6 +58,12 @@ def split_reasoning(
     return SplitAnswer(tuple(splitter.segments), tuple(splitter.problems), tuple(splitter.losses))
 
 
+def in_sentence(before: str, behind: str) -> bool:
+    """Say whether a tag is named in a sentence: a word stands before it on its line, and the line goes on."""
+    line = before.rpartition("\n")[2]
+    return line.strip() != "" and line[-1] in " \"'(" and _REST_OF_SENTENCE.match(behind) is not None
+
+
 @dataclass
 class _Block:
     """Where a reasoning block ends: at `closer` (start and end of the tag), or with the turn."""
@@ -235,9 +241,8 @@ class _Splitter:
 
     def _is_mention(self, token: MarkupToken) -> bool:
         """Say whether a known model names its closer in a sentence, which goes on behind it on the same line."""
-        before = self._text[max(0, token.start - _MAX_INDENT) : token.start].rpartition("\n")[2]
-        in_sentence = before.strip() != "" and before[-1] in " \"'("
-        return self._markup.exact and in_sentence and _REST_OF_SENTENCE.match(self._text, token.end) is not None
+        before = self._text[max(0, token.start - _MAX_INDENT) : token.start]
+        return self._markup.exact and in_sentence(before, self._text[token.end : token.end + _MAX_INDENT])
 
     def _is_answer(self, token: MarkupToken, start: int) -> bool:
         """Say whether what stands before a stray closer is an answer, or a call (R30), all the same (P2)."""
