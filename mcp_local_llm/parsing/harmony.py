@@ -22,6 +22,7 @@ HEADER = re.compile(
 _CUT_HEADER = re.compile(
     r"\s*(?:<\|start\|>[^<]*)?(?:<\|channel\|>[^<]*)?(?:<\|constrain\|>[^<]*)?(?:<\|?[a-z]*\|?)?\Z"
 )
+_ANY_CHANNEL = re.compile(r"\s*<\|channel\|>\w+[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
 _RECIPIENT = re.compile(r"\bto=(\S+)")
 _TERMINATOR = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _CLOSING = re.compile(r"\s*(<\|(?:end|return|call)\|>)")
@@ -34,6 +35,8 @@ def is_harmony(text: str, tools: OfferedTools, markup: Markup) -> bool:
 
     In the answer of a model that does not use harmony a header counts at the very start only.
     """
+    if _ANY_CHANNEL.match(text):
+        return True
     first = next(scan_markup(text, 0, tools, markup=KNOWN_MARKUP if markup.harmony else markup), None)
     if first is None or not (markup.harmony or not text[: first.start].strip()):
         return False

@@ -5,7 +5,7 @@ It decides what is markup and what is quoted. It must not know what a token of m
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -135,6 +135,14 @@ class Markup:
     def watched_beginnings(self) -> frozenset[str]:
         """Every text that can still grow into one of `watched`."""
         return frozenset(literal[:length] for literal in self.watched for length in range(1, len(literal)))
+
+    def opened(self, pair: TagPair | None) -> "Markup":
+        """Return the markup of an answer whose prompt left a block of this pair open."""
+        if pair is None or pair in self.pairs[:1]:
+            return self
+        ends = (*self.ends, *((pair.closer,) if pair.closer in END_OF_TURN and pair.closer not in self.ends else ()))
+        others, foreign = (tuple(one for one in pairs if one != pair) for pairs in (self.pairs, self.foreign))
+        return replace(self, pairs=(pair, *others), foreign=foreign, ends=ends)
 
     def held_back(self, text: str) -> int:
         """Return how many characters at the end could still grow into a marker."""

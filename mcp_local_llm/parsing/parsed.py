@@ -15,8 +15,8 @@ class Parsed:
     """One answer of a model, taken apart.
 
     Attributes:
-        text: the answer without reasoning and without calls, otherwise as it came. Where there was markup, the line
-            ends before the answer and the white space behind it are not part of it.
+        text: the answer without reasoning and without calls, otherwise as it came. White space at its end is not part
+            of it, nor are line ends between markup and its first line.
         reasoning: all blocks, joined by a newline.
         tool_calls: in the order in which the model made them.
         warnings: one sentence each about what was dropped, cut off or not understood.

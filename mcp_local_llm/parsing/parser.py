@@ -58,8 +58,7 @@ def parse(
     first = len(answer) - len(answer.lstrip()) + 1
     if not raw.startswith(answer[:first]) and (blank := BLANK_LINES.match(answer)):
         answer = answer[blank.end() :]
-    if answer != raw:
-        answer = answer.rstrip()
+    answer = answer.rstrip()
     problems = split.problems if offered.offered else ()
     return Parsed(
         text=_unwrapped(answer, markup, after_reasoning=bool(thoughts)),

@@ -62,10 +62,10 @@ class Script:
     ends: bool = True
 
 
-def cut(text: str, *, whole_tags: bool = False) -> tuple[str, ...]:
+def cut(text: str, *, whole_tags: bool = False, size: int = _PIECE) -> tuple[str, ...]:
     """Cut a text as tokens would: through the middle of words, and of tags where those are no tokens themselves."""
     parts = re.split(f"({'|'.join(TAGS)})", text) if whole_tags else [text]
-    return tuple(piece for part in parts for piece in ([part] if part in TAGS and whole_tags else _chunks(part)))
+    return tuple(piece for part in parts for piece in ([part] if part in TAGS and whole_tags else _chunks(part, size)))
 
 
 def prompt_tokens(message: str) -> int:
@@ -73,8 +73,13 @@ def prompt_tokens(message: str) -> int:
     return sum(1 if part in _SPECIAL else len(part) for part in _FRAME) + len(message.encode())
 
 
-def write_reciting_model(folder: Path, scripts: Mapping[str, Script]) -> Path:
+def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "") -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
+
+    Args:
+        folder: where to.
+        scripts: what it says.
+        mentions: markup that its template names, as the templates of a family of models do.
 
     Raises:
         ValueError: two scripts say the same tag of the vocabulary.
@@ -100,7 +105,7 @@ def write_reciting_model(folder: Path, scripts: Mapping[str, Script]) -> Path:
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings))
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -158,8 +163,8 @@ class _Vocabulary:
         return token
 
 
-def _chunks(text: str) -> list[str]:
-    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+def _chunks(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def _selector(number: int, bits: int) -> str:
@@ -172,9 +177,10 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str]) -> str:
+def _template(openings: Mapping[str, str], mentions: str) -> str:
     """ChatML; what opens an answer depends on the last message."""
     return (
+        f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
         f"{{%- set openings = {json.dumps(openings)} -%}}"
         "{%- if tools -%}{{- '<|im_start|>system\\n' + (tools | tojson) + '<|im_end|>\\n' -}}{%- endif -%}"
         "{%- for message in messages -%}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_local_llm.engines.mlx.prompt.render import TextModel, apply_template
-from mcp_local_llm.parsing.markup import TAG_PAIRS, TagPair
+from mcp_local_llm.parsing.markup import TagPair
 
 _QUESTION, _THOUGHT, _ANSWER = "one question", "one thought", "one answer"
 
@@ -19,12 +19,15 @@ class ReasoningMarkers:
     Attributes:
         opener, closer: the markers; neither is empty.
         before, after: whitespace that the template writes between thought and closer, and between closer and answer.
+        closer_text: the closer, where it is plain text: its ids merge with those beside it, so that it is found in the
+            text of the answer.
     """
 
     opener: tuple[int, ...]
     closer: tuple[int, ...]
     before: tuple[int, ...]
     after: tuple[int, ...]
+    closer_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,24 +36,6 @@ class ThinkingTraits:
 
     markers: ReasoningMarkers | None
     switchable: bool
-
-
-def reasoning_tags(tokenizer: Any) -> TagPair | None:
-    """Find the tags of reasoning blocks: as mlx-lm reads them from the vocabulary, else a known pair.
-
-    A known pair counts where both its tags stand in the chat template or are tokens of their own.
-
-    Args:
-        tokenizer: mlx-lm's `TokenizerWrapper`.
-    """
-    if tokenizer.think_start and tokenizer.think_end:
-        return TagPair(tokenizer.think_start, tokenizer.think_end)
-    template, added = str(tokenizer.chat_template or ""), str(list(getattr(tokenizer, "added_tokens_encoder", ())))
-    for where in (template, added):
-        for pair in TAG_PAIRS:
-            if pair.opener in where and pair.closer in where:
-                return pair
-    return None
 
 
 def thinking_traits(model: TextModel) -> ThinkingTraits:
@@ -93,3 +78,17 @@ def _render(model: TextModel, messages: list[dict[str, Any]], **switches: bool) 
         # A template is a program that came with the model. One that refuses this conversation yields no
         # markers; its refusal of a request is reported by `render`.
         return ""
+
+
+def opened_markers(model: TextModel, traits: ThinkingTraits, pair: TagPair | None) -> ReasoningMarkers | None:
+    """Return the markers of an answer behind a prompt that left a block of these tags open.
+
+    Args:
+        model: the tokenizer.
+        traits: the model's.
+        pair: None where the prompt opened no block.
+    """
+    if pair is None or (traits.markers is not None and pair == model.tags):
+        return traits.markers
+    opener, closer = tuple(model.encode(pair.opener)), tuple(model.encode(pair.closer))
+    return ReasoningMarkers(opener, closer, (), tuple(model.encode("\n\n")), pair.closer if len(closer) > 1 else "")

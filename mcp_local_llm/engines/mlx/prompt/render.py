@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, compiled
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasons
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT
 from mcp_local_llm.parsing.markup import TagPair
+from mcp_local_llm.parsing.opening import AnswerOpening, answer_opening
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
 
@@ -84,6 +86,7 @@ class Prompt:
         answer_only: the template closed it, or the model has none; no reasoning is to be expected.
         max_tokens: the answer's limit.
         text: the text of the tokens.
+        pair: the tags of the block that the template opened.
     """
 
     tokens: list[int]
@@ -91,6 +94,7 @@ class Prompt:
     answer_only: bool
     max_tokens: int
     text: str
+    pair: TagPair | None = None
 
 
 def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool] = lambda: False) -> Prompt:
@@ -115,12 +119,13 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
             f"The prompt holds token ids outside the vocabulary of {model.name} (0 to {model.vocab_size - 1}). "
             "Its tokenizer files do not belong to its weights; download the model again."
         )
-    # Only the end of the prompt counts: a user may well write the opener somewhere in a message.
-    end, tags = text.rstrip(), model.tags
-    prefilled = raw is None and tags is not None and end.endswith(tags.opener.rstrip())
-    answer_only = tags is None or end.endswith(tags.closer.rstrip())
+    opening = AnswerOpening(closed=True)
+    if raw is None:
+        named = (model.tags,) if model.tags else ()
+        opening = answer_opening(text, named, request.messages[-1].content if request.messages else "")
+    answer_only = opening.closed or (opening.pair is None and not reasons(model.tokenizer, model.tags))
     limit = _answer_limit(len(tokens), request.sampling.max_tokens, model)
-    return Prompt(tokens, prefilled, answer_only, limit, text)
+    return Prompt(tokens, opening.pair is not None, answer_only, limit, text, opening.pair)
 
 
 def template_text(
