@@ -86,7 +86,7 @@ class _Messages:
     def _lead(self, think_prefilled: bool) -> int:
         """Store the text before the first header; return the position of that header."""
         first = next(scan_markup(self._text, 0, self._tools), None)
-        start = first.start if first else len(self._text)
+        start = 0 if _ANY_CHANNEL.match(self._text) else first.start if first else len(self._text)
         ended = self._text.startswith("<|end|>", start)
         self.bodies["reasoning" if think_prefilled or ended else "text"].append(self._text[:start])
         return start + len("<|end|>") if ended else start

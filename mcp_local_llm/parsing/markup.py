@@ -24,6 +24,7 @@ class TagPair:
 
 
 THINK = TagPair("<think>", "</think>")
+MUSE = TagPair("to=self<|message|>", "<|eom|>", "to=user<|message|>")
 
 TAG_PAIRS = (
     THINK,
@@ -49,7 +50,7 @@ TAG_PAIRS = (
     TagPair("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     TagPair("<|content_thinking|>", "<|end_message|>", "<|content_text|>"),  # Inkling
     TagPair("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
-    TagPair("to=self<|message|>", "<|eom|>", "to=user<|message|>"),  # Muse
+    MUSE,
 )
 """R11. The first is the one that nearly every template uses."""
 

@@ -28,7 +28,7 @@ def answer_opening(prompt: str, pairs: tuple[TagPair, ...] = (), last_message: s
             may well write the opener.
     """
     end, said = prompt.rstrip(), last_message.rstrip()
-    if said and end.endswith(said):
+    if said and end.endswith(said) and said not in end.removesuffix(said):
         return AnswerOpening()
     known = (*pairs, *TAG_PAIRS)
     opened = [pair for pair in known if end.endswith(pair.opener.rstrip())]

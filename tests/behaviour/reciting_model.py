@@ -73,6 +73,11 @@ def prompt_tokens(message: str) -> int:
     return sum(1 if part in _SPECIAL else len(part) for part in _FRAME) + len(message.encode())
 
 
+def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
+    """Write a prompt without a template that a script continues: `text`, and the white space that names the script."""
+    return text + _selector(list(scripts).index(name), max(len(scripts) - 1, 1).bit_length())
+
+
 def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "") -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 

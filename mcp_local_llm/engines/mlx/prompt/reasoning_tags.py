@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mcp_local_llm.parsing.markup import END_OF_TURN, TAG_PAIRS, TagPair
+from mcp_local_llm.parsing.markup import END_OF_TURN, MUSE, TAG_PAIRS, TagPair
 from mcp_local_llm.parsing.markup_scanner import Markup, markup_of_model
 
 _WITHIN_A_TURN = (
@@ -39,7 +39,7 @@ def reasoning_tags(tokenizer: Any) -> TagPair | None:
         for pair in TAG_PAIRS:
             if pair.opener in where and pair.closer in where:
                 return pair
-    return named
+    return named or (MUSE if getattr(tokenizer, "tool_call_start", None) == "<atem:function_calls>" else None)
 
 
 def reasons(tokenizer: Any, tags: TagPair | None) -> bool:
