@@ -52,7 +52,7 @@ class Script:
     Attributes:
         pieces: the texts of its tokens, in order; a character is never cut.
         opening: what the template writes behind the opener of the answer, such as a block that it opens.
-        whole_tags: pieces that are one of `TAGS` are the vocabulary's own tokens; one script may say each of them.
+        whole_tags: pieces that are one of `TAGS`, or special tokens, are the vocabulary's own; one script may say each.
         ends: the turn ends behind the last piece; otherwise the script begins again.
     """
 
@@ -158,7 +158,8 @@ class _Vocabulary:
         return tokenizer
 
     def _tokens(self, script: Script) -> list[str]:
-        return [piece if script.whole_tags and piece in TAGS else self._marked(piece) for piece in script.pieces]
+        own = (*TAGS, *_SPECIAL) if script.whole_tags else ()
+        return [piece if piece in own else self._marked(piece) for piece in script.pieces]
 
     def _marked(self, piece: str) -> str:
         """Make a token of its own for one place of one script."""

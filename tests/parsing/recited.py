@@ -7,7 +7,14 @@ answer, so a case is recited up to it.
 from collections.abc import Iterable, Mapping
 
 from mcp_local_llm.parsing.harmony import is_harmony
-from mcp_local_llm.parsing.markup import END_OF_TURN, MESSAGE_STARTS, RESPONSE_WRAPPERS, TAG_PAIRS, skip_last_tokens
+from mcp_local_llm.parsing.markup import (
+    END_OF_TURN,
+    MESSAGE_STARTS,
+    RESPONSE_WRAPPERS,
+    TAG_PAIRS,
+    TagPair,
+    skip_last_tokens,
+)
 from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, scan_markup
 from mcp_local_llm.parsing.offered_tools import read_tools
 from tests.behaviour.reciting_model import Script, cut
@@ -25,13 +32,16 @@ _OTHERS = ("<|channel|>", *(opener for opener, _ in RESPONSE_WRAPPERS))
 def family(case: Case) -> Family:
     """What the template of the case's model names."""
     raw: str = case["raw"]
-    pairs = [
-        pair for pair in TAG_PAIRS if pair.opener in raw or (pair.closer in raw and pair.closer not in END_OF_TURN)
-    ]
+    pairs = [pair for pair in TAG_PAIRS if _belongs(pair, raw)]
     if case["think_prefilled"] and not pairs:
         pairs = [pair for pair in TAG_PAIRS if pair.closer in raw] or [TAG_PAIRS[0]]
     tags = [tag for pair in pairs for tag in (pair.opener, pair.closer)]
     return (*tags, *(literal for literal in _OTHERS if literal in raw))
+
+
+def _belongs(pair: TagPair, raw: str) -> bool:
+    named = [*([] if pair.closer in END_OF_TURN else [pair.closer]), *([pair.answer] if pair.answer else [])]
+    return any(tag in raw for tag in (pair.opener, *named))
 
 
 def script(case: Case) -> Script:

@@ -20,9 +20,21 @@ from tests.doors.http.door import Door, events
 from tests.parsing.corpus import Case, cases, mismatches
 from tests.parsing.recited import families, script
 
-SHARED = {case["id"] for file in ("cases.jsonl", "cases_2026.jsonl", "families.jsonl") for case in cases(file)}
-FAMILIES = families([case for case in RAW if case["raw"].strip()])
-NAMES = {f"family-{number}": family for number, family in enumerate(FAMILIES)}
+
+def spoken(found: list[Case]) -> list[Case]:
+    """The cases that a model can say; a model that says nothing has no words to be told by."""
+    return [case for case in found if "message" not in case and case["raw"].strip()]
+
+
+OFTEN = families(spoken([*cases("cases_2026.jsonl"), *cases("families.jsonl"), *cases("cases.jsonl")[::4]]))
+REST = families(spoken(cases("cases.jsonl")))
+MODELS = {
+    f"{kind}-{number}": group
+    for kind, found in (("often", OFTEN), ("sweep", REST))
+    for number, group in enumerate(found.items())
+}
+"""The models by name, each with its markup and its cases; a sweep has those of the whole shared corpus."""
+SWEPT = [pytest.param(name, marks=[pytest.mark.sweep] * name.startswith("sweep")) for name in MODELS]
 
 
 @pytest.fixture(scope="module")

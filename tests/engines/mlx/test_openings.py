@@ -28,6 +28,8 @@ SCRIPTS = {
     "endless": Script(cut("so and so "), opening="<mm:think>\n", ends=False),
     "plain": Script(cut(WORDS)),
     "talk": Script(cut("Phi ends a message with <|end|>, and </think> closes the thought, and then some.")),
+    "another turn": Script(("Four", ".", "<|im_start|>", "user\n", "And 3?"), whole_tags=True),
+    "an echoed header": Script(cut("<|im_start|>assistant\nFour.")),
     "spaces": Script((" Paris", ".")),
     "emoji": Script(("Yes", " ", "\N{PARTY POPPER}")),
 }
@@ -97,6 +99,12 @@ async def test_an_answer_about_markup_comes_whole_and_streams(engine: MlxEngine)
     assert result.text == told
     assert "".join(texts) == told
     assert result.warnings == ()
+
+
+async def test_a_turn_ends_by_the_id_of_a_token_that_begins_another_one(engine: MlxEngine) -> None:
+    result = await answer(engine, ChatRequest(prompt("another turn")))
+    assert (result.text, result.finish_reason) == ("Four.", "stop")
+    assert (await answer(engine, ChatRequest(prompt("an echoed header")))).text == "Four."
 
 
 async def test_a_raw_completion_keeps_its_first_space(engine: MlxEngine) -> None:

@@ -6,17 +6,10 @@ from typing import Any
 from mcp_local_llm.parsing.markup import END_OF_TURN, MUSE, TAG_PAIRS, TagPair
 from mcp_local_llm.parsing.markup_scanner import Markup, markup_of_model
 
-_WITHIN_A_TURN = (
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|eom|>",
-    "<|eom_id|>",
-    "<|close|>",
-    "<|calls|>",
-    "<|message_sep|>",
-)
+_WITHIN_A_TURN = ("<|end|>", "<|return|>", "<|call|>", "<|eom|>", "<|eom_id|>", "<|calls|>", "<|message_sep|>")
 """Tokens of `END_OF_TURN` behind which the formats of some models go on."""
+
+_ROLES = ("user", "assistant", "system", "tool", "model")
 
 
 def reasoning_tags(tokenizer: Any) -> TagPair | None:
@@ -66,9 +59,7 @@ def _used(tokenizer: Any) -> Callable[[str], bool]:
 
 def turn_ends(tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end a turn, or begin another one, wherever a model writes them."""
-    vocabulary, special = tokenizer.get_vocab(), frozenset(tokenizer.all_special_ids)
+    vocabulary, added = tokenizer.get_vocab(), getattr(tokenizer, "added_tokens_decoder", {})
+    special = {*tokenizer.all_special_ids, *(token for token, text in added.items() if text.special)}
     literals = {end.removesuffix(role) for end in END_OF_TURN for role in ("", *_ROLES) if end not in _WITHIN_A_TURN}
     return frozenset(vocabulary[literal] for literal in literals if vocabulary.get(literal) in special)
-
-
-_ROLES = ("user", "assistant", "system", "tool", "model")
