@@ -6,7 +6,7 @@ from typing import Any, cast
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from transformers import AddedToken, AutoTokenizer
 
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import reasoning_tags
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasoning_tags
 from mcp_local_llm.engines.mlx.prompt.template_traits import with_traits
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from tests.model_cache import TINY

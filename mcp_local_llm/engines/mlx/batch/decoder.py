@@ -11,6 +11,7 @@ from mlx_lm.generate import BatchGenerator
 from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
 from mcp_local_llm.engines.mlx.load.kv_cache import Layers, held_bytes, snapshot
+from mcp_local_llm.engines.mlx.steer.sampling import checked
 
 
 class Decoder:
@@ -126,5 +127,5 @@ class Decoder:
             if response.finish_reason is not None:
                 del self._uids[response.uid]
                 kept = (list(response.all_tokens), response.prompt_cache)
-            drawn.append(DrawnToken(uid, response.token, response.finish_reason, kept))
+            drawn.append(DrawnToken(uid, checked(response.token, response.logprobs), response.finish_reason, kept))
         return drawn

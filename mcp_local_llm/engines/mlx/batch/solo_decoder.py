@@ -5,7 +5,7 @@ a single request is decoded without the batch. Runs on the MLX thread only.
 """
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 from mlx_lm.generate import generation_stream
@@ -13,9 +13,17 @@ from mlx_lm.models.cache import TokenBuffer
 
 from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.load.kv_cache import held_bytes
+from mcp_local_llm.engines.mlx.steer.sampling import checked
 
 CLEAR_EVERY = 256
 """Tokens between two cleanings of MLX's buffer pool; a growing cache leaves buffers behind that nothing fits into."""
+
+
+class Drawn(NamedTuple):
+    """A token that the device draws: its id, shape (1,), and the log-probabilities, shape (vocabulary,)."""
+
+    token: mx.array
+    logprobs: mx.array
 
 
 class SoloDecoder:
@@ -48,7 +56,7 @@ class SoloDecoder:
         last = self._drawn + 1 >= self.sequence.max_tokens
         if not last:
             with mx.stream(generation_stream):
-                self._ahead = self._step(current)
+                self._ahead = self._step(current.token)
         drawn = self._deliver(_number(current), last=last)
         if not last:
             self._tokens.append(drawn.token)
@@ -72,7 +80,7 @@ class SoloDecoder:
         kept = None if reason is None else (self._tokens, self.sequence.layers)
         return DrawnToken(self.sequence.uid, token, reason, kept)
 
-    def _step(self, token: mx.array) -> mx.array:
+    def _step(self, token: mx.array) -> Drawn:
         """Start to compute the token after `token`, an array of shape (1,)."""
         logits = self._network(token[None], cache=self.sequence.layers)[:, -1, :]
         if self._context is not None:
@@ -81,11 +89,11 @@ class SoloDecoder:
                 logits = processor(context, logits)
         # Normalized even for greedy: rounding may create ties, and a batch must break them in the same way.
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        ahead = self.sequence.sampler(logprobs)
-        mx.async_eval(ahead)
+        ahead = Drawn(self.sequence.sampler(logprobs), logprobs[0])
+        mx.async_eval(*ahead)
         return ahead
 
 
-def _number(token: mx.array) -> int:
-    """Wait for a token of shape (1,) and return its id."""
-    return cast(int, token.item())
+def _number(drawn: Drawn) -> int:
+    """Wait for a token and return its id."""
+    return checked(cast(int, drawn.token.item()), drawn.logprobs)

@@ -16,7 +16,8 @@ from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, r
 from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.load.shape import NetworkShape, network_shape
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, reasoning_tags, thinking_traits
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, thinking_traits
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasoning_tags
 from mcp_local_llm.engines.mlx.prompt.template_traits import with_traits
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import cut_between_words, longest_token

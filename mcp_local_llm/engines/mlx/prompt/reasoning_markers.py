@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_local_llm.engines.mlx.prompt.template_traits import ANSWER, QUESTION, THOUGHT, render_probe
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel, ThinkingSwitch
-from mcp_local_llm.parsing.markup import TAG_PAIRS, TagPair
+from mcp_local_llm.parsing.markup import TagPair
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,15 @@ class ReasoningMarkers:
     Attributes:
         opener, closer: the markers; neither is empty.
         before, after: whitespace that the template writes between thought and closer, and between closer and answer.
+        closer_text: the closer, where it is plain text: its ids merge with those beside it, so that it is found in the
+            text of the answer.
     """
 
     opener: tuple[int, ...]
     closer: tuple[int, ...]
     before: tuple[int, ...]
     after: tuple[int, ...]
+    closer_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,6 @@ class ThinkingTraits:
 
     markers: ReasoningMarkers | None
     switch: ThinkingSwitch | None
-
-
-def reasoning_tags(tokenizer: Any) -> TagPair | None:
-    """Find the tags of reasoning blocks: as mlx-lm reads them from the vocabulary, else a known pair.
-
-    A known pair counts where both its tags stand in the chat template or are tokens of their own.
-
-    Args:
-        tokenizer: mlx-lm's `TokenizerWrapper`.
-    """
-    if tokenizer.think_start and tokenizer.think_end:
-        return TagPair(tokenizer.think_start, tokenizer.think_end)
-    template, added = str(tokenizer.chat_template or ""), str(list(getattr(tokenizer, "added_tokens_encoder", ())))
-    for where in (template, added):
-        for pair in TAG_PAIRS:
-            if pair.opener in where and pair.closer in where:
-                return pair
-    return None
 
 
 def thinking_traits(model: TextModel) -> ThinkingTraits:
@@ -83,3 +68,17 @@ def _frame(model: TextModel, question: list[dict[str, Any]], off: str) -> tuple[
     else:
         frame = ("", "")
     return frame if not "".join(frame).strip() else ("", "")
+
+
+def opened_markers(model: TextModel, traits: ThinkingTraits, pair: TagPair | None) -> ReasoningMarkers | None:
+    """Return the markers of an answer behind a prompt that left a block of these tags open.
+
+    Args:
+        model: the tokenizer.
+        traits: the model's.
+        pair: None where the prompt opened no block.
+    """
+    if pair is None or (traits.markers is not None and pair == model.tags):
+        return traits.markers
+    opener, closer = tuple(model.encode(pair.opener)), tuple(model.encode(pair.closer))
+    return ReasoningMarkers(opener, closer, (), tuple(model.encode("\n\n")), pair.closer if len(closer) > 1 else "")

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mcp_local_llm.engines.mlx.prompt.conversation import RenderedConversation, render_conversation
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasons
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT
+from mcp_local_llm.parsing.markup import TagPair
+from mcp_local_llm.parsing.opening import AnswerOpening, answer_opening
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
 
@@ -31,6 +34,7 @@ class Prompt:
         max_tokens: the answer's limit.
         text: the text of the tokens, with the marks of `ControlTokens`.
         warnings: one sentence each, for the caller.
+        pair: the tags of the block that the template opened.
     """
 
     tokens: list[int]
@@ -39,6 +43,7 @@ class Prompt:
     max_tokens: int
     text: str
     warnings: tuple[str, ...] = ()
+    pair: TagPair | None = None
 
 
 def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool] = lambda: False) -> Prompt:
@@ -67,12 +72,14 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
             f"The prompt holds token ids outside the vocabulary of {model.name} (0 to {model.vocab_size - 1}). "
             "Its tokenizer files do not belong to its weights; download the model again."
         )
-    # Only the end of the prompt counts: a user may well write the opener somewhere in a message.
-    end, tags = text.rstrip(), model.tags
-    prefilled = raw is None and tags is not None and end.endswith(tags.opener.rstrip())
-    answer_only = tags is None or end.endswith(tags.closer.rstrip())
+    opening = AnswerOpening(closed=True)
+    if raw is None:
+        named = (model.tags,) if model.tags else ()
+        opening = answer_opening(text, named, request.messages[-1].content if request.messages else "")
+    answer_only = opening.closed or (opening.pair is None and not reasons(model.tokenizer, model.tags))
     limit = _answer_limit(len(tokens), request, model)
-    return Prompt(tokens, prefilled, answer_only, limit, rendered.text, rendered.warnings)
+    prefilled = opening.pair is not None
+    return Prompt(tokens, prefilled, answer_only, limit, rendered.text, rendered.warnings, opening.pair)
 
 
 def encode_rendered(text: str, model: TextModel, cancelled: Callable[[], bool] = lambda: False) -> list[int]:

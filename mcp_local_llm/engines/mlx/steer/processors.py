@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
+from mcp_local_llm.engines.mlx.prompt.decoded_text import DecodedText
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers, ThinkingTraits, opened_markers
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
 from mcp_local_llm.engines.mlx.steer.grammar import GrammarCompiler, GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.json_schema import (
@@ -23,6 +24,7 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
 from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
 from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
 
@@ -88,8 +90,9 @@ class ProcessorFactory:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
         switched = self._traits.switch is not None and not self._traits.switch.least
         none = request.thinking is False and switched and not prompt.think_prefilled
-        markers = None if none else self._traits.markers
-        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+        markers = None if none else opened_markers(self._model.text, self._traits, prompt.pair)
+        text = closer_text(markers, self._model.tokenizer)
+        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls, text)
 
     def _schema(self, schema: JsonSchema) -> TokenGrammar:
         refused = unsupported(schema)
@@ -154,6 +157,13 @@ class ProcessorFactory:
         if request.thinking and traits.switch is None and not prompt.think_prefilled:
             what = "no switch for thinking in its chat template" if self._model.text.tags else "no thinking mode"
             doubts.append(f"{name} has {what}; thinking=true changed nothing.")
-        if request.max_thinking_tokens is not None and not traits.markers:
+        if request.max_thinking_tokens is not None and not traits.markers and prompt.pair is None:
             doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
         return doubts
+
+
+def closer_text(markers: ReasoningMarkers | None, tokenizer: Any) -> CloserText | None:
+    """Return what finds a closer that is plain text; None where its ids can be followed."""
+    if markers is None or not markers.closer_text:
+        return None
+    return CloserText(markers.closer_text, DecodedText(tokenizer))
