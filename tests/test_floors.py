@@ -39,7 +39,7 @@ INSIDE: Mapping[str, Rooms] = {
     ),
     "parsing": (
         {"parsed", "markup", "lenient_json", "literal_zones", "shown_text"},
-        {"json_calls", "offered_tools"},
+        {"json_calls", "offered_tools", "opening"},
         {"tool_formats"},
         {"markup_scanner"},
         {"reasoning", "announced", "harmony", "bare_calls"},

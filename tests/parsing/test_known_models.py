@@ -1,5 +1,7 @@
 """Answers of models whose tokenizer and template are known: only what they use is markup, and text streams at once."""
 
+from typing import Any
+
 import pytest
 
 from mcp_local_llm.parsing import KNOWN_MARKUP, Markup, OutputStream, TagPair, markup_of_model, parse
@@ -25,7 +27,7 @@ TALK = (
 )
 
 
-def shown(raw: str, markup: Markup, *, begun: bool = True, tools: list[dict[str, object]] | None = None) -> list[str]:
+def shown(raw: str, markup: Markup, *, begun: bool = True, tools: Any = None) -> list[str]:
     """What the stream has shown after each character."""
     stream = OutputStream(think_prefilled=False, tools=tools, markup=markup, answer_begun=begun)
     texts = [""]

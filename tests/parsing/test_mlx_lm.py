@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import mlx_lm.chat_templates
-import mlx_lm.tokenizer_utils
+import mlx_lm.tokenizer_utils as tokenizer_utils
 import mlx_lm.tool_parsers
 import pytest
 
@@ -26,9 +26,15 @@ SHARED_CLOSERS = ("", "</function>")
 """Of `[TOOL_CALLS]`, which has none; of MiniCPM5, whose opener is the element itself."""
 
 
+def source_of(function: str) -> str:
+    """What mlx-lm keeps inside its functions."""
+    functions: Any = tokenizer_utils
+    return inspect.getsource(getattr(functions, function))
+
+
 def think_pairs() -> list[tuple[str, str]]:
     """The pairs of tags that mlx-lm's tokenizers look for."""
-    source = inspect.getsource(mlx_lm.tokenizer_utils._infer_thinking)
+    source = source_of("_infer_thinking")
     listed = re.findall(r'\("([^"]+)", "([^"]+)"\)', source)
     assigned = zip(
         re.findall(r'think_start = "([^"]+)"', source), re.findall(r'think_end = "([^"]+)"', source), strict=True
@@ -69,7 +75,7 @@ def test_each_template_of_mlx_lm_has_a_case() -> None:
 
 
 def test_the_markers_around_kimi_k3s_answers_are_dropped() -> None:
-    source = inspect.getsource(mlx_lm.tokenizer_utils._infer_structural_markers)
+    source = source_of("_infer_structural_markers")
     named = re.findall(r'"(<\|(?:open|close)\|>[^"]+)"', source)
     assert len(named) == 3
     parsed = parse(f"{named[0]}It is 4.{named[1]}{named[2]}<|end_of_msg|>", think_prefilled=False, tools=None)
