@@ -103,8 +103,9 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
     app = compose({**os.environ, **idle}, Path.home())
-    key = app.settings.api_key
-    address = Address(options.host, options.port, key.get_secret_value() if key else None)
+    settings = app.settings
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    address = Address(options.host, options.port, key, settings.allowed_hosts, settings.allowed_origins)
 
     async def serve() -> None:
         async with app.llm:

@@ -1,5 +1,6 @@
 """Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from mcp_local_llm.values.chat import ChatResult
@@ -8,6 +9,8 @@ from mcp_local_llm.values.results import Download, ModelRow, ModelTable, Profile
 
 TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
+
+_TOOL_WORDS = re.compile(r'\b(?:set_model\("([^"]*)"\)|(list_models|set_model|quick_test)\b|(download=true))')
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,15 @@ def cells(row: ModelRow) -> tuple[str, ...]:
 def _profile_line(row: ProfileRow) -> str:
     """Write a profile with its model and its settings."""
     return f"profile {row.name}: {row.model}{f' ({row.sets})' if row.sets else ''}{', chosen' if row.chosen else ''}"
+
+
+def without_tools(text: str, list_models: str = "`mcp-local-llm models`") -> str:
+    """Write commands where a message names MCP tools; `list_models` says how this door lists the models."""
+    names = {"list_models": list_models, "set_model": "`mcp-local-llm use`", "quick_test": "`mcp-local-llm test`"}
+
+    def words(found: re.Match[str]) -> str:
+        if found[3]:
+            return "`mcp-local-llm pull`"
+        return names[found[2]] if found[2] else f"`mcp-local-llm use {found[1]}`"
+
+    return _TOOL_WORDS.sub(words, text)

@@ -127,6 +127,15 @@ class GenerationError(LocalLLMError):
     """The engine failed while it was answering."""
 
 
+MAX_ECHO = 100
+"""Characters of a caller's own input that a message repeats."""
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of an input, for a message that repeats it."""
+    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 3]}..."
+
+
 def reason_of(error: BaseException) -> str:
     """Return the first line of a library's error, with its type."""
     lines = str(error).strip().splitlines()

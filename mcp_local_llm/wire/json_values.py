@@ -23,6 +23,11 @@ def mended_json(text: str) -> str:
     return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], text.removeprefix("\ufeff"))
 
 
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: models and servers write halves of surrogate pairs into JSON as well."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def read_json(text: str) -> object:
     """Decode JSON; NaN and Infinity are none.
 

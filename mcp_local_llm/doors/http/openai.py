@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
-from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse, in_words_of_http
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
-from mcp_local_llm.wire.json_values import mended_json, read_json
+from mcp_local_llm.wire.json_values import encodable, mended_json, read_json
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
@@ -102,13 +102,13 @@ class AnswerRoute:
                 if writer is None:
                     writer = self.format.stream(self.format.identity(chunk.model), incoming.include_usage)
                 for event in writer.events(chunk):
-                    yield json.dumps(event, ensure_ascii=False)
+                    yield encodable(json.dumps(event, ensure_ascii=False))
         yield DONE
 
 
 def _warned(result: ChatResult, warnings: tuple[str, ...]) -> ChatResult:
-    """Return the result with the warnings about its request in front."""
-    return replace(result, warnings=(*warnings, *result.warnings))
+    """Return the result with the warnings about its request in front, in the words of this door."""
+    return replace(result, warnings=tuple(map(in_words_of_http, (*warnings, *result.warnings))))
 
 
 async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:

@@ -20,11 +20,18 @@ from mcp_local_llm.values.progress import Progress
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen: a host name or address, a port (0 is any), and the key that requests must bring."""
+    """Where to listen: a host name or address, a port (0 is any), and what requests must bring.
+
+    Attributes:
+        key: the key that requests must send.
+        allowed_hosts, allowed_origins: the settings of these names.
+    """
 
     host: str
     port: int
     key: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
 
 async def serve_standing(
@@ -43,7 +50,7 @@ async def serve_standing(
         ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `model` could not be made resident.
     """
-    rules = access_rules(address.host, address.key)
+    rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
     listener = bind_tcp(address.host, address.port)
     with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
         async with serving(AccessGuard(build_api(llm, in_flight), rules), listener):

@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from mcp_local_llm.values.chat import LONGEST_ANSWER, ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 from mcp_local_llm.wire.openai.errors import ParameterError
@@ -208,7 +209,9 @@ def _message(message: MessageIn, place: str) -> Message:
     for index, part in enumerate(message.content):
         if part.type != "text":
             param = f"{place}.content[{index}].type"
-            raise ParameterError(f"{param}: parts of type {part.type!r} are not supported, only text.", param)
+            raise ParameterError(
+                f"{param}: parts of type {shortened(part.type)!r} are not supported, only text.", param
+            )
     return Message(
         role="system" if message.role == "developer" else message.role,
         content="".join(part.text for part in message.content),

@@ -95,3 +95,29 @@ def test_the_requests_of_real_clients_are_accepted(file: Path) -> None:
     assert incoming.warnings == ()
     assert len(incoming.request.messages) == len(body["messages"])
     assert len(incoming.request.tools) == len(body.get("tools", []))
+
+
+REFUSED: list[Json] = [
+    {"model": "no-such-model"},
+    {"model": "x" * 1_000_000},
+    {"model": "99"},
+    {"messages": [{"role": "x" * 1_000_000, "content": ""}]},
+    {"messages": [{"role": "user", "content": [{"type": "y" * 1_000_000}]}]},
+    {"temperature": "9" * 1_000_000},
+    {"chat_template_kwargs": {"z" * 1_000_000: 1}},
+]
+
+
+@pytest.mark.parametrize("fields", REFUSED, ids=range(len(REFUSED)))
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_is_short_and_names_no_tools(door: Door, fields: Json, *, stream: bool) -> None:
+    reply = await door.http.post(CHAT, json=question(LEGS, stream=stream) | fields)
+    assert 400 <= reply.status_code < 500
+    assert len(reply.content) < 1000
+    assert not [tool for tool in ("list_models", "set_model", "download=true") if tool in reply.text]
+
+
+async def test_a_long_path_is_not_sent_back(door: Door) -> None:
+    for path in ("/nowhere/" + "x" * 20_000, "/v1/models/" + "x" * 20_000):
+        reply = await door.http.get(path)
+        assert (reply.status_code, len(reply.content) < 500) == (404, True)

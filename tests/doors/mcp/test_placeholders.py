@@ -61,7 +61,7 @@ NOTHING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", NOTHING, ids=str)
 async def test_a_placeholder_counts_as_left_out(client: Client, greeting: list[str], arguments: dict[str, Any]) -> None:
-    call = {**HELLO, **arguments}
+    call: dict[str, Any] = {**HELLO, **arguments}
     if arguments.get("thinking") is not None:
         # Left to the model, which thinks before it says the same.
         call["max_tokens"] = 400
@@ -72,7 +72,8 @@ async def test_a_placeholder_counts_as_left_out(client: Client, greeting: list[s
 
 async def test_all_placeholders_together_count_as_left_out(client: Client, greeting: list[str]) -> None:
     together = {name: value for arguments in NOTHING for name, value in arguments.items()}
-    assert texts(await ask(client, **{**together, "message": "Hello", "thinking": False, "temperature": 0})) == greeting
+    call: dict[str, Any] = {**together, "message": "Hello", "thinking": False, "temperature": 0}
+    assert texts(await ask(client, **call)) == greeting
 
 
 async def test_what_means_something_stays(client: Client) -> None:

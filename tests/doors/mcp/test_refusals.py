@@ -52,6 +52,31 @@ async def test_a_long_wrong_value_is_not_repeated_in_full(client: Client) -> Non
     assert len(await refusal(client, "quick_test", {"test": "x" * 10_000})) < 500
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("set_model", {"name": "x" * 1_000_000}),
+        ("chat", {"message": "Hi", "model": "x" * 1_000_000}),
+        ("status", {"x" * 1_000_000: 1}),
+        ("chat", {"message": "Hi", "history": [{"role": "user", "y" * 1_000_000: 1}]}),
+        ("chat", {"message": "Hi", "history": [{"role": "z" * 10_000}] * 1000}),
+        ("chat", {"message": "Hi", "temperature": "9" * 1_000_000}),
+    ],
+    ids=["name", "model", "argument", "field", "many", "number"],
+)
+async def test_a_megabyte_is_not_sent_back(client: Client, tool: str, arguments: dict[str, Any]) -> None:
+    assert len(await refusal(client, tool, arguments)) < 4000
+
+
+async def test_a_long_name_of_a_tool_or_prompt_is_not_sent_back(client: Client) -> None:
+    with pytest.raises(MCPError) as caught:
+        await client.call_tool("x" * 1_000_000)
+    assert len(caught.value.error.message) < 300
+    with pytest.raises(MCPError) as caught:
+        await client.get_prompt("x" * 1_000_000)
+    assert len(caught.value.error.message) < 300
+
+
 async def test_a_prompt_longer_than_the_window_is_refused_with_the_numbers(client: Client) -> None:
     text = await refusal(client, "chat", {"message": "word " * 5000})
     assert "4096" in text
