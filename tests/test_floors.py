@@ -38,12 +38,13 @@ INSIDE: Mapping[str, Rooms] = {
         {"engine"},
     ),
     "parsing": (
-        {"parsed", "markup", "lenient_json"},
-        {"json_calls", "offered_tools"},
+        {"parsed", "markup", "lenient_json", "literal_zones", "shown_text"},
+        {"json_calls", "offered_tools", "opening"},
         {"tool_formats"},
         {"markup_scanner"},
-        {"reasoning", "harmony", "bare_calls"},
-        {"parser"},
+        {"reasoning", "announced", "harmony", "bare_calls"},
+        {"answer_markers"},
+        {"parser", "certain_output"},
         {"streaming", "server_messages"},
     ),
     "llm": (

@@ -15,7 +15,8 @@ class Parsed:
     """One answer of a model, taken apart.
 
     Attributes:
-        text: the answer without reasoning and without calls; no outer whitespace.
+        text: the answer without reasoning and without calls, otherwise as it came. White space at its end is not part
+            of it, nor are line ends between markup and its first line.
         reasoning: all blocks, joined by a newline.
         tool_calls: in the order in which the model made them.
         warnings: one sentence each about what was dropped, cut off or not understood.
@@ -47,13 +48,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of one channel; `spans` are the calls inside it, in order."""
+    """A stretch of one channel; `spans` are the calls inside it, in order.
+
+    Attributes:
+        closed: False for a block of reasoning that never ends.
+        ends_message: whether a message of a format that writes several ends here.
+    """
 
     channel: Channel
     start: int
     end: int
     spans: tuple[Span, ...] = ()
     closed: bool = True
+    ends_message: bool = False
 
 
 class PayloadError(ValueError):

@@ -105,6 +105,8 @@ class Settings(BaseModel):
         load_timeout_s: seconds that the load of an MLX model, and its first step, may take without progress.
         long_input_penalty: repetition penalty of greedy answers to prompts of 4,096 tokens and more, from the answer's
             256th token on, where no penalty is set; 1 is off.
+        tools_without_template: `system` writes tools into the system turn for a model whose chat template knows none;
+            `refuse` refuses them.
         kv_bits: keep the keys and values of MLX models in 4 or 8 bits instead of 16: a long context takes less memory,
             answers lose a little accuracy, and requests are answered one at a time; unset, nothing is quantized.
         wired_memory: `auto` pins the weights in the GPU's memory; `off` does not, for machines where that panics.
@@ -141,6 +143,7 @@ class Settings(BaseModel):
     step_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 300.0
     load_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 1800.0
     long_input_penalty: RepetitionPenalty = 1.05
+    tools_without_template: Literal["system", "refuse"] = "system"
     kv_bits: KVBits | None = None
     wired_memory: Literal["auto", "off"] = "auto"
     top_k: TopK | None = None

@@ -1,11 +1,11 @@
 """The five tools: each reads its arguments, calls one verb and writes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from mcp_types import CallToolResult, ToolAnnotations
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from mcp_local_llm.doors import results_text
 from mcp_local_llm.doors.mcp.descriptions import CHAT, LIST_MODELS, QUICK_TEST, SET_MODEL, STATUS
@@ -26,6 +26,7 @@ from mcp_local_llm.values.chat import (
 )
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.results import ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 
 MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
@@ -43,6 +44,18 @@ class ModelChoice(BaseModel):
     model: str
 
 
+def _readable_history(history: object) -> object:
+    """Keep as text what cannot be read in earlier turns."""
+    if not isinstance(history, list):
+        return history
+    turns = cast(list[object], history)
+    return with_readable_past(turns, newest_turn(turns, more=True), dict)[0]
+
+
+History = Annotated[list[Message], BeforeValidator(_readable_history)]
+"""Earlier turns; what cannot be read in them is kept as text."""
+
+
 def chat_tool(llm: LLM) -> StrictTool:
     """Make the tool `chat`."""
 
@@ -57,7 +70,7 @@ def chat_tool(llm: LLM) -> StrictTool:
         # Empty, not None: the SDK would read JSON in a text that may also be None, and a system prompt may be JSON.
         system: Annotated[str, Field(description="System prompt.")] = "",
         history: Annotated[
-            list[Message] | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
+            History | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
         ] = None,
         model: Annotated[
             str,

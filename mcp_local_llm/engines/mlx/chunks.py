@@ -26,7 +26,7 @@ class ChunkBuilder:
 
     def __post_init__(self) -> None:
         self._started = Started(0, 0, think_prefilled=False)
-        self._output = self._parser(think_prefilled=False)
+        self._output = self._parser(self._started)
         self._json: list[str] = []
 
     def chunk(self, event: Event) -> ChatChunk:
@@ -34,14 +34,9 @@ class ChunkBuilder:
         match event:
             case Queued(ahead):
                 return ChatChunk(Progress("queued", ahead))
-            case Started(prompt_tokens, cached_tokens, think_prefilled, answer_only):
+            case Started(prompt_tokens, cached_tokens):
                 self._started = event
-                self._output = self._parser(think_prefilled=think_prefilled)
-                if self.request.stream and answer_only:
-                    # The parser holds an answer back until a block was closed, since a closer without an opener would
-                    # turn all of it into reasoning. Here the template has closed the block in the prompt.
-                    tags = self.markup.pairs[0]
-                    self._output.feed(f"{tags.opener}\n\n{tags.closer}\n\n")
+                self._output = self._parser(event)
                 return ChatChunk(Progress("prefill", cached_tokens, prompt_tokens))
             case Prefilled(done, total):
                 return ChatChunk(Progress("prefill", done, total))
@@ -62,12 +57,17 @@ class ChunkBuilder:
             case _:
                 return ChatChunk()
 
-    def _parser(self, *, think_prefilled: bool) -> "OutputStream":
+    def _parser(self, started: Started) -> "OutputStream":
         # Here and not above: the parser's tables take a fiftieth of a second to build, which a handshake need not wait.
         from mcp_local_llm.parsing import OutputStream
 
         tools = [tool.openai() for tool in self.request.tools] or None
-        return OutputStream(think_prefilled=think_prefilled, tools=tools, markup=self.markup)
+        return OutputStream(
+            think_prefilled=started.think_prefilled,
+            tools=tools,
+            markup=self.markup.opened(started.pair),
+            answer_begun=started.answer_only,
+        )
 
     def _result(self, end: Finished) -> ChatResult:
         parsed, written = self._parts(end)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from mcp_local_llm.values.chat import LONGEST_ANSWER, ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.request_schema import (
     ChatCompletionRequest,
@@ -128,6 +129,10 @@ def incoming_request(body: object) -> IncomingRequest:
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
     fields, warnings = _lowered(_supported(cast(dict[str, Any], body)))
+    messages, kept = fields.get("messages"), list[str]()
+    if isinstance(messages, list):
+        turns = cast(list[object], messages)
+        fields["messages"], kept = with_readable_past(turns, newest_turn(turns))
     checked = _validated(fields)
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
@@ -144,7 +149,7 @@ def incoming_request(body: object) -> IncomingRequest:
         parallel_tool_calls=checked.parallel_tool_calls is not False and not single,
     )
     include_usage = options is not None and options.include_usage
-    return IncomingRequest(request, checked.model, stream, include_usage, (*warnings, *_unknown(fields)))
+    return IncomingRequest(request, checked.model, stream, include_usage, (*warnings, *kept, *_unknown(fields)))
 
 
 def _supported(body: dict[str, Any]) -> dict[str, Any]:

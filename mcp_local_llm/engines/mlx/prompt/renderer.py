@@ -14,7 +14,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint, checkpoints
-from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, render
+from mcp_local_llm.engines.mlx.prompt.render import Prompt, render
+from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers
-from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText, ReasoningTokens
 
 LONGEST_MARKER = 16
 """Tokens of a marker that can be recognised; the known ones have at most six."""
@@ -67,6 +67,7 @@ class DecodingPlan:
         budget: tokens of reasoning; None is no limit.
         schema: the grammar of the answer; None for text.
         calls: how tool calls are written; None leaves them free.
+        text: finds a closer that is plain text.
     """
 
     markers: ReasoningMarkers | None
@@ -74,6 +75,7 @@ class DecodingPlan:
     budget: int | None
     schema: Constraint | None
     calls: ToolCallForm | None
+    text: CloserText | None = None
 
 
 class AnswerScript:
@@ -83,7 +85,10 @@ class AnswerScript:
         self._plan = plan
         markers = plan.markers
         self._reasoning = ReasoningTokens(
-            markers.opener if markers else (), markers.closer if markers else (), prefilled=plan.prefilled
+            markers.opener if markers else (),
+            markers.closer if markers else (),
+            prefilled=plan.prefilled,
+            text=plan.text,
         )
         self._forced: deque[int] = deque()
         self._call: Constraint | None = None

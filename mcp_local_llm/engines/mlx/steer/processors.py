@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
+from mcp_local_llm.engines.mlx.prompt.decoded_text import DecodedText
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers, ThinkingTraits, opened_markers
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
 from mcp_local_llm.engines.mlx.steer.grammar import GrammarCompiler, GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.json_schema import (
@@ -25,6 +26,7 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
 from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
 from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText
 from mcp_local_llm.parsing.required_calls import CALL_TAGS
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
@@ -80,7 +82,7 @@ class ProcessorFactory:
             long_input=self._long_input_penalty,
         )
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
-        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request, prompt), *doubts))
 
     @property
     def _traits(self) -> ThinkingTraits:
@@ -90,9 +92,11 @@ class ProcessorFactory:
         self, request: ChatRequest, prompt: Prompt, schema: TokenGrammar | None, calls: ToolCallForm | None
     ) -> DecodingPlan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
-        none = request.thinking is False and not prompt.think_prefilled
-        markers = None if none else self._traits.markers
-        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+        switched = self._traits.switch is not None and not self._traits.switch.least
+        none = request.thinking is False and switched and not prompt.think_prefilled
+        markers = None if none else opened_markers(self._model.text, self._traits, prompt.pair)
+        text = closer_text(markers, self._model.tokenizer)
+        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls, text)
 
     def _schema(self, schema: JsonSchema) -> TokenGrammar:
         schema = simplified(schema)
@@ -168,17 +172,27 @@ class ProcessorFactory:
                 return kept, reason
         return {"type": "object"}, reason
 
-    def _thinking_doubts(self, request: ChatRequest) -> list[str]:
+    def _thinking_doubts(self, request: ChatRequest, prompt: Prompt) -> list[str]:
         """Warn about settings of reasoning that this model cannot follow."""
         if request.thinking is None and request.max_thinking_tokens is None:
             return []
         name, traits, doubts = self._model.info.id, self._traits, list[str]()
-        if request.thinking is False and not traits.switchable and traits.markers:
-            doubts.append(
-                f"{name} cannot be told not to think: its chat template has no switch. max_thinking_tokens bounds it."
-            )
-        if request.thinking and not traits.switchable and not traits.markers:
-            doubts.append(f"{name} has no thinking mode; thinking=true changed nothing.")
-        if request.max_thinking_tokens is not None and not traits.markers:
+        bound = "max_thinking_tokens bounds it." if traits.markers else "It may think all the same."
+        if request.thinking is False and traits.switch is not None and traits.switch.least:
+            least = ", ".join(f"{key}={value}" for key, value in traits.switch.off.items())
+            doubts.append(f"{name} cannot be told not to think: {least} is the least its template knows. {bound}")
+        if request.thinking is False and traits.switch is None and self._model.text.tags:
+            doubts.append(f"{name} cannot be told not to think: its chat template has no switch. {bound}")
+        if request.thinking and traits.switch is None and not prompt.think_prefilled:
+            what = "no switch for thinking in its chat template" if self._model.text.tags else "no thinking mode"
+            doubts.append(f"{name} has {what}; thinking=true changed nothing.")
+        if request.max_thinking_tokens is not None and not traits.markers and prompt.pair is None:
             doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
         return doubts
+
+
+def closer_text(markers: ReasoningMarkers | None, tokenizer: Any) -> CloserText | None:
+    """Return what finds a closer that is plain text; None where its ids can be followed."""
+    if markers is None or not markers.closer_text:
+        return None
+    return CloserText(markers.closer_text, DecodedText(tokenizer))
