@@ -22,7 +22,7 @@ from mcp_local_llm.llm.request_schemas import SchemaCheck
 from mcp_local_llm.models.catalog import Catalog, NameCompletion
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.profiles import complete_request
-from mcp_local_llm.models.resolve import Resolution
+from mcp_local_llm.models.resolve import Resolution, require_template
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest
@@ -84,6 +84,8 @@ class Local:
             else:
                 wanted = await self._catalog.chosen(caller.model, resident)
             line.model = wanted.model.id
+            if request.prompt is None:
+                require_template(wanted.model)
             await self._require_room(wanted.model)
             completed = complete_request(request, wanted, self._catalog.profiles, caller.sampling)
             async with aclosing(self._answer(dataclasses.replace(completed, client=client), wanted, report)) as chunks:
@@ -126,13 +128,15 @@ class Local:
         else:
             outcome = await self._downloads.download(name, report, resident=resident, to_load=True)
             found, notes = outcome.found, [outcome.note]
+        require_template(found.model)
         switch = await self._switch(found, report)
         self._catalog.save(found.choice)
         return switch.model_copy(update={"notes": [*switch.notes, *notes]})
 
-    async def preload(self, report: ReportProgress, caller: Caller) -> None:
-        """Load the model that a chat without a name would use; the saved choice stays. Raises as `chat`."""
-        wanted = await self._catalog.chosen(caller.model)
+    async def preload(self, report: ReportProgress, caller: Caller, model: str | None = None) -> None:
+        """Load `model`, or the one that a chat without a name would use; the saved choice stays. Raises as `chat`."""
+        chosen = self._catalog.named(model, None, caller.model) if model else self._catalog.chosen(caller.model)
+        wanted = await chosen
         if wanted.model.endpoint is None:
             await self._switch(wanted, report)
 

@@ -1,5 +1,6 @@
 """Every setting, its default and its range, and the process whose value applies. It must not know what uses them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -42,6 +43,27 @@ def _sendable(key: SecretStr) -> SecretStr:
 
 ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 """A key that can be sent in an HTTP header; never shown."""
+
+
+def _host(name: str) -> str:
+    """Check a host name, which a `Host` header holds besides the port."""
+    if not _HOST.fullmatch(name):
+        raise ValueError("a host is a name or an address without scheme, port and path, such as *.lan; * is any")
+    return name.lower()
+
+
+def _origin(text: str) -> str:
+    """Check the origin of a web page or desktop app, as browsers send it."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is a scheme with a host and no path, such as app://obsidian.md; * is any")
+    return text.lower()
+
+
+_HOST = re.compile(r"[\w.*-]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
+_ORIGIN = re.compile(r"\*|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s]*")
+
+AllowedHost = Annotated[str, AfterValidator(_host)]
+AllowedOrigin = Annotated[str, AfterValidator(_origin)]
 
 
 def _number(value: object) -> object:
@@ -94,6 +116,9 @@ class Settings(BaseModel):
         share: one model for all sessions of this user; without it each session loads its own.
         api_key: the key that requests over TCP must send as `Authorization: Bearer`; required where `serve` accepts
             other machines.
+        allowed_hosts: more host names by which requests over TCP may call the server, for example
+            `host.docker.internal`; a star stands for any part.
+        allowed_origins: origins of web pages and desktop apps that may use it over TCP and read what it answers.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
         llama_slots: requests that it answers concurrently; each takes reserve_context tokens of KV cache.
         log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
@@ -128,6 +153,8 @@ class Settings(BaseModel):
     preload: bool = False
     share: bool = True
     api_key: ApiKey | None = None
+    allowed_hosts: tuple[AllowedHost, ...] = ()
+    allowed_origins: tuple[AllowedOrigin, ...] = ()
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: LogLevel = "WARNING"
@@ -178,7 +205,7 @@ SAMPLING_SETTINGS = tuple(entry.name for entry in fields(SamplingParams) if entr
 SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
     {
         **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
-        "api_key": "listener",
+        **dict.fromkeys(("api_key", "allowed_hosts", "allowed_origins"), "listener"),
     }
 )
 """Setting → the process whose value applies; the other settings are the lease owner's."""

@@ -54,14 +54,15 @@ def chat_tool(llm: LLM) -> StrictTool:
             ),
         ],
         ctx: Context[Any, Any],
-        system: Annotated[str | None, Field(description="System prompt.")] = None,
+        # Empty, not None: the SDK would read JSON in a text that may also be None, and a system prompt may be JSON.
+        system: Annotated[str, Field(description="System prompt.")] = "",
         history: Annotated[
             list[Message] | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
         ] = None,
         model: Annotated[
-            str | None,
+            str,
             Field(description="Role, id, fragment or number; switches the resident model, not the saved choice."),
-        ] = None,
+        ] = "",
         tools: Annotated[
             list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
         ] = None,
@@ -92,7 +93,7 @@ def chat_tool(llm: LLM) -> StrictTool:
             response_schema=response_schema,
         )
         async with reporting(ctx) as report:
-            return chat_result(await collect_result(llm.chat(request, report, model=model)))
+            return chat_result(await collect_result(llm.chat(request, report, model=model or None)))
 
     return StrictTool.of(
         chat,
@@ -157,7 +158,7 @@ def report_tools(llm: LLM) -> list[StrictTool]:
     return tools
 
 
-def conversation(message: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:
+def conversation(message: str, system: str, history: Sequence[Message]) -> tuple[Message, ...]:
     """Put the turns in order; a model that is given tool results answers them, with no message behind them.
 
     Raises:

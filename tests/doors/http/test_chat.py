@@ -208,9 +208,9 @@ async def test_four_at_once_get_the_answer_to_their_own_question(client: AsyncOp
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"temperature": 3}, "temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"extra_body": {"flux": 1}}, "flux"),
+        ({"extra_body": {"grammar": "x"}}, "grammar"),
         ({"extra_body": {"messages": []}}, "messages"),
     ],
 )

@@ -47,7 +47,7 @@ async def test_a_thinking_budget_is_kept_and_answered_behind(client: Client) -> 
     assert numbers(result)["usage"]["reasoning_tokens"] == 12
 
 
-@pytest.mark.parametrize("budget", [-1, 131_073])
+@pytest.mark.parametrize("budget", [-2, 131_073])
 async def test_a_budget_out_of_range_is_refused(client: Client, budget: int) -> None:
     result = await client.call_tool("chat", {"message": "Hello", "max_thinking_tokens": budget})
     assert result.is_error

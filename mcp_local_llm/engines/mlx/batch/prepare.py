@@ -73,7 +73,7 @@ class RequestPreparer:
         return plan_request(
             len(prompt.tokens),
             min(prompt.max_tokens, self._limits.max_generation_tokens),
-            asked=job.request.sampling.max_tokens is not None,
+            asked=job.request.sampling.max_tokens is not None and not job.request.lower_max_tokens,
             shape=self._model.shape,
             memory=free,
             model=self._model.info.id,

@@ -87,7 +87,7 @@ class RequestState:
         self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
         self._control = processors.control
         self._penalties = processors.penalties
-        self._warnings = processors.warnings
+        self._warnings = (*prompt.warnings, *processors.warnings)
         self._admitted = admitted
         self._first: float | None = None
         self._interval = 0.0 if job.request.stream else PROGRESS_INTERVAL_S

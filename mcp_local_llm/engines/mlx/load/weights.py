@@ -81,7 +81,7 @@ def load(
     try:
         network, tokenizer, config = cast(
             tuple[Any, Any, dict[str, Any]],
-            load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
+            load_folder(str(info.path), tokenizer_config=_tokenizer_options(info), lazy=True, return_config=True),
         )
         text_config = cast(dict[str, Any], config.get("text_config") or config)
         if cancelled():
@@ -107,6 +107,14 @@ def load(
         shape=shape,
         kv=kv,
     )
+
+
+def _tokenizer_options(info: ModelInfo) -> dict[str, Any]:
+    """Return the options of the tokenizer, with the templates that it would not find by itself."""
+    templates = dict(info.templates)
+    if len(set(templates.values())) == 1:
+        return {"trust_remote_code": False, "chat_template": templates["default"]}
+    return {"trust_remote_code": False, **({"chat_template": templates} if templates else {})}
 
 
 def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:

@@ -86,6 +86,7 @@ class Prompt:
         answer_only: the template closed it, or the model has none; no reasoning is to be expected.
         max_tokens: the answer's limit.
         text: the text of the tokens.
+        warnings: one sentence each, for the caller.
         pair: the tags of the block that the template opened.
     """
 
@@ -94,6 +95,7 @@ class Prompt:
     answer_only: bool
     max_tokens: int
     text: str
+    warnings: tuple[str, ...] = ()
     pair: TagPair | None = None
 
 
@@ -124,8 +126,8 @@ def render(request: ChatRequest, model: TextModel, cancelled: Callable[[], bool]
         named = (model.tags,) if model.tags else ()
         opening = answer_opening(text, named, request.messages[-1].content if request.messages else "")
     answer_only = opening.closed or (opening.pair is None and not reasons(model.tokenizer, model.tags))
-    limit = _answer_limit(len(tokens), request.sampling.max_tokens, model)
-    return Prompt(tokens, opening.pair is not None, answer_only, limit, text, opening.pair)
+    limit = _answer_limit(len(tokens), request, model)
+    return Prompt(tokens, opening.pair is not None, answer_only, limit, text, pair=opening.pair)
 
 
 def template_text(
@@ -274,12 +276,14 @@ def _template_message(message: Message) -> dict[str, Any]:
     return out
 
 
-def _answer_limit(prompt_tokens: int, asked: int | None, model: TextModel) -> int:
+def _answer_limit(prompt_tokens: int, request: ChatRequest, model: TextModel) -> int:
     """Check prompt + answer against the window; without a request, take what is left up to the default."""
-    window = model.context_length
+    asked, window = request.sampling.max_tokens, model.context_length
     if window is None:
         return asked or DEFAULT_MAX_TOKENS
     room = window - prompt_tokens
+    if asked is not None and request.lower_max_tokens and room >= 1:
+        return min(asked, room)
     if room < 1 or (asked is not None and asked > room):
         wanted = f" + max_tokens {asked}" if asked is not None else ""
         advice = f"Lower max_tokens to {room} or shorten the prompt." if room >= 1 else "Shorten the prompt."

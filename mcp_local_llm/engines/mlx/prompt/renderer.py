@@ -8,7 +8,7 @@ text or a template that loops delays no other request.
 import asyncio
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.to_thread
@@ -55,7 +55,7 @@ class Renderer:
             InvalidRequestError, ContextLengthError: see `prompt.render`; or `max_tokens` is above the cap.
         """
         asked, cap = request.sampling.max_tokens, self._max_tokens
-        if asked is not None and asked > cap:
+        if asked is not None and asked > cap and not request.lower_max_tokens:
             raise InvalidRequestError(
                 f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
                 "Ask for fewer, or raise the setting."
@@ -81,7 +81,7 @@ class Renderer:
 
     def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
         try:
-            prompt = render(request, self._model, cancelled.is_set)
+            prompt = self._lowered(request, render(request, self._model, cancelled.is_set))
             return RenderedPrompt(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
         except LocalLLMError:
             raise
@@ -89,6 +89,17 @@ class Renderer:
             # A template and a tokenizer came with the model; native code under them panics with a BaseException.
             # Each of them fails this request alone.
             raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
+
+    def _lowered(self, request: ChatRequest, prompt: Prompt) -> Prompt:
+        """Apply the cap, and say so where the caller asked for more than there is."""
+        asked, limit = request.sampling.max_tokens, min(prompt.max_tokens, self._max_tokens)
+        if asked is None or limit >= asked:
+            return prompt
+        warning = (
+            f"max_tokens was lowered from {asked:,} to {limit:,}: more does not fit into the context window or is more "
+            "than the setting max_generation_tokens allows."
+        )
+        return replace(prompt, max_tokens=limit, warnings=(*prompt.warnings, warning))
 
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""
