@@ -281,7 +281,9 @@ class _Splitter:
 
     def _calls_before(self, position: int, block: _Block) -> bool:
         last = block.spans[-1] if block.spans else None
-        return bool(last and last.calls and self._tools.offered and not self._text[last.end : position].strip())
+        if last is None or not last.calls or not self._tools.offered:
+            return False
+        return _VISIBLE.search(self._text, last.end, position) is None
 
     def _quoted_closer(self, start: int, block: _Block, closers: tuple[str, ...]) -> tuple[int, int] | None:
         """Return the first closer in a zone that is neither tightly wrapped in backticks nor in a call (R7)."""

@@ -25,7 +25,7 @@ def read_kimi_k3(source: Source, position: int) -> Payload | None:
     text = source.text
     opening = _OPEN.match(text, position)
     if opening is None or opening[1] != "call":
-        if text.startswith("<|open|>", position) and "<|sep|>" not in text[position:]:
+        if text.startswith("<|open|>", position) and len(text) - position < 400 and _cut(text, position):
             raise PayloadError(len(text), cut=True)
         return None
     name = _attributes(opening[2]).get("tool", "").strip()

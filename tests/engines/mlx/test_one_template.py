@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_local_llm.engines.mlx.load.weights import load
-from mcp_local_llm.engines.mlx.prompt.render import template_text
+from mcp_local_llm.engines.mlx.prompt.conversation import render_conversation
 from mcp_local_llm.models.find import ModelRoots, find_models
 from mcp_local_llm.values.chat import ChatRequest, Message, ToolSpec
 from tests.model_cache import CHAT_TEMPLATE, TINY, TOOL_TEMPLATE, Content, write
@@ -62,5 +62,5 @@ def test_a_template_that_was_found_is_used(place: str, tmp_path: Path) -> None:
     assert (model.problems, model.chat_template, model.tool_calling) == ((), True, True)
     text = load(model, lambda done, total: None, lambda: False, None).text
     assert text.tokenizer.has_chat_template
-    assert template_text(HELLO, text) == "<|im_start|>Hello<|im_end|>"
-    assert template_text(WITH_TOOLS, text).startswith("<tools>[")
+    assert render_conversation(HELLO, text).text == "<|im_start|>Hello<|im_end|>"
+    assert render_conversation(WITH_TOOLS, text).text.startswith("<tools>[")
