@@ -5,6 +5,7 @@
 #   make quick           lint, types and the tests that take under three minutes
 #   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
+#   make test-clients    install other people's clients (340 MB, once), then let them talk to the HTTP door
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -14,7 +15,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-engines test-real llama-server real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -25,10 +26,13 @@ test: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 quick: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or engines or real or sweep)" $(QUICK)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep)" $(QUICK)
 
 test-all: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (engines or real)" --hypothesis-profile=sweep
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (clients or engines or real)" --hypothesis-profile=sweep
+
+test-clients: $(READY) clients
+	$(BIN)/python -m pytest -m clients tests/client_programs
 
 test-engines: $(READY) llama-server
 	$(BIN)/python -m pytest -m "engines and not real"
@@ -36,9 +40,12 @@ test-engines: $(READY) llama-server
 test-real: $(READY) llama-server real-model
 	$(BIN)/python -m pytest -m real --durations=10
 
-# Both keep what an earlier run made, and see for themselves whether it is still what they would make.
+# These keep what an earlier run made, and see for themselves whether it is still what they would make.
 llama-server: $(READY)
 	tests/engines/servers/build_llama_server.sh $(BIN)/python .cache/engines
+
+clients: $(READY)
+	tests/client_programs/install.sh $(BIN)/python .cache/clients
 
 real-model: $(READY)
 	$(BIN)/python -m training.real_model

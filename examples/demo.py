@@ -51,7 +51,8 @@ def server_environment(home: Path) -> dict[str, str]:
     """Give the server a home of its own, and a look at the real one's models."""
     real = Path.home()
     hub = Path(os.environ.get("HF_HOME", real / ".cache" / "huggingface")) / "hub"
-    folders = [real / ".lmstudio" / "models", real / ".cache" / "lm-studio" / "models"]
+    places = (real / ".lmstudio" / "models", real / ".cache" / "lm-studio" / "models")
+    folders = [folder for folder in places if folder.is_dir()]
     return {
         "HOME": str(home),
         "PATH": os.environ["PATH"],

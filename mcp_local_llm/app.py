@@ -62,8 +62,10 @@ class App:
     engines: Engines = field(default_factory=Engines)
 
 
-def compose(environ: Mapping[str, str], home: Path) -> App:
+def compose(environ: Mapping[str, str], home: Path, model: str | None = None) -> App:
     """Make the application from the settings of this user; loads nothing.
+
+    `model` is for requests that name none, whatever the saved choice is.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -86,6 +88,7 @@ def compose(environ: Mapping[str, str], home: Path) -> App:
         make_local=make_local,
         caller=Caller(f"pid {os.getpid()}", settings.model, settings.sampling),
         share=settings.share,
+        model=model,
     )
     return App(session, settings, Delegation(session, lambda: _workplace(environ, home, settings)), engines)
 

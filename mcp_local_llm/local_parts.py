@@ -28,6 +28,7 @@ from mcp_local_llm.models.find import (
     announced_model,
     default_roots,
     find_models,
+    folder_warnings,
     native_architectures,
 )
 from mcp_local_llm.models.hub import Hub, Repository, hub_access
@@ -82,11 +83,14 @@ def find_parts(
     def programs() -> Programs:
         return find_programs(environ, llama_server=settings.llama_server, beside=Path(sys.executable).parent)
 
-    def find(runnable: Programs) -> tuple[ModelInfo, ...]:
-        return startable_models(find_models(roots, cache=cache), settings.cluster, runnable)
+    def find(runnable: Programs | None = None) -> tuple[ModelInfo, ...]:
+        models = find_models(roots, cache=cache)
+        if not settings.cluster and not any(model.format == "gguf" for model in models):
+            return models  # No model needs a program, for which each folder of the PATH would be searched.
+        return startable_models(models, settings.cluster, runnable or programs())
 
     catalog = Catalog(
-        find=lambda: find(programs()),
+        find=find,
         registry=lambda: read_registry(registry),
         memory=lambda: read_machine(machine_reader).memory,
         state=ChoiceFile(choice_file(environ, home)),
@@ -167,6 +171,7 @@ def _installation(parts: ModelParts, environ: Mapping[str, str]) -> Installation
         models=parts.find(assumed),
         llama_server=programs.llama_server,
         claude=claude_settings(environ, parts.home),
+        folder_warnings=folder_warnings(parts.roots.extra),
     )
 
 

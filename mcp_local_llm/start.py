@@ -102,14 +102,16 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     from mcp_local_llm.doors.http import Address, InFlightAnswers, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
-    app = compose({**os.environ, **idle}, Path.home())
-    key = app.settings.api_key
-    address = Address(options.host, options.port, key.get_secret_value() if key else None)
+    app = compose({**os.environ, **idle}, Path.home(), options.model)
+    settings = app.settings
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    address = Address(options.host, options.port, key, settings.allowed_hosts, settings.allowed_origins)
 
     async def serve() -> None:
         async with app.llm:
             await app.llm.hold()
-            await serve_standing(app.llm, address, announce, in_flight=InFlightAnswers(), model=options.model)
+            load = None if options.model is None else lambda: app.llm.preload(lambda _: None)
+            await serve_standing(app.llm, address, announce, in_flight=InFlightAnswers(), load=load)
 
     try:
         anyio.run(serve)

@@ -39,17 +39,18 @@ INSIDE: Mapping[str, Rooms] = {
         {"engine"},
     ),
     "parsing": (
-        {"parsed", "markup", "lenient_json"},
-        {"json_calls", "offered_tools"},
+        {"parsed", "markup", "lenient_json", "literal_zones", "shown_text"},
+        {"json_calls", "offered_tools", "opening"},
         {"tool_formats"},
         {"markup_scanner"},
-        {"reasoning", "harmony", "bare_calls"},
-        {"parser"},
+        {"reasoning", "announced", "harmony", "bare_calls"},
+        {"answer_markers"},
+        {"parser", "certain_output"},
         {"streaming", "server_messages"},
     ),
     "llm": (
         {"llm", "line_socket", "attached", "listing", "quick_test", "request_log", "request_schemas", "counters"},
-        {"verb_lines", "retry"},
+        {"verb_lines", "retry", "loading"},
         {"local", "remote", "verb_server"},
         {"ownership"},
         {"session"},
@@ -58,7 +59,9 @@ INSIDE: Mapping[str, Rooms] = {
 """Inside a room, from the ground up. A part may import within itself and below; parts of one floor not each other."""
 
 DOORS_MAY = {"llm.llm"}
-"""What doors know of the verbs: the protocol alone."""
+"""What doors and delegated work know of the verbs: the protocol alone."""
+
+ABOVE_VERBS = ("doors.", "delegation")
 
 HOMES = {
     "mlx": {"engines.mlx"},
@@ -109,9 +112,9 @@ def imports(module: Module) -> Iterator[tuple[str, int]]:
 
 def allowed(importer: str, imported: str) -> bool:
     """Whether the tables let one module import another."""
-    if imported in DOORS_MAY and importer.startswith("doors."):
+    if imported in DOORS_MAY and importer.startswith(ABOVE_VERBS):
         return True
-    if importer.startswith("doors.") and imported.startswith("llm"):
+    if importer.startswith(ABOVE_VERBS) and imported.startswith("llm"):
         return False
     here, there = room_of(importer), room_of(imported)
     if here != there:

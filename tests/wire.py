@@ -41,7 +41,9 @@ class Wire:
         self._next_id = 0
 
     async def handshake(self) -> None:
-        """Open the session as a client of this era does."""
+        """Open the session as a client of this era does; a client of the era `none` does not."""
+        if self._era == "none":
+            return
         if self._era == "legacy":
             hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": CLIENT}
             await self.answer(await self.request("initialize", hello))

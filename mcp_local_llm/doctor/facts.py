@@ -56,6 +56,7 @@ class InstallationFacts:
         versions: of Python and of the packages that engines need; None for one that is not installed.
         gpu: whether this machine has a GPU that MLX supports.
         llama_server: the program that runs GGUF models.
+        folder_warnings: one sentence for each folder of the settings that is none.
     """
 
     versions: Mapping[str, str | None]
@@ -65,6 +66,7 @@ class InstallationFacts:
     models: tuple[ModelInfo, ...]
     llama_server: Path | None
     claude: ClaudeCode
+    folder_warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

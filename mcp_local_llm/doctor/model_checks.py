@@ -36,8 +36,8 @@ def models(facts: Facts) -> Iterator[Finding]:
 
 
 def runnable(facts: Facts) -> list[ModelInfo]:
-    """Return the sound models that an installed engine can run."""
-    usable = [model for model in facts.installation.models if model.usable and not model.diagnostic]
+    """Return the models for chats that an installed engine can run."""
+    usable = [model for model in facts.installation.models if model.chats and not model.diagnostic]
     return [model for model in usable if model.format != "gguf" or facts.installation.llama_server is not None]
 
 
@@ -54,6 +54,10 @@ def choice(facts: Facts) -> Iterator[Finding]:
         return
     # That only the built-in model is here is a finding of `models`.
     note = f" {chosen.note}" if chosen.note and not chosen.model.diagnostic else ""
+    if not chosen.model.converses:
+        text = f"{saved}{chosen.model.id} has no chat template, so it cannot chat"
+        yield Finding("choice", "problem", text, "Choose an instruct model with `mcp-local-llm use NAME`.")
+        return
     plan = facts.plan(chosen.model)
     if plan.fits or facts.lease.pid is not None:
         yield Finding("choice", "ok", f"{saved}a chat uses {chosen.model.id}.{note}")

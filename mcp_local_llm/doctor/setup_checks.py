@@ -82,7 +82,7 @@ def settings(facts: Facts) -> Iterator[Finding]:
     if setup.settings.api_key and "api_key" in setup.in_file and (setup.file_mode or 0) & 0o077:
         text = f"{setup.file} holds api_key and can be read by other users"
         yield Finding("settings", "note", text, f"Run `chmod 600 {setup.file}`.")
-    for warning in setup.settings.warnings:
+    for warning in (*setup.settings.warnings, *facts.installation.folder_warnings):
         yield Finding("settings", "note", warning)
 
 

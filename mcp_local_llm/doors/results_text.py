@@ -1,5 +1,6 @@
 """Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from mcp_local_llm.values.chat import ChatResult
@@ -8,6 +9,8 @@ from mcp_local_llm.values.results import Download, ModelRow, ModelTable, Profile
 
 TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
+
+_TOOL_WORDS = re.compile(r'\b(?:set_model\("([^"]*)"\)|(list_models|set_model|quick_test)\b|(download=true))')
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,14 @@ def note(result: ChatResult, words: NoteWording) -> str:
         how = "max_tokens ended" if result.finish_reason == "length" else "the model stopped in the middle of"
         return f"No answer: {how} the reasoning after {tokens} tokens. {words.no_thinking}, or {words.longer}."
     if result.looped:
-        return (
-            f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. Word the task "
-            f"differently, or {words.higher_temperature}."
-        )
+        advice = result.schema_advice or f"Word the task differently, or {words.higher_temperature}."
+        return f"Cut off: the answer only repeated itself, so it was ended after {tokens} tokens. {advice}"
     if result.schema_met is False:
-        cut = "max_tokens was reached" if result.finish_reason == "length" else "the answer ended early"
-        return f"The JSON is incomplete: {cut} after {tokens} tokens. Call again {words.longer}."
+        if result.finish_reason != "length":
+            fault = result.schema_advice or "A stop string or the model ended it early."
+            return f"The answer does not validate against response_schema. {fault}"
+        advice = result.schema_advice or f"Call again {words.longer}."
+        return f"The JSON is incomplete: max_tokens was reached after {tokens} tokens. {advice}"
     if result.finish_reason == "length":
         return f"Cut off: max_tokens was reached after {tokens} tokens. Call again {words.longer}."
     if result.tool_calls and not result.text:
@@ -64,7 +68,8 @@ def download_text(download: Download) -> str:
 def quick_test_text(test: QuickTest) -> str:
     """Write the verdict, the numbers, the question and the answer."""
     rate = "" if test.tokens_per_second is None else f", {test.tokens_per_second:.0f} tok/s"
-    head = f"{test.test}: {'passed' if test.passed else 'failed'}. {test.verdict}"
+    failed = "the model answers, but does not follow the instruction" if test.answered else "failed"
+    head = f"{test.test}: {'passed' if test.passed else failed}. {test.verdict}"
     numbers = f"{test.model}, {test.completion_tokens} tokens in {test.seconds:.2f} s{rate}"
     answer = "\n".join([f"Answer: {test.answer}", *(f"Tool call: {call}" for call in test.tool_calls)])
     return f"{head}\n{numbers}\nQuestion: {test.prompt}\n{answer}"
@@ -107,9 +112,11 @@ def table_text(table: ModelTable, choose: str) -> str:
 
 
 def table_notes(table: ModelTable, choose: str) -> str:
-    """Write what stands below the table: the choice, the profiles and the warnings."""
+    """Write what stands below the table: the choice, how speeds were measured, the profiles and the warnings."""
     chosen = f"chosen: {table.chosen}" if table.chosen else f"none is chosen yet; {choose}"
-    return "\n".join([chosen, *map(_profile_line, table.profiles), *table.warnings])
+    measured = any(row.tokens_per_second and not row.speed.startswith("~") for row in table.models)
+    speeds = ["speed: the best of the last answers here that ran alone; with ~ it is estimated"] if measured else []
+    return "\n".join([chosen, *speeds, *map(_profile_line, table.profiles), *table.warnings])
 
 
 def cells(row: ModelRow) -> tuple[str, ...]:
@@ -126,3 +133,15 @@ def cells(row: ModelRow) -> tuple[str, ...]:
 def _profile_line(row: ProfileRow) -> str:
     """Write a profile with its model and its settings."""
     return f"profile {row.name}: {row.model}{f' ({row.sets})' if row.sets else ''}{', chosen' if row.chosen else ''}"
+
+
+def without_tools(text: str, list_models: str = "`mcp-local-llm models`") -> str:
+    """Write commands where a message names MCP tools; `list_models` says how this door lists the models."""
+    names = {"list_models": list_models, "set_model": "`mcp-local-llm use`", "quick_test": "`mcp-local-llm test`"}
+
+    def words(found: re.Match[str]) -> str:
+        if found[3]:
+            return "`mcp-local-llm pull`"
+        return names[found[2]] if found[2] else f"`mcp-local-llm use {found[1]}`"
+
+    return _TOOL_WORDS.sub(words, text)

@@ -20,7 +20,7 @@ def model_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: boo
         parameters=model.parameters,
         quantization=str(model.quantization) if model.quantization else None,
         context_length=model.context_length,
-        fits=model.usable and (resident or plan.fits),
+        fits=model.chats and (resident or plan.fits),
         fit=_fit_words(plan, resident=resident),
         tokens_per_second=round(speed.tokens_per_second, 1) if speed else None,
         speed=str(speed) if speed else "not known",
@@ -41,6 +41,8 @@ def profile_rows(profiles: Mapping[str, Profile], *, chosen: str) -> list[Profil
 def _fit_words(plan: LoadPlan, *, resident: bool) -> str:
     if plan.model.problems:
         return f"cannot be chosen: {'; '.join(plan.model.problems)}"
+    if not plan.model.converses:
+        return "no chat: a base model without a chat template, for /v1/completions only"
     if plan.model.endpoint is not None:
         return f"on {plan.model.endpoint.name}"
     if resident:

@@ -16,27 +16,24 @@ from mcp_local_llm import __version__
 from mcp_local_llm.llm.counters import CallCounters
 from mcp_local_llm.llm.listing import model_row, profile_rows
 from mcp_local_llm.llm.llm import Caller, collect_result
+from mcp_local_llm.llm.loading import ModelLoading, is_resident, require_own_machine
 from mcp_local_llm.llm.quick_test import question
 from mcp_local_llm.llm.request_log import request_line
 from mcp_local_llm.llm.request_schemas import SchemaCheck
 from mcp_local_llm.models.catalog import Catalog, NameCompletion
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.profiles import complete_request
-from mcp_local_llm.models.resolve import Resolution
+from mcp_local_llm.models.resolve import Resolution, require_template
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
-from mcp_local_llm.values.endpoint import shown_url
 from mcp_local_llm.values.errors import (
     BusyError,
     ConfigError,
-    FileAccessError,
     GenerationError,
     LocalLLMError,
-    ModelLoadError,
 )
 from mcp_local_llm.values.machine import Machine
-from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import (
     Counts,
@@ -75,6 +72,7 @@ class Local:
         self._counters = CallCounters()
         self._users = Counter[str]()
         self._schemas = SchemaCheck()
+        self._loading = ModelLoading(catalog, resident, machine, clock)
 
     async def chat(
         self, request: ChatRequest, report: ReportProgress, *, model: str | None = None, caller: Caller | None = None
@@ -86,10 +84,13 @@ class Local:
             # Checked before a model is loaded, since no engine can answer a request with a broken schema.
             if request.tools or request.response_schema is not None:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
-            wanted = await self._wanted(model, caller)
+            wanted = await self._loading.wanted(model, caller)
             line.model = wanted.model.id
+            if request.prompt is None:
+                require_template(wanted.model)
             if request.holds_files:
-                _refuse_foreign_machine(wanted.model)
+                require_own_machine(wanted.model)
+            await self._loading.require_room(wanted.model)
             completed = complete_request(request, wanted, self._catalog.profiles, caller.sampling)
             async with aclosing(self._answer(dataclasses.replace(completed, client=client), wanted, report)) as chunks:
                 async for chunk in chunks:
@@ -134,7 +135,10 @@ class Local:
         """Count tokens; see `LLM.count`."""
         caller = caller or Caller()
         with self._used_by(caller.client):
-            wanted = await self._wanted(model, caller)
+            wanted = await self._loading.wanted(model, caller)
+            if any(not isinstance(item, str) and item.prompt is None for item in items):
+                require_template(wanted.model)
+            await self._loading.require_room(wanted.model)
             profiles = self._catalog.profiles
             completed = [
                 item if isinstance(item, str) else complete_request(item, wanted, profiles, caller.sampling)
@@ -142,16 +146,6 @@ class Local:
             ]
             async with self._resident.use(wanted.model, report) as engine:
                 return await engine.count(completed)
-
-    async def _wanted(self, model: str | None, caller: Caller) -> Resolution:
-        """Return the model that a request is meant for, which has room in memory."""
-        resident = self._resident.state().model
-        if model:
-            wanted = await self._catalog.named(model, resident, caller.model)
-        else:
-            wanted = await self._catalog.chosen(caller.model, resident)
-        await self._require_room(wanted.model)
-        return wanted
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         """Load the model and save the choice; see `LLM.set_model`."""
@@ -161,15 +155,17 @@ class Local:
         else:
             outcome = await self._downloads.download(name, report, resident=resident, to_load=True)
             found, notes = outcome.found, [outcome.note]
-        switch = await self._switch(found, report)
+        require_template(found.model)
+        switch = await self._loading.switch(found, report)
         self._catalog.save(found.choice)
         return switch.model_copy(update={"notes": [*switch.notes, *notes]})
 
-    async def preload(self, report: ReportProgress, caller: Caller) -> None:
-        """Load the model that a chat without a name would use; the saved choice stays. Raises as `chat`."""
-        wanted = await self._catalog.chosen(caller.model)
+    async def preload(self, report: ReportProgress, caller: Caller, model: str | None = None) -> None:
+        """Load `model`, or the one that a chat without a name would use; the saved choice stays. Raises as `chat`."""
+        chosen = self._catalog.named(model, None, caller.model) if model else self._catalog.chosen(caller.model)
+        wanted = await chosen
         if wanted.model.endpoint is None:
-            await self._switch(wanted, report)
+            await self._loading.switch(wanted, report)
 
     async def download(self, name: str, report: ReportProgress) -> Download:
         """Download the model that `name` means; see `LLM.download`."""
@@ -219,7 +215,7 @@ class Local:
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)
-            row = model_row(number, plan(model), speed, resident=_same(model, resident))
+            row = model_row(number, plan(model), speed, resident=is_resident(model, resident))
             roles = [role for role, name in listing.roles.items() if name == model.id]
             rows.append(row.model_copy(update={"roles": roles, "chosen": model.id == chosen}))
         profiles = profile_rows(self._catalog.profiles, chosen=name)
@@ -286,60 +282,3 @@ class Local:
             self._users[client] -= 1
             if not self._users[client]:
                 del self._users[client]
-
-    async def _require_room(self, model: ModelInfo) -> None:
-        """Refuse a model that does not fit, before another model is unloaded."""
-        resident = self._resident.state().model
-        if not _same(model, resident):
-            await self._catalog.require_room(model, resident)
-
-    async def _switch(self, wanted: Resolution, report: ReportProgress) -> Switch:
-        before, model = self._resident.state().model, wanted.model
-        await self._require_room(model)
-        started = self._clock()
-        try:
-            async with self._resident.use(model, report):
-                pass
-        except ModelLoadError as error:
-            raise ModelLoadError(f"{error}{self._way_back(before)}") from error
-        loaded = not _same(model, before)
-        previous = before.id if before and loaded and not model.endpoint else None
-        return Switch(
-            model=model.id,
-            previous=previous,
-            loaded=loaded,
-            seconds=round(self._clock() - started, 3),
-            size_bytes=None if model.endpoint else model.weight_bytes,
-            endpoint=model.endpoint.url if model.endpoint else None,
-            available_bytes=self._machine().memory.available,
-            notes=[wanted.note] if wanted.note else [],
-        )
-
-    def _way_back(self, before: ModelInfo | None) -> str:
-        """Return the sentence that says how to load a working model after a failed load."""
-        try:
-            choice = self._catalog.saved()
-        except ConfigError:
-            choice = None  # The message must be about the failed load.
-        if choice:
-            return f' The choice is still {choice}; set_model("{choice}") loads it.'
-        return f' set_model("{before.id}") loads the model that was resident before.' if before else ""
-
-
-def _refuse_foreign_machine(model: ModelInfo) -> None:
-    """Refuse text of files for a server elsewhere, unless its settings allow that.
-
-    Raises:
-        FileAccessError: names the endpoint and the setting.
-    """
-    endpoint = model.endpoint
-    if endpoint is not None and not endpoint.takes_files:
-        raise FileAccessError(
-            f"{model.id} runs on another machine ({shown_url(endpoint.url)}), and files stay on this one. Choose a "
-            f"local model, or allow it: `files = true` below the endpoint {endpoint.name!r} in the settings.",
-            "private",
-        )
-
-
-def _same(model: ModelInfo, resident: ModelInfo | None) -> bool:
-    return resident is not None and resident.serves(model)

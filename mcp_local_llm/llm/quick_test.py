@@ -1,7 +1,7 @@
 """The scripted questions of `quick_test`, and the functions that judge the answers. Pure functions.
 
-The questions are easy on purpose: they test whether the model, its chat template and the parser work together, not the
-quality of the model.
+The questions are easy on purpose: they test whether the model, its chat template and the parser work together. Small
+models answer and do not follow each instruction, so that is told apart.
 """
 
 import json
@@ -13,6 +13,9 @@ from mcp_local_llm.values.results import QuickTest, QuickTestName, rate_of
 
 MAX_TOKENS = 2048
 """Enough tokens for a model that reasons before it answers."""
+
+TOOL_TOKENS = 512
+"""The same before a tool call: a small model that does not make it goes on writing."""
 
 WEATHER = ToolSpec(
     name="get_weather",
@@ -37,6 +40,7 @@ class Question:
     system: str | None = None
     tools: tuple[ToolSpec, ...] = ()
     thinking: bool | None = False
+    max_tokens: int = MAX_TOKENS
 
     def request(self) -> ChatRequest:
         """Make the request, with greedy decoding for the same answer each time."""
@@ -44,17 +48,19 @@ class Question:
         return ChatRequest(
             messages=(*messages, Message(role="user", content=self.prompt)),
             tools=self.tools,
-            sampling=SamplingParams(max_tokens=MAX_TOKENS, temperature=0.0),
+            sampling=SamplingParams(self.max_tokens, temperature=0.0),
             thinking=self.thinking,
         )
 
     def judged(self, name: QuickTestName, result: ChatResult, seconds: float) -> QuickTest:
         """Return the result of the test `name`; `seconds` include a load of the model."""
-        passed, verdict = self.judge(result)
+        answered = bool(result.text.strip() or result.tool_calls)
+        passed, verdict = self.judge(result) if answered else (False, "There is no answer.")
         return QuickTest(
             test=name,
+            answered=answered,
             passed=passed,
-            verdict=verdict,
+            verdict=f"{verdict}{_end(result)}",
             model=result.model,
             prompt=self.prompt,
             answer=result.text,
@@ -64,6 +70,17 @@ class Question:
             seconds=seconds,
             tokens_per_second=rate_of(result),
         )
+
+
+def _end(result: ChatResult) -> str:
+    """Return a sentence about an answer that did not end by itself; else an empty text."""
+    tokens = result.usage.completion_tokens
+    if result.looped:
+        return f" It only repeated itself, and was ended after {tokens} tokens."
+    if result.finish_reason != "length":
+        return ""
+    what = "It" if result.thinking_closed else "The reasoning"
+    return f" {what} was cut off after {tokens} tokens."
 
 
 def question(name: QuickTestName) -> Question:
@@ -78,7 +95,7 @@ def question(name: QuickTestName) -> Question:
         case "code_review":
             return Question("Review this code:\ndef div(a, b):\n    return a / b", _contains("0", "zero"))
         case "tools":
-            return Question("What is the weather in Paris?", _calls_weather, tools=(WEATHER,))
+            return Question("What is the weather in Paris?", _calls_weather, tools=(WEATHER,), max_tokens=TOOL_TOKENS)
         case "thinking":
             return Question("How many legs do two cats and a bird have?", _thinks, thinking=True)
         case "json":

@@ -125,8 +125,12 @@ class Remote:
         silence = STATUS_SILENCE_S if kind.at_once else SILENCE_S
         first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
         first |= {"arguments": verb_lines.write_arguments(verb, arguments)}
+        sent = verb_lines.write_line(first)
+        if len(sent) > MAX_LINE:
+            # The owner would stop reading, so that sending it would look as if the owner hung.
+            raise verb_lines.too_long()
         with self._connect() as socket:
-            hello = await self._begin(socket, verb_lines.write_line(first), silence)
+            hello = await self._begin(socket, sent, silence)
             await self._check(hello, takes_lease=kind.takes_lease)
             pid = int(hello.get("pid", 0))
             while True:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.errors import InvalidRequestError
+from mcp_local_llm.values.errors import InvalidRequestError, shortened
 
 MAX_DEPTH = 100
 """The deepest nesting of objects and lists; JSON and grammar parsers fail at 128."""
@@ -57,11 +57,11 @@ def _problem(schema: Mapping[str, Any]) -> str:
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
-        place = "/".join(["#", *(str(part) for part in error.absolute_path)])
+        place = shortened("/".join(["#", *(str(part) for part in error.absolute_path)]))
         return f"at {place}, {error.message[:200]}"
-    except Exception as error:
+    except Exception:
         # The library resolves `$schema` and `$ref` and may raise any exception for a client's values.
-        return f"{error} ({type(error).__name__})"[:200]
+        return "its $schema, or a reference in it, cannot be read"
     return ""
 
 

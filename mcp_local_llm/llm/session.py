@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack, aclosing, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -50,6 +51,7 @@ class Session:
         make_local: "Callable[[], Local]",
         caller: Caller,
         share: bool = True,
+        model: str | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +63,7 @@ class Session:
             make_local: makes the executor of this process; called once, on a thread, for the first verb that runs here.
             caller: identity and settings of this session, which are sent with each verb.
             share: False loads a model of its own, without the lease.
+            model: for requests of this session that name none, whatever the saved choice is.
             sleep: waits for a number of seconds.
             clock: time in seconds.
         """
@@ -70,6 +73,8 @@ class Session:
         self._remote = Remote(lease.socket, version, lease.owner)
         self._caller = caller
         self._share = share
+        self._model = model
+        self._used = ""
         self._sleep = sleep
         self._clock = clock
         self._owner = Ownership(lease, version, sleep)
@@ -99,10 +104,11 @@ class Session:
             try:
                 llm = await self._executor("chat")
                 with self._running(llm):
-                    stream = llm.chat(request, report, model=model, caller=caller or self._caller)
+                    named = model or self._model
+                    stream = llm.chat(request, report, model=named, caller=caller or self._caller)
                     async with aclosing(stream) as chunks:
                         async for chunk in chunks:
-                            yield chunk
+                            yield chunk if named else self._with_switch_note(chunk)
                 return
             except HolderGoneError as error:
                 await retry.wait(error, report)
@@ -121,7 +127,9 @@ class Session:
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         """Load a model and save the choice; see `LLM.set_model`."""
-        return await self._execute("set_model", lambda llm: llm.set_model(name, report, download=download), report)
+        switch = await self._execute("set_model", lambda llm: llm.set_model(name, report, download=download), report)
+        self._used = switch.model
+        return switch
 
     async def download(self, name: str, report: ReportProgress) -> Download:
         """Download a model; see `LLM.download`."""
@@ -184,7 +192,7 @@ class Session:
             llm = await self._executor("chat")
             if self._local is not None and llm is self._local:
                 with self._running(llm):
-                    await self._local.preload(report, self._caller)
+                    await self._local.preload(report, self._caller, self._model)
 
     @property
     def holds_model(self) -> bool:
@@ -209,6 +217,17 @@ class Session:
                     return await act(llm)
             except HolderGoneError as error:
                 await retry.wait(error, report or _ignore)
+
+    def _with_switch_note(self, chunk: ChatChunk) -> ChatChunk:
+        """Note once, on an answer to a request that named no model, that it is of another model than before."""
+        result = chunk.result
+        if result is None:
+            return chunk
+        before, self._used = self._used, chunk.model
+        if before in ("", chunk.model):
+            return chunk
+        note = f"{chunk.model} answered: outside of this session the choice was changed from {before}."
+        return replace(chunk, result=replace(result, warnings=(*result.warnings, note), switch_note=note))
 
     def _elsewhere(self) -> bool:
         return self._share and not self._lease.held and self._lease.elsewhere()

@@ -18,7 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.values import errors
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
-from mcp_local_llm.values.errors import AmbiguousModelError, BackendProtocolError, HolderGoneError, LocalLLMError
+from mcp_local_llm.values.errors import (
+    AmbiguousModelError,
+    BackendProtocolError,
+    HolderGoneError,
+    InvalidRequestError,
+    LocalLLMError,
+)
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
@@ -96,6 +102,11 @@ def read_line(line: bytes) -> Line:
     if not isinstance(value, dict):
         raise BackendProtocolError(f"The process that holds the model sent {line[:100]!r}, which is no line of ours.")
     return cast(Line, value)
+
+
+def too_long() -> InvalidRequestError:
+    """Return the error for a verb whose line is longer than `MAX_LINE`."""
+    return InvalidRequestError(f"The request is longer than {MAX_LINE // 2**20} MiB. Send less text.")
 
 
 def write_value(kind: Any, value: object) -> Any:

@@ -121,8 +121,7 @@ class VerbServer:
         try:
             first = await lines.first()
         except LineTooLongError:
-            error = InvalidRequestError(f"The request is longer than {MAX_LINE // 2**20} MiB. Send less text.")
-            await lines.send(verb_lines.write_error(error))
+            await lines.send(verb_lines.write_error(verb_lines.too_long()))
             return
         tasks.start_soon(lines.cancel_at_end)
         tasks.start_soon(lines.beat)

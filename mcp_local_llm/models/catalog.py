@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio.to_thread
 
 from mcp_local_llm.models.choice import ChoiceFile
+from mcp_local_llm.models.find import folder_warnings
 from mcp_local_llm.models.fit import LoadPlan, plan_load, require_fit
 from mcp_local_llm.models.profiles import profile_named, with_profile
 from mcp_local_llm.models.resolve import Resolution, ordered, resolve
@@ -76,7 +77,7 @@ class Catalog:
         self._memory = memory
         self._state = state
         self._settings = settings
-        self._choice: tuple[tuple[str, _LocalFiles], Resolution] | None = None
+        self._choice: tuple[tuple[str | None, _LocalFiles, tuple[ModelInfo, ...]], Resolution] | None = None
 
     async def listing(self) -> Listing:
         """Request the models of the endpoints, and read folders and registry where they have changed."""
@@ -85,7 +86,9 @@ class Catalog:
         models = ordered([*files.models, *served.models])
         missing = absent_models(registry.roles, [model.id for model in models])
         unconfigured = unconfigured_endpoints(registry.endpoints, self._settings.endpoints)
-        return Listing(models, registry.roles, (*registry.warnings, *missing, *served.warnings, *unconfigured))
+        folders = await _on_thread(lambda: folder_warnings(self._settings.folders))
+        warnings = (*registry.warnings, *folders, *missing, *served.warnings, *unconfigured)
+        return Listing(models, registry.roles, warnings)
 
     def saved(self) -> str | None:
         """Return the saved choice."""
@@ -150,23 +153,30 @@ class Catalog:
         Raises:
             UnknownModelError: several models and no choice, or a choice whose model is gone.
         """
-        wanted = await _on_thread(self._state.read) or default
-        if wanted is None:
-            listing = await self.listing()
-            role = listing.roles.get("default")
-            return self._resolve(role, listing, None) if role else _only_model(listing)
-        if resident is not None and await self._is_id_of(wanted, resident):
-            return Resolution(replace(resident, serving=Serving()))
-        if profile_named(wanted, self.profiles) is None and (unlisted := self._unlisted(wanted)):
-            # A chat with a model of an endpoint does not wait for the lists of all endpoints.
-            return Resolution(unlisted)
-        # Cached while files and registry are unchanged, so that a chat does not wait for slow endpoints.
-        key = (wanted, await self._local_files())
+        wanted, files = await _on_thread(lambda: self._wanted(default))
+        if wanted is not None:
+            if resident is not None and await self._is_id_of(wanted, resident):
+                return Resolution(replace(resident, serving=Serving()))
+            if profile_named(wanted, self.profiles) is None and (unlisted := self._unlisted(wanted)):
+                # A chat with a model of an endpoint does not wait for the lists of all endpoints.
+                return Resolution(unlisted)
+        # Cached while files and registry are unchanged; a chat with a saved choice does not wait for slow endpoints.
+        key = (wanted, files or await self._local_files(), () if wanted else (await self._served()).models)
         if self._choice is not None and self._choice[0] == key:
             return self._choice[1]
-        found = await self._saved(wanted)
-        self._choice = (key, replace(found, note=""))
+        found = await self._saved(wanted) if wanted else await self._default()
+        self._choice = (key, replace(found, note="") if wanted else found)
         return found
+
+    def _wanted(self, default: str | None) -> tuple[str | None, _LocalFiles | None]:
+        """Return the name of the model to use, and without one the files; read on one thread, for speed."""
+        wanted = self._state.read() or default
+        return wanted, None if wanted else self._read_files()
+
+    async def _default(self) -> Resolution:
+        listing = await self.listing()
+        role = listing.roles.get("default")
+        return self._resolve(role, listing, None) if role else _only_model(listing)
 
     async def _saved(self, wanted: str) -> Resolution:
         if profile_named(wanted, self.profiles):
@@ -229,7 +239,10 @@ class Catalog:
         return resident.id.casefold() not in {role.casefold() for role in registry.roles}
 
     async def _local_files(self) -> _LocalFiles:
-        return await _on_thread(lambda: _LocalFiles(self._find(), self._registry()))
+        return await _on_thread(self._read_files)
+
+    def _read_files(self) -> _LocalFiles:
+        return _LocalFiles(self._find(), self._registry())
 
 
 async def _on_thread(read: Callable[[], _Value]) -> _Value:
@@ -238,7 +251,9 @@ async def _on_thread(read: Callable[[], _Value]) -> _Value:
 
 
 def _only_model(listing: Listing) -> Resolution:
-    real = [model for model in listing.models if model.usable and not model.diagnostic]
+    usable = [model for model in listing.models if model.usable and not model.diagnostic]
+    # A base model is the only one where no other is here; that it does not chat is then said.
+    real = [model for model in usable if model.chats] or usable
     if len(real) == 1:
         return Resolution(real[0], f"{real[0].id} is the only model here.")
     if not real:
@@ -261,9 +276,9 @@ class NameCompletion:
         self._catalog = catalog
 
     async def names(self, typed: str) -> tuple[str, ...]:
-        """Return the profiles, roles and sound models that contain `typed`; names that begin with it come first."""
+        """Return the profiles, roles and models for chats that contain `typed`; names that begin with it come first."""
         listing = await self._catalog.listing()
-        known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.usable))
+        known = (*self._catalog.profiles, *listing.roles, *(model.id for model in listing.models if model.chats))
         text = typed.strip().casefold()
         hits = [name for name in dict.fromkeys(known) if text in name.casefold()]
         return tuple(sorted(hits, key=lambda name: not _begins(name, text)))

@@ -13,7 +13,7 @@ from mcp_local_llm.models.hub import Hub, Repository, is_repository_id
 from mcp_local_llm.models.known import KNOWN_MODELS, KnownModel
 from mcp_local_llm.models.profiles import profile_named
 from mcp_local_llm.models.resolve import Resolution
-from mcp_local_llm.values.errors import IncompleteModelError, InvalidRequestError, UnknownModelError
+from mcp_local_llm.values.errors import IncompleteModelError, InvalidRequestError, UnknownModelError, shortened
 from mcp_local_llm.values.model import ModelInfo, human_bytes
 from mcp_local_llm.values.progress import ReportProgress
 
@@ -111,8 +111,8 @@ class Downloads:
             return await self._catalog.named(name, resident)
         except UnknownModelError as error:
             raise UnknownModelError(
-                f"{error}\nA download needs the whole name of a repository, publisher/name; {name!r} is none. "
-                f"Well-known ones, with the memory they take:\n{_known_repositories(name)}"
+                f"{error}\nA download needs the whole name of a repository, publisher/name; {shortened(name)!r} is "
+                f"none. Well-known ones, with the memory they take:\n{_known_repositories(name)}"
             ) from error
         except IncompleteModelError as error:
             raise IncompleteModelError(f"{error} A download needs the whole name, publisher/name.") from error

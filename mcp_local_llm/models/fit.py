@@ -144,7 +144,7 @@ def nearest_smaller(plan: LoadPlan, models: Iterable[ModelInfo]) -> ModelInfo | 
     smaller = [
         model
         for model in models
-        if model.usable
+        if model.chats
         and not model.diagnostic
         and model.format == plan.model.format
         and model.weight_bytes < plan.model.weight_bytes

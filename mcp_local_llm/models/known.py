@@ -84,8 +84,8 @@ def known_model(model_id: str) -> KnownModel | None:
 def strengths(model: ModelInfo) -> str:
     """Return the strengths of a model: from the table of well-known models, else from its files.
 
-    A model below 3 billion parameters is for short tasks, from 24 billion for hard tasks; thinking, tools and a context
-    window from 100,000 tokens are named.
+    A model below 3 billion parameters is for short tasks, from 24 billion for hard tasks; thinking, tools (or a chat
+    template without them) and a context window from 100,000 tokens are named.
     """
     if model.diagnostic:
         return "for diagnosis and tests only; its answers mean nothing"
@@ -98,6 +98,8 @@ def strengths(model: ModelInfo) -> str:
         words.append("thinks before it answers")
     if model.tool_calling:
         words.append("calls tools")
+    elif model.parameters and model.format == "mlx" and model.chat_template:
+        words.append("its chat template knows no tools")
     if (model.context_length or 0) >= 100_000:
         words.append("long context")
     if not model.chat_template:

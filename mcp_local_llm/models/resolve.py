@@ -4,7 +4,7 @@ It must not know folders, the resident model or memory: models and roles are val
 
 The first level with a match decides: number of the list, role, full id, last part of the id, every word equals a word
 of the id, every word begins one, every word occurs in it. Numbers are never split: `3b` does not match `30B-A3B`, `32B`
-or `13B`.
+or `13B`. The words `gguf` and `mlx` mean the format.
 """
 
 import re
@@ -25,8 +25,9 @@ _NUMBER = re.compile(r"#?\s*(\d{1,4})")
 _SIZE = re.compile(r"\d[\d.]*[a-z]+")
 # Parts of names that name only the format of the weights: 4bit, bf16, int8, mxfp4, dwq, q4_k_m, q8, iq3_xs.
 _QUANTIZATION = re.compile(
-    r"(?<![a-z0-9])(?:\d+bit|[bf]p?(?:16|32|8)|int[48]|(?:mx|nv)fp[48]|dwq|awq|gptq|i?q\d(?:_[0-9a-z]+)*)(?![a-z0-9])"
+    r"(?<![a-z0-9])(?:\d+bit|[bf]p?(?:16|32|8)|int[48]|(?:mx|nv)fp[48]|dwq|awq|gptq|(?:ud[_-])?i?q\d(?:_[0-9a-z]+)*)(?![a-z0-9])"
 )
+_FORMATS = {"gguf": "gguf", "mlx": "mlx", "safetensors": "mlx"}
 _PLAIN_BITS = 16
 
 
@@ -103,6 +104,19 @@ def resolve(
     )
 
 
+def require_template(model: ModelInfo) -> None:
+    """Refuse a model for conversations that has no chat template, before anything is unloaded for it.
+
+    Raises:
+        IncompleteModelError: it continues raw text alone.
+    """
+    if not model.converses:
+        raise IncompleteModelError(
+            f"{model.id} has no chat template, so it cannot chat: it is a base model, which continues raw text, for "
+            "requests to /v1/completions that name it. Choose an instruct model, or add its chat_template.jinja."
+        )
+
+
 def _numbered(number: int, listed: Sequence[ModelInfo]) -> ModelInfo:
     if 1 <= number <= len(listed):
         return listed[number - 1]
@@ -133,10 +147,18 @@ def _by_words(text: str, candidates: Sequence[ModelInfo]) -> list[ModelInfo]:
     if not words:
         return []
     for level in (_equals, _begins, _occurs):
-        hits = [model for model in candidates if all(level(word, model.id) for word in words)]
+        hits = [model for model in candidates if all(_fits_word(word, model, level) for word in words)]
         if hits:
             return hits
     return []
+
+
+def _fits_word(word: str, model: ModelInfo, level: Callable[[str, str], bool]) -> bool:
+    """Compare one word with a model: with its format, if the word names one and it is known, else with its id."""
+    wanted = _FORMATS.get(word)
+    if wanted is None or model.format == "unknown" or not model.usable:
+        return level(word, model.id)
+    return model.format == wanted
 
 
 def _words(name: str) -> list[str]:

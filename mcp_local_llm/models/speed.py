@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 from typing import cast
 
 from mcp_local_llm.setup.regular_file import read_regular
@@ -56,10 +55,10 @@ MIN_TOKENS = 32
 """The fewest tokens of an answer whose speed is measured."""
 
 SAMPLES = 5
-"""Speeds that are kept for one model; their median is shown."""
+"""Speeds that are kept for one model. The best is shown: other programs only ever make an answer slower."""
 
 SAVE_SHARE = 0.05
-"""Change of the median that is worth a write of the file, for which an answer waits."""
+"""Change of the best that is worth a write of the file, for which an answer waits."""
 
 MAX_MODELS = 100
 """Models in the file; the one that was written longest ago is removed first."""
@@ -92,7 +91,7 @@ class SpeedFile:
         def speed(model: ModelInfo) -> Speed | None:
             key = self._key(model)
             own = _joined(samples.get(key, []), self._unsaved.get(key, []))
-            return Speed(median(own), measured=True) if own else None
+            return Speed(max(own), measured=True) if own else None
 
         return speed
 
@@ -109,7 +108,7 @@ class SpeedFile:
         key = self._key(model)
         unsaved = self._unsaved[key] = _joined(self._unsaved.get(key, []), [round(tokens_per_second, 2)])
         saved = self._saved.get(key)
-        return saved is None or abs(median(_joined(saved, unsaved)) / median(saved) - 1) > SAVE_SHARE
+        return saved is None or abs(max(_joined(saved, unsaved)) / max(saved) - 1) > SAVE_SHARE
 
     def save(self) -> None:
         """Write the added speeds; a file that cannot be written is a warning."""

@@ -10,7 +10,7 @@ the whole text's. Rule numbers (R1 to R31) stand in comments beside the code tha
 """
 
 from mcp_local_llm.parsing.markup import TagPair
-from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, markup_of
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, Markup, markup_of, markup_of_model
 from mcp_local_llm.parsing.parsed import Channel, Parsed, StreamEvent
 from mcp_local_llm.parsing.parser import parse
 from mcp_local_llm.parsing.server_messages import parse_message
@@ -25,6 +25,7 @@ __all__ = [
     "StreamEvent",
     "TagPair",
     "markup_of",
+    "markup_of_model",
     "parse",
     "parse_message",
 ]

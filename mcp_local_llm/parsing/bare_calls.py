@@ -1,4 +1,4 @@
-"""Calls without markup (R23): a whole message that is one JSON value, one fence with it, or a Pythonic list.
+"""Calls without markup (R23): a whole message of one JSON value, one fence with it, a Pythonic list or Gemma's calls.
 
 Only the form shows that these are calls, so every name must be an offered tool, and text around them makes them text.
 """
@@ -11,11 +11,12 @@ from mcp_local_llm.parsing.lenient_json import read_value
 from mcp_local_llm.parsing.markup_scanner import scan_markup
 from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import PayloadError
-from mcp_local_llm.parsing.tool_formats.format import Source
+from mcp_local_llm.parsing.tool_formats.format import Source, skip_space
+from mcp_local_llm.parsing.tool_formats.gemma import read_gemma4
 from mcp_local_llm.parsing.tool_formats.pythonic import read_pythonic
 from mcp_local_llm.values.chat import ToolCall
 
-_FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*\n(.*?)\n?[ ]{0,3}\1[ \t]*\Z", re.DOTALL)
+_FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*\r?\n(.*?)\n?[ ]{0,3}\1[ \t]*\Z", re.DOTALL)
 _PRINT = re.compile(r"print\((.*)\)\Z", re.DOTALL)
 
 
@@ -29,7 +30,7 @@ def implicit_calls(content: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
         if not calls and fence[2] == "tool_code":
             calls = _code_calls(inner, tools)
     else:
-        calls = _json_calls(message) or _list_calls(message, tools)
+        calls = _json_calls(message) or _list_calls(message, tools) or _gemma_calls(message, tools)
     return calls if all(tools.knows(call.name) for call in calls) else ()
 
 
@@ -47,6 +48,23 @@ def _json_calls(message: str) -> tuple[ToolCall, ...]:
 
 def _list_calls(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
     return _pythonic(message, tools) if message.startswith("[") and message.endswith("]") else ()
+
+
+def _gemma_calls(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:
+    """Read Gemma 4's calls without their opener, which it forgets behind a thought."""
+    calls: list[ToolCall] = []
+    position, closer = 0, "<tool_call|>"
+    while position < len(message):
+        try:
+            payload = read_gemma4(Source(message, closer, tools), position)
+        except PayloadError:
+            return ()
+        if payload is None:
+            return ()
+        calls += payload.calls
+        position = skip_space(message, payload.end)
+        position = skip_space(message, position + len(closer)) if message.startswith(closer, position) else position
+    return tuple(calls)
 
 
 def _pythonic(message: str, tools: OfferedTools) -> tuple[ToolCall, ...]:

@@ -7,7 +7,7 @@ user), a recipient makes a call. Calls of other formats inside a message are not
 import re
 from typing import Literal
 
-from mcp_local_llm.parsing.markup_scanner import MAX_FALLBACKS, scan_markup
+from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, MAX_FALLBACKS, Markup, scan_markup
 from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import Parsed, PayloadError
 from mcp_local_llm.parsing.tool_formats.format import Source, skip_space
@@ -16,12 +16,13 @@ from mcp_local_llm.values.chat import ToolCall
 
 HEADER = re.compile(
     r"\s*(?:<\|start\|>(?P<role>[^<]*))?"
-    r"(?:(?:<\|channel\|>)?(?P<channel>\s*(?:analysis|commentary|final)\b[^<]*))?"
+    r"(?:(?:<\|channel\|>)?(?P<channel>\s*(?:analysis|commentary|final)\b[^<]*)|<\|channel\|>(?P<unknown>[^<]*))?"
     r"(?:<\|constrain\|>[^<]*)?<\|message\|>"
 )
 _CUT_HEADER = re.compile(
     r"\s*(?:<\|start\|>[^<]*)?(?:<\|channel\|>[^<]*)?(?:<\|constrain\|>[^<]*)?(?:<\|?[a-z]*\|?)?\Z"
 )
+_ANY_CHANNEL = re.compile(r"\s*<\|channel\|>\w+[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
 _RECIPIENT = re.compile(r"\bto=(\S+)")
 _TERMINATOR = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _CLOSING = re.compile(r"\s*(<\|(?:end|return|call)\|>)")
@@ -29,12 +30,17 @@ _CLOSING = re.compile(r"\s*(<\|(?:end|return|call)\|>)")
 _Kind = Literal["reasoning", "text"]
 
 
-def is_harmony(text: str, tools: OfferedTools) -> bool:
-    """Say whether the first markup outside literal zones is a harmony header, or the end of a message before one."""
-    first = next(scan_markup(text, 0, tools), None)
-    if first is None:
+def is_harmony(text: str, tools: OfferedTools, markup: Markup) -> bool:
+    """Say whether the first markup outside literal zones is a harmony header, or the end of a message before one.
+
+    In the answer of a model that does not use harmony a header counts at the very start only.
+    """
+    if _ANY_CHANNEL.match(text):
+        return True
+    first = next(scan_markup(text, 0, tools, markup=KNOWN_MARKUP if markup.harmony else markup), None)
+    if first is None or not (markup.harmony or not text[: first.start].strip()):
         return False
-    return first.kind == "harmony" or (text.startswith("<|end|><|start|>assistant", first.start))
+    return first.kind == "harmony" or text.startswith("<|end|><|start|>assistant", first.start)
 
 
 def parse_harmony(text: str, *, think_prefilled: bool, tools: OfferedTools) -> Parsed:
@@ -80,7 +86,7 @@ class _Messages:
     def _lead(self, think_prefilled: bool) -> int:
         """Store the text before the first header; return the position of that header."""
         first = next(scan_markup(self._text, 0, self._tools), None)
-        start = first.start if first else len(self._text)
+        start = 0 if _ANY_CHANNEL.match(self._text) else first.start if first else len(self._text)
         ended = self._text.startswith("<|end|>", start)
         self.bodies["reasoning" if think_prefilled or ended else "text"].append(self._text[:start])
         return start + len("<|end|>") if ended else start
@@ -119,7 +125,7 @@ class _Messages:
         """Return where a message ends: outside zones; a zone left open in the reasoning must not hide the answer."""
         zones = kind == "text" or self._fallbacks < MAX_FALLBACKS
         for mark in scan_markup(self._text, start, self._tools, in_block=kind == "reasoning") if zones else ():
-            if mark.kind in ("end", "harmony"):
+            if mark.kind in ("end", "harmony") or self._text.startswith("<|start|>", mark.start):
                 return mark.start
         if kind == "reasoning":
             self._fallbacks += 1
@@ -135,5 +141,7 @@ class _Messages:
         """
         closing = _CLOSING.match(self._text, end)
         if closing is not None:
+            if closing[1] == "<|return|>" and (rest := self._text[closing.end() :].strip()):
+                self.problems.append(f"The model went on behind <|return|>; {len(rest)} characters were dropped.")
             return -1 if closing[1] == "<|return|>" else skip_space(self._text, closing.end())
         return end if self._text.startswith(("<|start|>", "<|channel|>"), end) else -1

@@ -27,7 +27,9 @@ def call_of(value: object, *, explicit: bool = True) -> ToolCall | None:
     if isinstance(entry.get("function"), dict) and "name" not in entry:
         entry = cast(dict[str, Any], entry["function"])
     name = entry.get("name", entry.get("tool_name"))
-    key = "arguments" if "arguments" in entry else "parameters"
+    # Inkling says `args`, which counts where markup announces a call.
+    names = ("arguments", "parameters", "args") if explicit else ("arguments", "parameters")
+    key = next((key for key in names if key in entry), "arguments")
     if not isinstance(name, str) or not name.strip() or not (explicit or key in entry):
         return None
     arguments = arguments_of(entry.get(key))

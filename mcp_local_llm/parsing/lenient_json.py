@@ -168,7 +168,7 @@ class _Reader:
             end = text.find(quote, start)
             if end < 0:
                 raise PayloadError(len(text), cut=True)
-            return text[start:end], end + len(quote)
+            return text[start:end].replace("\r\n", "\n"), end + len(quote)
         if self._variant.python and text.startswith('"""', position):
             pattern, python = _TRIPLE, True
         else:
@@ -177,7 +177,7 @@ class _Reader:
         match = pattern.match(text, position)
         if match is None:
             raise PayloadError(len(text), cut=True)
-        return _unescape(match[1], python=python or self._variant.python), match.end()
+        return _unescape(match[1].replace("\r\n", "\n"), python=python or self._variant.python), match.end()
 
     def _scalar(self, position: int) -> tuple[Any, int]:
         text = self._text

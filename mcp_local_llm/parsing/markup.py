@@ -11,13 +11,20 @@ BAR = "\uff5c"
 
 @dataclass(frozen=True)
 class TagPair:
-    """The two tags of a reasoning block."""
+    """The two tags of a reasoning block; `answer`, where there is one, begins the answer and so closes a block too."""
 
     opener: str
     closer: str
+    answer: str = ""
+
+    @property
+    def closers(self) -> tuple[str, ...]:
+        """Everything that ends a block."""
+        return (self.closer, self.answer) if self.answer else (self.closer,)
 
 
 THINK = TagPair("<think>", "</think>")
+MUSE = TagPair("to=self<|message|>", "<|eom|>", "to=user<|message|>")
 
 TAG_PAIRS = (
     THINK,
@@ -31,8 +38,24 @@ TAG_PAIRS = (
     TagPair("<|begin_of_thought|>", "<|end_of_thought|>"),
     TagPair("<|channel>thought", "<channel|>"),  # Gemma 4
     TagPair("<unused94>thought", "<unused95>"),  # Gemma 3 derivatives
+    TagPair("<longcat_think>", "</longcat_think>"),
+    TagPair("<mm:think>", "</mm:think>"),  # MiniMax M3
+    TagPair("<think:opensource>", "</think:opensource>"),  # Hy3
+    TagPair("<ifm|think>", "</ifm|think>"),  # K2 Horizon
+    TagPair("<ifm|think_fast>", "</ifm|think_fast>"),
+    TagPair("<ifm|think_faster>", "</ifm|think_faster>"),
+    TagPair("<|think:start|>", "<|think:end|>"),  # Solar Open 2
+    TagPair("<|think|>", "<|end|>", "<|content|>"),  # Solar Open
+    TagPair("<|open|>think<|sep|>", "<|close|>think<|sep|>", "<|open|>response<|sep|>"),  # Kimi K3
+    TagPair("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
+    TagPair("<|content_thinking|>", "<|end_message|>", "<|content_text|>"),  # Inkling
+    TagPair("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
+    MUSE,
 )
 """R11. The first is the one that nearly every template uses."""
+
+WORD_PAIRS = TAG_PAIRS[1:4]
+"""Plain words in angle brackets, as prompts ask for them; only a model that uses them reasons in them."""
 
 END_OF_TURN = (
     "<|im_end|>",
@@ -49,6 +72,18 @@ END_OF_TURN = (
     "<turn|>",
     "<eos>",
     "<seed:eos>",
+    "<|end_of_msg|>",
+    "<|close|>message<|sep|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<|assistant_end|>",
+    "<|content_model_end_sampling|>",
+    "<|plamo:tag|>",
+    "<|ifm|im_end|>",
+    "<|im:end|>",
+    "<|message_sep|>",
+    f"<{BAR}hy_eos:opensource{BAR}>",
+    f"<{BAR}hy_end:opensource{BAR}>",
     "<|END_OF_TURN_TOKEN|>",
     f"<{BAR}end▁of▁sentence{BAR}>",
     f"<{BAR}User{BAR}>",
@@ -75,8 +110,36 @@ END_OF_TURN = (
 HARMONY_HEADS = ("<|channel|>analysis", "<|channel|>commentary", "<|channel|>final", "<|start|>assistant")
 """How a message of gpt-oss begins."""
 
+HARMONY_MARKS = ("<|message|>", "<|start|>", "<|channel|>")
+"""The parts of such a beginning."""
+
+FRAME_OPENERS = (
+    "<|open|>response<|sep|>",
+    "<|begin|>assistant",
+    "<|content|>",
+    "<|message_model|>",
+    "<|content_text|>",
+    "<|start|>assistant to=",
+    "to=user<|message|>",
+    "to=commentary<|message|>",
+)
+"""Literals before the text of an answer, in the formats that write an answer as a message or several of them."""
+
+FRAME_CLOSERS = ("<|close|>response<|sep|>", "<|end_message|>")
+"""Literals behind the text of an answer; a further message may follow."""
+
+FRAME_NAMES = {
+    "<|start|>assistant to=": re.compile(r"(?!functions\.)[^\s<]+<\|message\|>"),  # Muse
+    "<|message_model|>": re.compile(r"(?:[\w.\-]+(?=<\|content_))?"),  # Inkling
+}
+"""What must follow some of these: the recipient of the message, who may be a tool."""
+
+MESSAGE_STARTS = ("<|start|>assistant", "<|begin|>assistant", "<|message_model|>")
+"""Behind one of `END_OF_TURN`, the beginning of a further message of the same turn."""
+
 RESPONSE_WRAPPERS = (
     ("<response>", "</response>"),  # Granite
+    ("<answer>", "</answer>"),  # Hunyuan A13B
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),  # Cohere
     ("<|START_TEXT|>", "<|END_TEXT|>"),
     ("<|begin_of_solution|>", "<|end_of_solution|>"),
@@ -94,26 +157,42 @@ def any_literal(literals: Iterable[str]) -> str:
 
 
 _HEADER = re.compile(
-    r"\s*(?:\ufeff|<\|im_start\|>assistant[ \t]*\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\s*"
-    r"|<\|start_of_role\|>assistant<\|end_of_role\|>|<start_of_turn>model[ \t]*\n?|<\|turn>model[ \t]*\n?"
+    r"\s*(?:\ufeff|<\|im_start\|>assistant[ \t]*(?:\r?\n)?|<\|start_header_id\|>assistant<\|end_header_id\|>\s*"
+    r"|<\|start_of_role\|>assistant<\|end_of_role\|>|<start_of_turn>model[ \t]*(?:\r?\n)?"
+    r"|<\|turn>model[ \t]*(?:\r?\n)?|<\|ifm\|im_start\|>assistant[ \t]*(?:\r?\n)?|<\|assistant_start\|>"
     rf"|<\|im_assistant\|>assistant<\|im_middle\|>|<{BAR}Assistant{BAR}>|<{BAR}begin▁of▁sentence{BAR}>|\[gMASK\]<sop>"
     r"|<\|assistant\|>\s*|<\|begin_of_text\|>|<bos>|<\|START_OF_TURN_TOKEN\|><\|CHATBOT_TOKEN\|>)"
 )
-_LAST_TOKENS = END_OF_TURN[: END_OF_TURN.index("[e~[") + 1]
+HEADER_STARTS = (
+    "\ufeff",
+    "<|im_start|>assistant",
+    "<|start_header_id|>",
+    "<|start_of_role|>",
+    "<start_of_turn>",
+    "<|turn>",
+    "<|ifm|im_start|>",
+    "<|assistant_start|>",
+    "<|im_assistant|>",
+    f"<{BAR}Assistant{BAR}>",
+    f"<{BAR}begin▁of▁sentence{BAR}>",
+    "[gMASK]",
+    "<|assistant|>",
+    "<|begin_of_text|>",
+    "<bos>",
+    "<|START_OF_TURN_TOKEN|>",
+)
+"""How an echoed header begins (R1)."""
+
+_LAST_TOKENS = frozenset(END_OF_TURN[: END_OF_TURN.index("[e~[") + 1])
 
 
-def normalized(raw: str) -> str:
-    """Drop a BOM, an echoed header and the end tokens at the end (R1, R3)."""
-    text = raw.replace("\r\n", "\n")
-    return text[skip_header(text) : _skip_last_tokens(text)]
-
-
-def _skip_last_tokens(text: str) -> int:
-    """Return where the end tokens at the very end begin: an open fence would hide them from the scan."""
-    end = before_tokens(text, _LAST_TOKENS)
-    if text.endswith("</s>", 0, end) and "<s>" not in text:
+def skip_last_tokens(text: str, ends: Iterable[str]) -> int:
+    """Return where the end tokens at the very end begin (R3): an open fence would hide them from the scan."""
+    last = [token for token in ends if token in _LAST_TOKENS]
+    end = before_tokens(text, last)
+    if last and text.endswith("</s>", 0, end) and "<s>" not in text:
         return end - len("</s>")
-    return end
+    return end if text[end:].strip() else len(text)
 
 
 def before_tokens(text: str, tokens: Iterable[str]) -> int:

@@ -35,21 +35,65 @@ class OfferedTools:
         """Say whether the tool's schema names this parameter."""
         return parameter in _mapping(self.schemas.get(name, {}).get("properties"))
 
-    def typed(self, name: str, parameter: str, raw: str) -> Any:
+    def typed(self, name: str, parameter: str, raw: str, kind: str | None = None) -> Any:
         """Return an XML value in the type that the schema declares (R24).
 
         A value that does not fit its type and a value of an unknown parameter stay strings.
+
+        Args:
+            name: the tool.
+            parameter: its parameter.
+            raw: the value as it was written.
+            kind: the type that the model itself wrote beside the value.
         """
         root = self.schemas.get(name, {})
         declared = _types(_mapping(root.get("properties")).get(parameter), root, 0)
-        if "null" in declared and raw.strip() == "null":
-            return None
-        if not declared or "string" in declared:
-            return raw
-        for kind in ("integer", "number", "boolean", "object", "array"):
-            if kind in declared and (value := _convert(raw.strip(), kind)) is not None:
-                return value
+        return _typed(raw, declared or frozenset((kind,) if kind else ()))
+
+    def structured(self, name: str, parameter: str, value: Any) -> Any:
+        """Type the strings inside a value whose lists and objects were elements (MiniMax M3)."""
+        root = self.schemas.get(name, {})
+        return _structured(value, _mapping(root.get("properties")).get(parameter), root, 0)
+
+
+def _typed(raw: str, declared: frozenset[str]) -> Any:
+    if "null" in declared and raw.strip() == "null":
+        return None
+    if not declared or "string" in declared:
         return raw
+    for kind in ("integer", "number", "boolean", "object", "array"):
+        if kind in declared and (value := _convert(raw.strip(), kind)) is not None:
+            return value
+    return raw
+
+
+def _structured(value: Any, schema: object, root: Mapping[str, Any], depth: int) -> Any:
+    """Type a value by its schema; inside a container that declares no types, numbers and literals are JSON's."""
+    if isinstance(value, str):
+        declared = _types(schema, root, 0)
+        if not value.strip() and len(declared & {"array", "object"}) == 1:
+            return [] if "array" in declared else {}
+        undeclared = depth > 0 and not declared
+        return _typed(value, frozenset(("null", "integer", "number", "boolean")) if undeclared else declared)
+    if isinstance(value, list):
+        items = _declared(schema, "items", root, 0)
+        return [_structured(item, items, root, depth + 1) for item in cast(list[Any], value)]
+    properties = _mapping(_declared(schema, "properties", root, 0))
+    return {key: _structured(item, properties.get(key), root, depth + 1) for key, item in value.items()}
+
+
+def _declared(schema: object, keyword: str, root: Mapping[str, Any], depth: int) -> object:
+    """Find what a schema says of its items or properties, through unions and local references."""
+    spec = _mapping(schema)
+    if keyword in spec or depth > _MAX_SCHEMA_DEPTH:
+        return spec.get(keyword)
+    branches = [
+        option for union in ("anyOf", "oneOf", "allOf") for option in cast(Sequence[object], spec.get(union, ()))
+    ]
+    if isinstance(reference := spec.get("$ref"), str):
+        branches.append(_resolve(reference, root))
+    found = (_declared(branch, keyword, root, depth + 1) for branch in branches)
+    return next((declared for declared in found if declared), None)
 
 
 def read_tools(tools: Sequence[Mapping[str, Any]] | None) -> OfferedTools:

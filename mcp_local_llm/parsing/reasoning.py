@@ -1,14 +1,10 @@
-"""Splits an answer into reasoning and content: by its tags (R3 to R11, R14, R25), or by an announcement in plain text.
-
-`split_reasoning` gets markup from `scan_markup` and assigns every stretch of the text to a channel, as positions only.
-`split_announced` handles models that write "Thinking Process:" or "Here is my thought process:" instead of tags.
-"""
+"""Splits an answer into reasoning and content by its tags (R3 to R11, R14, R25), as positions only."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from mcp_local_llm.parsing.markup import TagPair, before_tokens
+from mcp_local_llm.parsing.markup import FRAME_OPENERS, MESSAGE_STARTS, THINK, TagPair, before_tokens
 from mcp_local_llm.parsing.markup_scanner import KNOWN_MARKUP, MAX_FALLBACKS, Markup, MarkupToken, scan_markup
 from mcp_local_llm.parsing.offered_tools import OfferedTools
 from mcp_local_llm.parsing.parsed import Segment, Span
@@ -20,55 +16,52 @@ R8 takes back everything since the last boundary. Where a block was opened and c
 is an answer: P2 forbids losing it, and a stream may have shown it.
 """
 
+INVENTED = "A tool result that the model invented was dropped with what follows it."
+
 _MAX_INDENT = 80
 
 _VISIBLE = re.compile(r"\S")
 
-_ANNOUNCED = re.compile(r"\s*(?:\*\*|#+ )?Thinking Process:")
+_MORE_MARKUP = re.compile(r"\s*(?:<\||\Z)")
 
-_ANSWER = re.compile(r"^(?:\*\*|#+ )?(?:Final )?Answer:(?:\*\*)?[ \t]*", re.MULTILINE)
-
-_GRANITE = re.compile(r"\s*Here(?:'s| is) my thought process:")
-
-_GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:")
-
-_PARAGRAPH = re.compile(r"\n[ \t]*\n(?=\S)")
-
-_OUTLINE_ITEM = re.compile(r"(?:[*+-]|(\d{1,3})[.)])[ \t]")
-
-_NUMBERED = re.compile(r"^(\d{1,3})[.)][ \t]", re.MULTILINE)
+_REST_OF_SENTENCE = re.compile(r"[ \t]+\S|[.,;:!?)\"']")
 
 
 @dataclass(frozen=True)
 class SplitAnswer:
-    """The segments in order, and a sentence for each call that could not be read or result that was dropped."""
+    """The segments in order.
+
+    Attributes:
+        problems: a sentence for each call that could not be read, and result that was dropped.
+        losses: a sentence for each text that was dropped or taken for reasoning.
+    """
 
     segments: tuple[Segment, ...]
     problems: tuple[str, ...]
+    losses: tuple[str, ...] = ()
 
 
 def split_reasoning(
-    text: str, *, think_prefilled: bool, tools: OfferedTools, markup: Markup = KNOWN_MARKUP
+    text: str, *, think_prefilled: bool, tools: OfferedTools, markup: Markup = KNOWN_MARKUP, answer_begun: bool = False
 ) -> SplitAnswer:
-    """Split normalized text. `think_prefilled`: it begins inside a block (R4)."""
-    splitter = _Splitter(text, tools, markup)
+    """Split a text without its header and its last tokens.
+
+    Args:
+        text: the model's output.
+        think_prefilled: it begins inside a block (R4).
+        tools: the tools that were offered.
+        markup: the model's markup.
+        answer_begun: it begins with the answer, so that a closer without an opener is text.
+    """
+    splitter = _Splitter(text, tools, markup, answer_begun=answer_begun)
     splitter.run(think_prefilled=think_prefilled)
-    return SplitAnswer(tuple(splitter.segments), tuple(splitter.problems))
+    return SplitAnswer(tuple(splitter.segments), tuple(splitter.problems), tuple(splitter.losses))
 
 
-def split_announced(text: str) -> tuple[str, str] | None:
-    """Split an answer without tags into reasoning and answer; None where it has no announcement, or no end."""
-    granite = _GRANITE.match(text)
-    if granite is not None:
-        answer = _GRANITE_ANSWER.search(text, granite.end())
-        return (text[granite.end() : answer.start()], text[answer.end() :]) if answer else None
-    if not _ANNOUNCED.match(text):
-        return None
-    answer = _ANSWER.search(text)
-    if answer is not None:
-        return text[: answer.start()], text[answer.end() :]
-    boundary = _plain_paragraph(text)
-    return (text[:boundary], text[boundary:]) if boundary else None
+def in_sentence(before: str, behind: str) -> bool:
+    """Say whether a tag is named in a sentence: a word stands before it on its line, and the line goes on."""
+    line = before.rpartition("\n")[2]
+    return line.strip() != "" and line[-1] in " \"'(" and _REST_OF_SENTENCE.match(behind) is not None
 
 
 @dataclass
@@ -84,8 +77,10 @@ class _Block:
 class _Splitter:
     """One pass over one text; every method moves `position` forward."""
 
-    def __init__(self, text: str, tools: OfferedTools, markup: Markup) -> None:
+    def __init__(self, text: str, tools: OfferedTools, markup: Markup, *, answer_begun: bool) -> None:
         self._text = text
+        # Until a block is opened: from then on a closer may be a repeated one.
+        self._stray_is_text = answer_begun
         self._tools = tools
         self._markup = markup
         self._position = 0
@@ -99,6 +94,7 @@ class _Splitter:
         self._quoted: Counter[TagPair] = Counter()
         self.segments: list[Segment] = []
         self.problems: list[str] = []
+        self.losses: list[str] = []
 
     def run(self, *, think_prefilled: bool) -> None:
         """Fill `segments` and `problems`."""
@@ -114,7 +110,7 @@ class _Splitter:
         opener = next((pair for pair in self._markup.pairs if self._text.startswith(pair.opener, start)), None)
         start = start + len(opener.opener) if opener else 0
         # Where the template's own pair is not known, the likeliest one goes before its rarer relatives.
-        likeliest, *others = self._markup.pairs
+        likeliest, *others = self._markup.pairs or (THINK,)
         for pairs in ((opener,),) if opener else filter(None, ((likeliest,), others)):
             block = self._find_closer(start, frozenset(pairs))
             if block.closer:
@@ -124,7 +120,7 @@ class _Splitter:
         self._reasoning(start, block)
 
     def _reasoning(self, start: int, block: _Block) -> None:
-        closed = block.closer is not None
+        closed, self._stray_is_text = block.closer is not None, False
         self.segments.append(Segment("reasoning", start, block.end, tuple(block.spans), closed=closed))
         self._position = block.closer[1] if block.closer else len(self._text)
         if not closed:
@@ -147,17 +143,38 @@ class _Splitter:
                 return
             elif token.kind == "close" and self._closes(token, start, spans):
                 return
-            elif token.kind == "end" or (token.kind == "response" and self._called):
-                if token.kind == "response":
-                    self.problems.append("A tool result that the model invented was dropped with what follows it.")
+            elif token.kind == "end" or (token.kind == "frame" and self._frames(token, start, spans)):
+                self._append_text(start, token.start, spans, ends_message=True)
+                goes_on = token.kind == "frame" or self._text.startswith(MESSAGE_STARTS, token.end)
+                self._position = token.end if goes_on else self._end_turn(token)
+                return
+            elif token.kind == "response" and self._called:
+                self.problems.append(INVENTED)
                 self._append_text(start, token.start, spans)
                 self._position = len(self._text)
                 return
         self._append_text(start, len(self._text), spans)
         self._position = len(self._text)
 
-    def _append_text(self, start: int, end: int, spans: list[Span]) -> None:
-        self.segments.append(Segment("text", start, end, tuple(spans)))
+    def _end_turn(self, token: MarkupToken) -> int:
+        """Drop what follows the end of the turn (R3)."""
+        rest = self._text[token.end : max(self._last, token.end)].strip()
+        if rest:
+            self.losses.append(
+                f"The model went on behind {self._text[token.start : token.end]}, which ends a turn; "
+                f"{len(rest)} characters were dropped."
+            )
+        return len(self._text)
+
+    def _frames(self, token: MarkupToken, start: int, spans: list[Span]) -> bool:
+        """Say whether the frame of a message stands where one can: before its text, or behind it."""
+        if self._text.startswith(FRAME_OPENERS, token.start):
+            begun = spans[-1].end if spans else start
+            return _VISIBLE.search(self._text, begun, token.start) is None
+        return _MORE_MARKUP.match(self._text, token.end) is not None
+
+    def _append_text(self, start: int, end: int, spans: list[Span], *, ends_message: bool = False) -> None:
+        self.segments.append(Segment("text", start, end, tuple(spans), ends_message=ends_message))
         self._answered = self._answered or self._visible
 
     def _call(self, token: MarkupToken, spans: list[Span]) -> int:
@@ -177,9 +194,11 @@ class _Splitter:
         """Return the block that an opener begins, or None where it is text (R6)."""
         assert token.pair is not None  # every tag has one
         block = None
-        if not self._visible:
+        if not self._visible and token.pair not in self._markup.foreign:
             return self._find_closer(token.end, frozenset((token.pair,)))
-        if self._at_line_start(token.start) and token.pair not in self._hopeless:
+        only_at_start = token.pair in self._markup.foreign or self._stray_is_text
+        here = not self._visible if only_at_start else self._at_line_start(token.start)
+        if here and token.pair not in self._hopeless:
             block = self._find_closer(token.end, frozenset((token.pair,)))
             if block.closer is None:
                 self._hopeless.add(token.pair)
@@ -201,15 +220,29 @@ class _Splitter:
             self._quoted[token.pair] -= 1
             self._visible = True
             return False
+        if token.pair in self._markup.foreign or self._stray_is_text or self._is_mention(token):
+            self._visible = True
+            return False
         self._position = token.end
         something = self._visible or bool(spans)
         if self.segments and something and self._is_answer(token, start):
             self._append_text(start, token.start, spans)
             return True
         # R8: everything since the last boundary was reasoning; a repeated closer finds nothing there.
+        taken = self._text[start : token.start].strip()
+        if taken:
+            self.losses.append(
+                f"{len(taken)} characters before {self._text[token.start : token.end]}, which nothing had opened, "
+                "were taken for reasoning."
+            )
         self.segments.append(Segment("reasoning", start, token.start, tuple(spans)))
         self._visible = self._answered
         return True
+
+    def _is_mention(self, token: MarkupToken) -> bool:
+        """Say whether a known model names its closer in a sentence, which goes on behind it on the same line."""
+        before = self._text[max(0, token.start - _MAX_INDENT) : token.start]
+        return self._markup.exact and in_sentence(before, self._text[token.end : token.end + _MAX_INDENT])
 
     def _is_answer(self, token: MarkupToken, start: int) -> bool:
         """Say whether what stands before a stray closer is an answer, or a call (R30), all the same (P2)."""
@@ -219,10 +252,12 @@ class _Splitter:
     def _find_closer(self, start: int, pairs: frozenset[TagPair]) -> _Block:
         """Find where a block that is opened with one of the pairs ends (R7, R9)."""
         block = _Block(len(self._text), None)
+        closers = tuple(closer for pair in pairs for closer in pair.closers)
         zones = self._fallbacks < MAX_FALLBACKS
         found = scan_markup(self._text, start, self._tools, in_block=True, markup=self._markup)
+        invented: int | None = None
         for token in found if zones else ():
-            if token.kind == "close" and token.pair in pairs:
+            if self._text.startswith(closers, token.start):
                 block.end, block.closer = token.start, (token.start, token.end)
                 return block
             if token.kind == "end":
@@ -231,18 +266,30 @@ class _Splitter:
             if token.reading is not None:
                 block.spans.append(Span(token.start, token.reading.end, token.reading.calls))
                 block.problems += filter(None, (token.reading.problem,))
-        quoted = self._quoted_closer(start, block, pairs)
+            elif token.kind == "response" and invented is None and self._calls_before(token.start, block):
+                invented = token.start
+        quoted = self._quoted_closer(start, block, closers)
         if quoted is None:
-            block.spans = [span for span in block.spans if span.calls]
+            if invented is not None:
+                # A thought that ends in a call waits for its result, which only the client may write (R14, R25).
+                block.end = invented
+                block.problems.append(INVENTED)
+            block.spans = [span for span in block.spans if span.calls and span.end <= block.end]
             return block
         self._fallbacks += 1
         return replace(block, end=quoted[0], closer=quoted)
 
-    def _quoted_closer(self, start: int, block: _Block, pairs: frozenset[TagPair]) -> tuple[int, int] | None:
+    def _calls_before(self, position: int, block: _Block) -> bool:
+        last = block.spans[-1] if block.spans else None
+        if last is None or not last.calls or not self._tools.offered:
+            return False
+        return _VISIBLE.search(self._text, last.end, position) is None
+
+    def _quoted_closer(self, start: int, block: _Block, closers: tuple[str, ...]) -> tuple[int, int] | None:
         """Return the first closer in a zone that is neither tightly wrapped in backticks nor in a call (R7)."""
         spans = iter([span for span in block.spans if span.calls])
         span = next(spans, None)
-        pattern = re.compile("|".join(re.escape(pair.closer) for pair in pairs))
+        pattern = re.compile("|".join(map(re.escape, closers)))
         for found in pattern.finditer(self._text, start, block.end):
             while span is not None and span.end <= found.start():
                 span = next(spans, None)
@@ -251,21 +298,3 @@ class _Splitter:
             if not inside_call and not wrapped:
                 return found.span()
         return None
-
-
-def _plain_paragraph(text: str) -> int:
-    """Return where the first plain paragraph after the outline begins, or 0.
-
-    The outline goes on as long as its numbers do: a remark between its items is not the answer.
-    """
-    expected, outline_end = 1, 0
-    for item in _NUMBERED.finditer(text):
-        if int(item[1]) == expected:
-            expected, outline_end = expected + 1, item.end()
-    seen_item = outline_end > 0
-    for gap in _PARAGRAPH.finditer(text):
-        is_item = _OUTLINE_ITEM.match(text, gap.end()) is not None
-        if seen_item and not is_item and gap.end() > outline_end:
-            return gap.end()
-        seen_item = seen_item or is_item
-    return 0

@@ -6,6 +6,7 @@ from typing import Any, cast
 from mcp_local_llm.parsing.json_calls import call_of
 from mcp_local_llm.parsing.parsed import Parsed
 from mcp_local_llm.parsing.parser import join_blocks, parse
+from mcp_local_llm.parsing.shown_text import BLANK_LINES
 from mcp_local_llm.values.chat import REASONING_FIELDS, ToolCall
 
 
@@ -26,8 +27,10 @@ def parse_message(
         return _without_content(message, thoughts, tools)
     parsed = parse(content, think_prefilled=think_prefilled and not thoughts, tools=tools)
     calls, warnings = _structured_calls(message, tools)
+    # Line ends between a block and the answer, which the server has taken apart, belong to neither.
+    blank = BLANK_LINES.match(parsed.text) if thoughts else None
     return Parsed(
-        text=parsed.text,
+        text=parsed.text[blank.end() :] if blank else parsed.text,
         reasoning=join_blocks([*thoughts, parsed.reasoning]),
         # Structured calls win; the same calls in the content are their raw form (R31).
         tool_calls=calls or parsed.tool_calls,

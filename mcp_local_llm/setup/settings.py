@@ -1,5 +1,6 @@
 """Every setting, its default and its range, and the process whose value applies. It must not know what uses them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -44,6 +45,27 @@ ApiKey = Annotated[SecretStr, AfterValidator(_sendable)]
 """A key that can be sent in an HTTP header; never shown."""
 
 
+def _host(name: str) -> str:
+    """Check a host name, which a `Host` header holds besides the port."""
+    if not _HOST.fullmatch(name):
+        raise ValueError("a host is a name or an address without scheme, port and path, such as *.lan; * is any")
+    return name.lower()
+
+
+def _origin(text: str) -> str:
+    """Check the origin of a web page or desktop app, as browsers send it."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is a scheme with a host and no path, such as app://obsidian.md; * is any")
+    return text.lower()
+
+
+_HOST = re.compile(r"[\w.*-]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
+_ORIGIN = re.compile(r"\*|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s]*")
+
+AllowedHost = Annotated[str, AfterValidator(_host)]
+AllowedOrigin = Annotated[str, AfterValidator(_origin)]
+
+
 def _number(value: object) -> object:
     """Convert the digits of a variable into a number, which a `Literal` of numbers does not do."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -86,6 +108,8 @@ class Settings(BaseModel):
         load_timeout_s: seconds that the load of an MLX model, and its first step, may take without progress.
         long_input_penalty: repetition penalty of greedy answers to prompts of 4,096 tokens and more, from the answer's
             256th token on, where no penalty is set; 1 is off.
+        tools_without_template: `system` writes tools into the system turn for a model whose chat template knows none;
+            `refuse` refuses them.
         kv_bits: keep the keys and values of MLX models in 4 or 8 bits instead of 16: a long context takes less memory,
             answers lose a little accuracy, and requests are answered one at a time; unset, nothing is quantized.
         wired_memory: `auto` pins the weights in the GPU's memory; `off` does not, for machines where that panics.
@@ -97,6 +121,9 @@ class Settings(BaseModel):
         share: one model for all sessions of this user; without it each session loads its own.
         api_key: the key that requests over TCP must send as `Authorization: Bearer`; required where `serve` accepts
             other machines.
+        allowed_hosts: more host names by which requests over TCP may call the server, for example
+            `host.docker.internal`; a star stands for any part.
+        allowed_origins: origins of web pages and desktop apps that may use it over TCP and read what it answers.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
         llama_slots: requests that it answers concurrently; each takes reserve_context tokens of KV cache.
         log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
@@ -122,6 +149,7 @@ class Settings(BaseModel):
     step_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 300.0
     load_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 1800.0
     long_input_penalty: RepetitionPenalty = 1.05
+    tools_without_template: Literal["system", "refuse"] = "system"
     kv_bits: KVBits | None = None
     wired_memory: Literal["auto", "off"] = "auto"
     top_k: TopK | None = None
@@ -134,6 +162,8 @@ class Settings(BaseModel):
     preload: bool = False
     share: bool = True
     api_key: ApiKey | None = None
+    allowed_hosts: tuple[AllowedHost, ...] = ()
+    allowed_origins: tuple[AllowedOrigin, ...] = ()
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: LogLevel = "WARNING"
@@ -178,9 +208,6 @@ class Settings(BaseModel):
         return SamplingParams(**{name: getattr(self, name) for name in SAMPLING_SETTINGS})
 
 
-LISTS = ("folders", "roots", "secret_names", "allow")
-"""Settings that are lists; in a variable their entries are separated like those of PATH."""
-
 SAMPLING_SETTINGS = tuple(entry.name for entry in fields(SamplingParams) if entry.name in Settings.model_fields)
 """The settings that are sampling parameters."""
 
@@ -188,7 +215,7 @@ SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
     {
         **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
         **dict.fromkeys(("roots", "secret_names", "allow"), "session"),
-        "api_key": "listener",
+        **dict.fromkeys(("api_key", "allowed_hosts", "allowed_origins"), "listener"),
     }
 )
 """Setting → the process whose value applies; the other settings are the lease owner's."""

@@ -13,15 +13,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from mcp_local_llm.setup.regular_file import read_regular
-from mcp_local_llm.setup.settings import LISTS, TABLES, Settings
+from mcp_local_llm.setup.settings import TABLES, Settings
 from mcp_local_llm.values.endpoint import Endpoint
-from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.values.errors import ConfigError, shortened
 
 PREFIX = "MCP_LOCAL_LLM_"
 RENAMED: Mapping[str, str] = {"launch": "cluster"}
 """Old key of the file → its present name; the old one is accepted with a warning."""
-MAX_SHOWN = 80
-"""Characters of a wrong value in a message."""
+LISTS: Mapping[str, str] = {
+    **dict.fromkeys(("folders", "roots", "secret_names", "allow"), os.pathsep),
+    **dict.fromkeys(("allowed_hosts", "allowed_origins"), ","),
+}
+"""Settings that are lists → what stands between two values in a variable."""
 MAX_FILE_BYTES = 2**20
 """A longer file is no settings file."""
 
@@ -38,7 +41,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
         variable = PREFIX + name.upper()
         if environ.get(variable, "").strip():
             raw = environ[variable].strip()
-            values[name] = raw.split(os.pathsep) if name in LISTS else raw
+            values[name] = [part.strip() for part in raw.split(LISTS[name])] if name in LISTS else raw
             origin[name] = variable
     try:
         settings = Settings.model_validate(values)
@@ -106,10 +109,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
-
-
 def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
     sentences: list[str] = []
     for problem in error.errors(include_url=False):
@@ -126,6 +125,6 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
             # A key that was written in place of its variable's name, or into a URL, must not appear in a message.
             secret = place.endswith((".api_key", ".api_key_env", ".url"))
-            value = "wrong" if secret else _shortened(repr(problem["input"]))
+            value = "wrong" if secret else shortened(repr(problem["input"]))
             sentences.append(f"{where}: '{place.removeprefix('.')}' is {value}. {problem['msg']}.")
     return " ".join(sentences)

@@ -7,8 +7,9 @@ door builds its schema from them, so that it refuses a value out of range by nam
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.values.progress import Progress
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -18,9 +19,11 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message in which servers send reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI
 API, then others."""
 
-MaxTokens = Annotated[int, Field(ge=1, le=131_072)]
+LONGEST_ANSWER = 131_072
+"""The largest limit of tokens that a request may set."""
+MaxTokens = Annotated[int, Field(ge=1, le=LONGEST_ANSWER)]
 """Tokens of the answer, reasoning included; 1 to 131072."""
-MaxThinkingTokens = Annotated[int, Field(ge=0, le=131_072)]
+MaxThinkingTokens = Annotated[int, Field(ge=0, le=LONGEST_ANSWER)]
 """Tokens of reasoning before the block is closed by force; 0 to 131072."""
 Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
 """0 (greedy) to 2."""
@@ -40,8 +43,14 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """Seed of this request's own random numbers; 0 to 4294967295."""
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 """One stop string, 1 to 200 characters."""
-StopStrings = Annotated[list[StopString], Field(max_length=8)]
-"""At most 8 stop strings."""
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+StopStrings = Annotated[list[StopString], Field(max_length=8), BeforeValidator(_as_list)]
+"""At most 8 stop strings; one may stand without a list."""
 
 
 class ToolCall(BaseModel):
@@ -57,11 +66,12 @@ class ToolCall(BaseModel):
     @classmethod
     def _unwrap(cls, value: object) -> object:
         """Accept OpenAI's `{"type": "function", "function": {...}}` as well."""
-        if isinstance(value, dict) and "function" in value and "name" not in value:
-            wrapper = cast(dict[str, Any], value)
-            if isinstance(wrapper["function"], dict):
-                return {"id": wrapper.get("id"), **cast(dict[str, Any], wrapper["function"])}
-        return cast(object, value)
+        if not isinstance(value, dict):
+            return value
+        call = filled_in(cast(dict[str, Any], value))
+        if "name" not in call and isinstance(call.get("function"), dict):
+            call = {"id": call.get("id"), **filled_in(call["function"])}
+        return call
 
 
 class ToolSpec(BaseModel):
@@ -79,9 +89,9 @@ class ToolSpec(BaseModel):
         """Accept OpenAI's wrapper and MCP's `inputSchema` as well."""
         if not isinstance(value, dict):
             return value
-        spec = cast(dict[str, Any], value)
+        spec = filled_in(cast(dict[str, Any], value))
         if "name" not in spec and isinstance(spec.get("function"), dict):
-            spec = cast(dict[str, Any], spec["function"])
+            spec = filled_in(spec["function"])
         for alias in ("inputSchema", "input_schema"):
             if "parameters" not in spec and alias in spec:
                 spec = {**spec, "parameters": spec[alias]}
@@ -103,6 +113,11 @@ class Message(BaseModel):
     tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
     tool_call_id: str | None = None
     name: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_placeholders(cls, value: object) -> object:
+        return filled_in(cast(dict[str, Any], value)) if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,9 @@ class ChatRequest:
         client: name of the client; waiting requests of several clients take turns.
         prompt: a text that the model continues without chat template and parser; `messages` is then empty.
         holds_files: text of the user's files is in it, which leaves this machine only where the settings say so.
+        lower_max_tokens: where `max_tokens` is more than is possible, lower it with a warning instead of refusing.
+        must_call: names of tools; the answer is a call of one of them. Without any, the model is free to call.
+        parallel_tool_calls: False allows one call at most.
     """
 
     messages: tuple[Message, ...]
@@ -157,6 +175,9 @@ class ChatRequest:
     response_schema: dict[str, Any] | None = None
     prompt: str | None = None
     holds_files: bool = False
+    lower_max_tokens: bool = False
+    must_call: tuple[str, ...] = ()
+    parallel_tool_calls: bool = True
 
     @property
     def characters(self) -> int:
@@ -217,7 +238,10 @@ class ChatResult:
         thinking_closed: False where the reasoning was cut off before an answer began.
         looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
         schema_met: whether the text validates against `response_schema`; None where the request has none.
+        schema_advice: a sentence for an answer that does not validate: its fault, or, where it was cut off in what may
+            go on without end, how to bound the schema.
         warnings: one sentence each, for the caller.
+        switch_note: the warning that another session changed the model, which people must see; empty for none.
     """
 
     text: str
@@ -231,6 +255,8 @@ class ChatResult:
     warnings: tuple[str, ...] = field(default=())
     looped: bool = False
     schema_met: bool | None = None
+    switch_note: str = ""
+    schema_advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,22 @@ class GenerationError(LocalLLMError):
     """The engine failed while it was answering."""
 
 
+MAX_ECHO = 100
+"""Characters of a caller's own input that a message repeats."""
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of an input, for a message that repeats it."""
+    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 3]}..."
+
+
+MAX_REASON = 400
+"""Characters of a library's error that a message repeats."""
+
+
 def reason_of(error: BaseException) -> str:
-    """Return the first line of a library's error, with its type."""
-    lines = str(error).strip().splitlines()
-    return f"{lines[0][:300]} ({type(error).__name__})" if lines else type(error).__name__
+    """Return a library's error on one line, with its type: the first line alone is often a heading."""
+    text = " ".join(str(error).split())
+    if len(text) > MAX_REASON:
+        text = f"{text[: MAX_REASON - 3]}..."
+    return f"{text} ({type(error).__name__})" if text else type(error).__name__

@@ -1,6 +1,7 @@
 """The facts of a model before it is loaded, which `models/find` reads from files, and the formatting of sizes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,8 @@ class ModelInfo:
         active_bytes: bytes of weights read for one token; fewer than `weight_bytes` for a mixture of experts.
         kv_bytes_per_token: bytes of KV cache for one token at 16 bits; None where the files do not show it.
         context_length: the longest sequence, in tokens; None where the files do not show it.
+        templates: the chat templates by name, `default` among them, where the tokenizer would not find them by itself.
+        chat_template: there is a chat template, so the model can converse.
         thinking: the chat template supports a reasoning block; `tool_calling`: it supports tools.
         problems: why the model cannot be chosen (a partial download, remote code); empty for a sound one.
         diagnostic: made for tests and diagnosis; any other model is preferred.
@@ -74,6 +77,7 @@ class ModelInfo:
     quantization: Quantization | None = None
     kv_bytes_per_token: int | None = None
     context_length: int | None = None
+    templates: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     chat_template: bool = True
     tool_calling: bool = False
     thinking: bool = False
@@ -92,6 +96,19 @@ class ModelInfo:
     def usable(self) -> bool:
         """Whether it may be chosen."""
         return not self.problems
+
+    @property
+    def converses(self) -> bool:
+        """Whether it can read messages; without a chat template it continues raw text alone.
+
+        For a GGUF file without a template llama-server uses one of its own.
+        """
+        return self.chat_template or self.format == "gguf"
+
+    @property
+    def chats(self) -> bool:
+        """Whether it may be chosen for conversations."""
+        return self.usable and self.converses
 
     @property
     def started(self) -> bool:

@@ -32,7 +32,7 @@ class ModelRow(VerbResult):
     fit: str
     """Whether it fits into memory, with the numbers, or why it cannot be chosen."""
     tokens_per_second: float | None
-    """Estimated or measured decode speed; null where neither is known."""
+    """Decode speed: the best of the last answers here, else estimated; null where neither is known."""
     speed: str
     good_for: str
     roles: list[str] = Field(default_factory=list[str])
@@ -95,10 +95,13 @@ class Download(VerbResult):
 
 
 class QuickTest(VerbResult):
-    """One scripted question to the chosen model, and whether the answer is right."""
+    """One scripted question to the chosen model: whether it answers, and whether it follows the instruction."""
 
     test: QuickTestName
+    answered: bool = True
+    """The model, its template and the parser work: an answer came."""
     passed: bool
+    """The answer follows the instruction; small models often do not."""
     verdict: str
     model: str
     prompt: str

@@ -8,7 +8,7 @@ its list of models, its `Server` header, and at last probes: paths that only one
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mcp_local_llm.values.endpoint import FlavorName
 from mcp_local_llm.wire.json_values import JsonObject, as_list, as_object, as_text
@@ -18,6 +18,8 @@ Switch = Mapping[bool, Mapping[str, Any]]
 
 NO_SWITCH: Switch = {}
 
+ForcedCalls = Literal["", "required", "named"]
+"""How calls can be forced by `tool_choice`: not at all, some call of the offered tools, or also that of a named one."""
 
 TEMPLATE_SWITCH: Switch = {
     True: {"chat_template_kwargs": {"enable_thinking": True}},
@@ -27,7 +29,6 @@ TEMPLATE_SWITCH: Switch = {
 FIELD_SWITCH: Switch = {True: {"enable_thinking": True}, False: {"enable_thinking": False}}
 
 EFFORT_SWITCH: Switch = {True: {"reasoning_effort": "medium"}, False: {"reasoning_effort": "none"}}
-
 
 OPENAI_SAMPLING: Mapping[str, str] = {
     "max_tokens": "max_tokens",
@@ -39,7 +40,6 @@ OPENAI_SAMPLING: Mapping[str, str] = {
     "frequency_penalty": "frequency_penalty",
 }
 
-
 LOCAL_SAMPLING: Mapping[str, str] = {
     **OPENAI_SAMPLING,
     "top_k": "top_k",
@@ -49,13 +49,11 @@ LOCAL_SAMPLING: Mapping[str, str] = {
 
 LLAMA_SAMPLING: Mapping[str, str] = {**LOCAL_SAMPLING, "repetition_penalty": "repeat_penalty"}
 
-
 LM_STUDIO_SAMPLING: Mapping[str, str] = {
     **OPENAI_SAMPLING,
     "top_k": "top_k",
     "repetition_penalty": "repeat_penalty",
 }
-
 
 VLLM_MLX_SAMPLING: Mapping[str, str] = {
     name: name
@@ -88,6 +86,7 @@ class Flavor:
         extra: further fields that every request carries.
         raw: whether the content may hold markup; our own server has taken it apart by the rules that we would use.
         completions: whether a raw prompt is sent, to `POST /completions`.
+        forced_calls: what `tool_choice` brings about there, not just what is accepted.
     """
 
     title: str
@@ -101,6 +100,7 @@ class Flavor:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     raw: bool = True
     completions: bool = False
+    forced_calls: ForcedCalls = "named"
 
 
 GENERIC = Flavor("an OpenAI-compatible server")
@@ -109,7 +109,7 @@ GENERIC = Flavor("an OpenAI-compatible server")
 FLAVORS: Mapping[FlavorName, Flavor] = {
     "auto": GENERIC,
     "openai": GENERIC,
-    # mlx_lm 0.32 server.py: reads these fields, ignores response_format; its own max_tokens default is 512.
+    # mlx_lm 0.32 server.py: reads these fields, ignores response_format and tool_choice; max_tokens is 512 by default.
     "mlx_lm.server": Flavor(
         "mlx_lm.server",
         "Start it with `mlx_lm.server --model MODEL --port PORT`.",
@@ -117,6 +117,7 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         thinking=TEMPLATE_SWITCH,
         schema=False,
         default_max_tokens=8192,
+        forced_calls="",
     ),
     # vllm_mlx/api/models.py, ChatCompletionRequest: these fields, no seed and no frequency_penalty.
     "vllm-mlx": Flavor(
@@ -124,6 +125,7 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         "Start it with `vllm-mlx serve MODEL --port PORT`.",
         sampling=VLLM_MLX_SAMPLING,
         thinking=FIELD_SWITCH,
+        forced_calls="",
     ),
     # docs.vllm.ai, "Reasoning Outputs"; thinking_token_budget since 0.19, with a reasoning parser configured.
     "vllm": Flavor(
@@ -134,7 +136,7 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         thinking_budget="thinking_token_budget",
     ),
     # llama.cpp tools/server/README.md; return_progress puts prompt_progress into the stream;
-    # thinking_budget_tokens: tools/server/server-common.cpp.
+    # thinking_budget_tokens: tools/server/server-common.cpp. A named tool_choice is taken for "auto" (#26535).
     "llama-server": Flavor(
         "llama-server",
         "Start it with `llama-server -m MODEL.gguf --jinja --port PORT`.",
@@ -142,6 +144,7 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         thinking=TEMPLATE_SWITCH,
         thinking_budget="thinking_budget_tokens",
         extra={"return_progress": True},
+        forced_calls="required",
     ),
     # A proxy: the body goes through to a llama-server as it is.
     "llama-swap": Flavor(
@@ -149,27 +152,32 @@ FLAVORS: Mapping[FlavorName, Flavor] = {
         "Start it with `llama-swap --config CONFIG.yaml`.",
         sampling=LLAMA_SAMPLING,
         thinking=TEMPLATE_SWITCH,
+        forced_calls="required",
     ),
     # docs.ollama.com/api/openai-compatibility: the fields it reads; top_k and others are dropped without a word.
     "ollama": Flavor(
         "Ollama",
         "Start it with `ollama serve`; its url ends in /v1.",
         thinking=EFFORT_SWITCH,
+        forced_calls="",
     ),
-    # lmstudio.ai/docs, "Chat Completions": the supported payload parameters.
+    # lmstudio.ai/docs, "Chat Completions": the supported payload parameters; tool_choice is a word, never an object.
     "lm-studio": Flavor(
         "LM Studio",
         "Start it with `lms server start`.",
         sampling=LM_STUDIO_SAMPLING,
         thinking=EFFORT_SWITCH,
+        forced_calls="required",
     ),
-    # jundot/omlx, omlx/api/openai_models.py: these fields, no top_k and no repetition_penalty.
+    # jundot/omlx, omlx/api/openai_models.py: these fields, no top_k and no repetition_penalty; of tool_choice it obeys
+    # "none" alone (#2877).
     "omlx": Flavor(
         "oMLX",
         "Start it with `omlx serve`.",
         sampling={**OPENAI_SAMPLING, "min_p": "min_p"},
         thinking=TEMPLATE_SWITCH,
         thinking_budget="thinking_budget",
+        forced_calls="",
     ),
     # docs.litellm.ai, "Input Params": OpenAI's fields, translated for each provider.
     "litellm": Flavor(

@@ -1,9 +1,46 @@
-"""Reads values from JSON of unknown origin: a value of the wrong type counts as absent. Pure."""
+"""Reads JSON of unknown origin, and values from it: a value of the wrong type counts as absent. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 JsonObject = Mapping[str, Any]
+
+# Group 1: half of a surrogate pair, which JavaScript writes and no text can hold.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_LIMITS = {
+    "recursion limit exceeded": "200 levels of objects and lists can be read",
+    "number out of range": "a number may have 4,300 digits",
+}
+
+
+def mended_json(text: str) -> str:
+    """Return the text of JSON without a byte order mark, and with U+FFFD for each half of a surrogate pair."""
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape[1] else escape[0], text.removeprefix("\ufeff"))
+
+
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: models and servers write halves of surrogate pairs into JSON as well."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def read_json(text: str) -> object:
+    """Decode JSON; NaN and Infinity are none.
+
+    Raises:
+        ValueError: it is no JSON; the message says why and where, without a full stop.
+    """
+    try:
+        return cast(object, from_json(text, allow_inf_nan=False))
+    except ValueError as error:
+        reason = str(error)
+        raise ValueError(
+            next((f"{reason}; {limit}" for start, limit in _LIMITS.items() if reason.startswith(start)), reason)
+        ) from error
 
 
 def as_object(value: object) -> JsonObject:

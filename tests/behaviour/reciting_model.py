@@ -52,7 +52,7 @@ class Script:
     Attributes:
         pieces: the texts of its tokens, in order; a character is never cut.
         opening: what the template writes behind the opener of the answer, such as a block that it opens.
-        whole_tags: pieces that are one of `TAGS` are the vocabulary's own tokens; one script may say each of them.
+        whole_tags: pieces that are one of `TAGS`, or special tokens, are the vocabulary's own; one script may say each.
         ends: the turn ends behind the last piece; otherwise the script begins again.
     """
 
@@ -62,10 +62,10 @@ class Script:
     ends: bool = True
 
 
-def cut(text: str, *, whole_tags: bool = False) -> tuple[str, ...]:
+def cut(text: str, *, whole_tags: bool = False, size: int = _PIECE) -> tuple[str, ...]:
     """Cut a text as tokens would: through the middle of words, and of tags where those are no tokens themselves."""
     parts = re.split(f"({'|'.join(TAGS)})", text) if whole_tags else [text]
-    return tuple(piece for part in parts for piece in ([part] if part in TAGS and whole_tags else _chunks(part)))
+    return tuple(piece for part in parts for piece in ([part] if part in TAGS and whole_tags else _chunks(part, size)))
 
 
 def prompt_tokens(message: str) -> int:
@@ -73,8 +73,18 @@ def prompt_tokens(message: str) -> int:
     return sum(1 if part in _SPECIAL else len(part) for part in _FRAME) + len(message.encode())
 
 
-def write_reciting_model(folder: Path, scripts: Mapping[str, Script]) -> Path:
+def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
+    """Write a prompt without a template that a script continues: `text`, and the white space that names the script."""
+    return text + _selector(list(scripts).index(name), max(len(scripts) - 1, 1).bit_length())
+
+
+def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "") -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
+
+    Args:
+        folder: where to.
+        scripts: what it says.
+        mentions: markup that its template names, as the templates of a family of models do.
 
     Raises:
         ValueError: two scripts say the same tag of the vocabulary.
@@ -100,7 +110,7 @@ def write_reciting_model(folder: Path, scripts: Mapping[str, Script]) -> Path:
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings))
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -148,7 +158,8 @@ class _Vocabulary:
         return tokenizer
 
     def _tokens(self, script: Script) -> list[str]:
-        return [piece if script.whole_tags and piece in TAGS else self._marked(piece) for piece in script.pieces]
+        own = (*TAGS, *_SPECIAL) if script.whole_tags else ()
+        return [piece if piece in own else self._marked(piece) for piece in script.pieces]
 
     def _marked(self, piece: str) -> str:
         """Make a token of its own for one place of one script."""
@@ -158,8 +169,8 @@ class _Vocabulary:
         return token
 
 
-def _chunks(text: str) -> list[str]:
-    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+def _chunks(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def _selector(number: int, bits: int) -> str:
@@ -172,9 +183,10 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str]) -> str:
+def _template(openings: Mapping[str, str], mentions: str) -> str:
     """ChatML; what opens an answer depends on the last message."""
     return (
+        f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
         f"{{%- set openings = {json.dumps(openings)} -%}}"
         "{%- if tools -%}{{- '<|im_start|>system\\n' + (tools | tojson) + '<|im_end|>\\n' -}}{%- endif -%}"
         "{%- for message in messages -%}"

@@ -12,7 +12,7 @@ from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.verb_server import VerbServer
 from mcp_local_llm.residency.lease import LeaseOwner
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Message, Timings, ToolCall, Usage
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, Message, Timings, TokenCounts, ToolCall, Usage
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 from tests.clients import WAIT_S
@@ -33,6 +33,7 @@ RESULT = ChatResult(
     schema_met=False,
 )
 STATUS = READY
+COUNTS = TokenCounts("org/model", (7, 8), 4096, estimated=True, places=3)
 SWITCH = Switch(model="m", previous=None, loaded=True, seconds=1.0, size_bytes=1, available_bytes=None)
 DOWNLOAD = Download(model="m", size_bytes=1, fetched_bytes=2, seconds=1.0, path="/p")
 TEST = QuickTest(
@@ -79,6 +80,17 @@ class ScriptedLLM:
         yield ChatChunk(text="Half ", model="org/model")
         yield ChatChunk(reasoning="Hm.", model="org/model")
         yield ChatChunk(result=RESULT, model="org/model")
+
+    async def count(
+        self,
+        items: tuple[ChatRequest | str, ...],
+        report: ReportProgress,
+        *,
+        model: str | None = None,
+        caller: Caller | None = None,
+    ) -> TokenCounts:
+        await self._ask("count", items, model, caller)
+        return COUNTS
 
     async def set_model(self, name: str, report: ReportProgress, *, download: bool = False) -> Switch:
         await self._ask("set_model", name, download)

@@ -30,6 +30,7 @@ BROKEN: list[tuple[Schema, str]] = [
     ({"$schema": "http://json-schema.org/draft-07/schema#", "enum": "abc"}, "at #/enum"),
     ({"minimum": "3"}, "at #/minimum"),
     ({"$defs": {"a": 1}}, "at #/$defs/a"),
+    ({"$schema": {}}, "its $schema, or a reference in it, cannot be read"),
     (nested(900), f"more than {MAX_DEPTH}"),
     ({"allOf": [nested(60)]}, f"more than {MAX_DEPTH}"),
 ]

@@ -7,12 +7,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_local_llm.app import App
+from mcp_local_llm.app import App, compose
 from mcp_local_llm.llm.llm import collect_result
+from mcp_local_llm.llm.session import Session
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
-from mcp_local_llm.values.errors import InsufficientMemoryError, ModelLoadError
+from mcp_local_llm.values.errors import InsufficientMemoryError, ModelError, ModelLoadError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Switch
+from tests.apps import close, many
 from tests.clients import WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny
 
@@ -89,7 +91,8 @@ async def test_a_failed_load_keeps_the_choice_and_says_how_to_get_it_back(app: A
     await app.llm.set_model("alpha", ignore)
     with pytest.raises(ModelLoadError) as raised:
         await app.llm.set_model(broken, ignore)
-    assert str(raised.value).startswith(f"{broken} could not be loaded: ")
+    assert str(raised.value).startswith(f"{broken} could not be loaded: Missing ")
+    assert "model.layers.4." in str(raised.value), "the names stand on the lines below the heading"
     assert str(raised.value).endswith(f'The choice is still {ALPHA}; set_model("{ALPHA}") loads it.')
     now = await app.llm.status()
     assert (now.state, now.chosen, choice(home)) == ("unloaded", ALPHA, ALPHA)
@@ -111,6 +114,86 @@ async def test_a_model_that_does_not_fit_leaves_the_resident_one_in_place(app: A
     with pytest.raises(InsufficientMemoryError):
         await app.llm.set_model("giant", ignore)
     assert ((await app.llm.status()).state, (await app.llm.status()).model) == ("ready", ALPHA)
+
+
+def place_changed(cache: Path, name: str, drop: str = "", **entries: object) -> None:
+    """A copy of the built-in model with other entries in its config, and without the file `drop`."""
+    files = {path.name: path.read_bytes() for path in TINY.iterdir() if path.is_file() and path.name != drop}
+    place_in_hub(cache, name, files | {"config.json": json.dumps({**json.loads(files["config.json"]), **entries})})
+
+
+async def test_a_model_that_writes_no_text_is_refused_with_the_reason_before_anything_is_unloaded(
+    app: App, home: Path, cache: Path
+) -> None:
+    place_changed(cache, "acme/ranks", architectures=["Qwen3ForSequenceClassification"])
+    place_changed(cache, "acme/drafts", architectures=["DFlashDraftModel"])
+    place_changed(cache, "acme/ropes", model_type="nemotron-nas", rope_scaling={"type": "llama3"})
+    await app.llm.set_model("alpha", ignore)
+    for name, reason in (("ranks", "a classifier or reranker"), ("drafts", "draft head"), ("ropes", "rope_scaling")):
+        with pytest.raises(ModelError, match=reason):
+            await app.llm.set_model(f"acme/{name}", ignore)
+        with pytest.raises(ModelError, match=reason):
+            await collect_result(app.llm.chat(HELLO, ignore, model=name))
+    rows = {row.name: row for row in (await app.llm.list_models()).models}
+    assert not any(rows[f"acme/{name}"].fits for name in ("ranks", "drafts", "ropes"))
+    assert ((await app.llm.status()).state, (await app.llm.status()).model, choice(home)) == ("ready", ALPHA, ALPHA)
+
+
+async def test_a_base_model_is_refused_for_chats_before_anything_is_unloaded_and_continues_raw_text(
+    app: App, home: Path, cache: Path
+) -> None:
+    place_changed(cache, "acme/base", drop="chat_template.jinja")
+    await app.llm.set_model("alpha", ignore)
+    with pytest.raises(ModelError, match="has no chat template"):
+        await app.llm.set_model("base", ignore)
+    with pytest.raises(ModelError, match="has no chat template"):
+        await collect_result(app.llm.chat(HELLO, ignore, model="acme/base"))
+    (row,) = [row for row in (await app.llm.list_models()).models if row.name == "acme/base"]
+    assert not row.fits
+    assert "no chat" in row.fit
+    assert ((await app.llm.status()).model, choice(home), (await app.llm.counters()).loads) == (ALPHA, ALPHA, 1)
+    raw = ChatRequest((), prompt="la la", sampling=SamplingParams(max_tokens=3))
+    assert (await collect_result(app.llm.chat(raw, ignore, model="acme/base"))).model == "acme/base"
+
+
+@pytest.mark.usefixtures("cache")
+async def test_an_answer_notes_once_that_another_session_changed_the_model(environ: dict[str, str], home: Path) -> None:
+    async with many() as apps:
+        first, second = (await apps.open(environ, home)).llm, (await apps.open(environ, home)).llm
+
+        async def noted(session: Session, model: str | None = None) -> tuple[str, str]:
+            result = await collect_result(session.chat(HELLO, ignore, model=model))
+            assert (result.switch_note in result.warnings) == bool(result.switch_note)
+            return result.model, result.switch_note
+
+        for own, other in ((first, second), (second, first)):
+            await own.set_model("alpha", ignore)
+            assert await noted(own) == (ALPHA, "")
+            await other.set_model("beta", ignore)
+            assert await noted(other) == (BETA, "")
+            note = f"{BETA} answered: outside of this session the choice was changed from {ALPHA}."
+            assert await noted(own) == (BETA, note)
+            assert await noted(own) == (BETA, "")
+            # What a session itself asks for is no news to it.
+            assert await noted(own, "alpha") == (ALPHA, "")
+            assert await noted(own) == (BETA, "")
+
+
+@pytest.mark.usefixtures("cache")
+async def test_a_model_of_the_process_answers_what_names_none_and_leaves_the_choice(
+    environ: dict[str, str], home: Path
+) -> None:
+    app = compose(environ, home, "beta")
+    try:
+        async with app.llm:
+            await app.llm.set_model("alpha", ignore)
+            await app.llm.preload(ignore)
+            assert (await app.llm.status()).model == BETA
+            assert (await collect_result(app.llm.chat(HELLO, ignore))).model == BETA
+            assert (await collect_result(app.llm.chat(HELLO, ignore, model="alpha"))).model == ALPHA
+            assert choice(home) == ALPHA
+    finally:
+        close(app)
 
 
 @pytest.mark.usefixtures("cache")

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from mcp_local_llm.llm import remote as remote_module
 from mcp_local_llm.llm import verb_server
 from mcp_local_llm.llm.llm import LLM, Caller, collect_result
 from mcp_local_llm.llm.remote import Remote
@@ -18,7 +19,13 @@ from mcp_local_llm.llm.session import Session
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.values import errors
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, ToolSpec
-from mcp_local_llm.values.errors import AmbiguousModelError, GenerationError, HolderGoneError, LocalLLMError
+from mcp_local_llm.values.errors import (
+    AmbiguousModelError,
+    GenerationError,
+    HolderGoneError,
+    InvalidRequestError,
+    LocalLLMError,
+)
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, ModelTable
 from tests.clients import WAIT_S
@@ -194,6 +201,14 @@ async def test_a_line_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: p
     async with serving(tmp_path, ScriptedLLM()) as remote:
         with pytest.raises(LocalLLMError, match="longer than"):
             await remote.complete("x" * 2000)
+
+
+async def test_a_line_that_is_too_long_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_module, "MAX_LINE", 1000)
+    async with serving(tmp_path, ScriptedLLM()) as remote:
+        with pytest.raises(InvalidRequestError, match="longer than 32 MiB"):
+            await remote.complete("x" * 2000)
+        assert await remote.complete("a") == ("a", "b")
 
 
 async def test_members_that_a_newer_version_added_are_passed_over(tmp_path: Path) -> None:

@@ -170,3 +170,23 @@ async def test_a_fifo_as_registry_or_choice_is_told_and_holds_nothing_up(tmp_pat
     os.mkfifo(home.choice)
     with pytest.raises(ConfigError, match="it is not a regular file"):
         await home.catalog.chosen(home.settings.get("model"))
+
+
+async def test_with_nothing_chosen_nothing_is_listed_or_asked_again_while_nothing_changes(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.roles(default=LARGE)
+    first = await home.catalog.chosen()
+    with pytest.MonkeyPatch.context() as patched:
+        for owner, name in ((Path, "iterdir"), (os, "scandir")):
+            patched.setattr(owner, name, None)
+        assert await home.catalog.chosen() == first
+    assert first.model.id == LARGE
+    home.roles()
+    with pytest.raises(UnknownModelError, match="No model is chosen yet"):
+        await home.catalog.chosen()
+    (tmp_path / "hub" / "models--org--Coder-7B").rename(tmp_path / "elsewhere")
+    assert (await home.catalog.chosen()).note == f"{LARGE} is the only model here."
+    assert (await home.catalog.chosen()).model.id == LARGE
+    place_tiny(tmp_path / "hub", SMALL)
+    with pytest.raises(UnknownModelError, match="No model is chosen yet"):
+        await home.catalog.chosen()

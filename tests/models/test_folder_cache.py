@@ -10,7 +10,7 @@ import pytest
 
 from mcp_local_llm.models.find import FolderCache, ModelRoots, find_models
 from mcp_local_llm.values.model import ModelInfo
-from tests.model_cache import QWEN_7B, Packing, model_files, place_in_hub, place_tiny, write
+from tests.model_cache import QWEN_7B, TINY, Packing, model_files, place_in_hub, place_tiny, qwen_gguf, write
 
 
 def later() -> int:
@@ -119,6 +119,49 @@ def test_a_folder_that_changed_is_read_again_and_no_other(change: Callable[[Path
     assert again == find_models(roots, architectures={"qwen2"})
 
 
+def another_quantization(folder: Path) -> None:
+    write(folder / "UD-Q4_K_XL" / "x.gguf", qwen_gguf())
+
+
+def another_variant(folder: Path) -> None:
+    write(folder / "additional_chat_templates" / "tool_use.jinja", "{{ tools }} and more")
+
+
+@pytest.mark.parametrize("change", [another_quantization, another_variant])
+def test_a_change_in_a_subfolder_of_a_model_is_seen(change: Callable[[Path], None], tmp_path: Path) -> None:
+    for file, content in model_files(QWEN_7B, Packing(4)).items():
+        write(tmp_path / "one" / file, content)
+    write(tmp_path / "one" / "UD-Q4_K_XL" / "x.gguf", "half")
+    write(tmp_path / "one" / "additional_chat_templates" / "tool_use.jinja", "{{ tools }}")
+    roots, cache = ModelRoots(extra=(tmp_path,)), Counting()
+    before = find_models(roots, cache=cache, architectures={"qwen2"})
+    change(tmp_path / "one")
+    again = find_models(roots, cache=cache, architectures={"qwen2"})
+    assert again != before
+    assert again == find_models(roots, architectures={"qwen2"})
+
+
+def test_a_search_lists_no_folder_again_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place_tiny(tmp_path / "hub", "org/one")
+    extra, late = tmp_path / "extra", tmp_path / "extra" / "empty" / "late"
+    late.parent.mkdir(parents=True)
+    roots, cache = ModelRoots(hub_caches=(tmp_path / "hub",), extra=(extra, tmp_path / "none")), Counting()
+    found = find_models(roots, cache=cache)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", None)
+        patched.setattr(os, "scandir", None)
+        assert find_models(roots, cache=cache) is found
+    # Folders that were empty, or not there at all, are watched as well.
+    shutil.copytree(TINY, late)
+    assert [model.id for model in find_models(roots, cache=cache)] == ["org/one", "empty/late"]
+    shutil.copytree(TINY, tmp_path / "none")
+    assert [model.id for model in find_models(roots, cache=cache)] == ["org/one", "empty/late", "none"]
+    (tmp_path / "hub" / "models--org--one" / "refs" / "main").write_text("another")
+    assert find_models(roots, cache=cache)[0].id == "org/one"
+    shutil.rmtree(tmp_path / "hub" / "models--org--one" / "snapshots")
+    assert [model.id for model in find_models(roots, cache=cache)] == ["empty/late", "none"]
+
+
 def test_a_blob_behind_a_link_counts(tmp_path: Path) -> None:
     snapshot = place_in_hub(tmp_path, "org/model", model_files(QWEN_7B, Packing(4)))
     roots, cache = ModelRoots(hub_caches=(tmp_path,)), Counting()
@@ -168,10 +211,18 @@ def test_a_file_that_was_written_just_now_is_not_trusted_to_stay(tmp_path: Path)
     assert cache.reads() == 2
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "generation_config.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tokenizer.json", "config.json", "generation_config.json", "model.safetensors", "chat_template.jinja"),
+        "additional_chat_templates/tool_use.jinja",
+    ],
+)
 def test_a_model_file_that_is_no_regular_file_is_a_problem_and_holds_nothing_up(name: str, tmp_path: Path) -> None:
     snapshot = place_tiny(tmp_path, "org/model")
+    (snapshot / name).parent.mkdir(exist_ok=True)
     (snapshot / name).unlink(missing_ok=True)
     os.mkfifo(snapshot / name)
     (model,) = find_models(ModelRoots(hub_caches=(tmp_path,)))
-    assert any(name in problem and "not a regular file" in problem for problem in model.problems), model.problems
+    told = f"{Path(name).name} is not a regular file"
+    assert [problem for problem in model.problems if problem.startswith(told)], model.problems

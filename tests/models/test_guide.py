@@ -68,3 +68,16 @@ def test_strengths_come_from_the_guide_or_from_the_files(name: str, models: tupl
 
 def test_a_model_of_which_nothing_is_known_says_so() -> None:
     assert strengths(ModelInfo("x", Path("x"), "folder")) == "nothing is known of it"
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (ModelInfo("x", Path("x"), "folder", parameters=10**9), True),
+        (ModelInfo("x", Path("x"), "folder", parameters=10**9, tool_calling=True), False),
+        (ModelInfo("x", Path("x"), "folder", parameters=10**9, chat_template=False), False),
+        (ModelInfo("x", Path("x"), "folder", format="gguf", parameters=10**9), False),
+    ],
+)
+def test_a_chat_template_without_tools_is_marked(model: ModelInfo, told: bool) -> None:
+    assert ("its chat template knows no tools" in strengths(model)) == told

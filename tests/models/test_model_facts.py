@@ -35,6 +35,24 @@ TEMPLATES: list[tuple[dict[str, Content], tuple[bool, bool, bool]]] = [
     ({"tokenizer_config.json": {"chat_template_type": "deepseek_v32"}}, (True, True, True)),
     ({"chat_template.jinja": CHAT_TEMPLATE + "I have no tools. [THINK]"}, (True, False, True)),
     ({"tokenizer_config.json": {"chat_template": None}}, (False, False, False)),
+    ({"tokenizer_config.json": {"chat_template": {"default": TOOL_TEMPLATE}}}, (True, True, False)),
+    (
+        {"tokenizer_config.json": {"chat_template": [{"name": "tool_use", "template": TOOL_TEMPLATE}]}},
+        (True, True, False),
+    ),
+    ({"tokenizer_config.json": {"chat_template": [{"template": CHAT_TEMPLATE}, 7]}}, (True, False, False)),
+    ({"additional_chat_templates/tool_use.jinja": TOOL_TEMPLATE}, (True, True, False)),
+    (
+        {"chat_template.jinja": CHAT_TEMPLATE, "additional_chat_templates/tool_use.jinja": TOOL_TEMPLATE},
+        (True, True, False),
+    ),
+    # A variant that is not used with tools does not count.
+    (
+        {"chat_template.jinja": CHAT_TEMPLATE, "additional_chat_templates/rag.jinja": TOOL_TEMPLATE},
+        (True, False, False),
+    ),
+    # mlx-lm reads the name of a template in code from the tokenizer's config alone.
+    ({"config.json": {"model_type": "qwen2", "chat_template_type": "deepseek_v32"}}, (False, False, False)),
     ({"tokenizer_config.json": {"chat_template": 7}}, (False, False, False)),
 ]
 

@@ -283,3 +283,33 @@ def test_with_no_model_at_all_every_query_is_unknown() -> None:
     for query in ("1", "32b", "default"):
         with pytest.raises(UnknownModelError):
             resolve(query, [], roles={"default": None}, fits=fits)
+
+
+FORMATS = (
+    ModelInfo("mlx-community/SmolLM2-135M-Instruct-4bit", Path(), "huggingface"),
+    ModelInfo("loose/SmolLM2-135M-Instruct-Q4_K_M", Path(), "folder", format="gguf", quantization=Quantization(4)),
+    ModelInfo("loose/SmolLM2-135M-Instruct-Q8_0", Path(), "folder", format="gguf", quantization=Quantization(8)),
+    ModelInfo("someone/Mistral-MLX-of-GGUF", Path(), "huggingface"),
+    ModelInfo("studio/qwen-gguf", Path(), "endpoint", format="unknown"),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [
+        ("smollm2 gguf", "loose/SmolLM2-135M-Instruct-Q8_0"),
+        ("GGUF smollm2 q4_k_m", "loose/SmolLM2-135M-Instruct-Q4_K_M"),
+        ("SmolLM2-135M-Instruct-Q4_K_M.gguf", "loose/SmolLM2-135M-Instruct-Q4_K_M"),
+        ("smollm2 mlx", "mlx-community/SmolLM2-135M-Instruct-4bit"),
+        ("smollm2 safetensors", "mlx-community/SmolLM2-135M-Instruct-4bit"),
+        ("mistral mlx", "someone/Mistral-MLX-of-GGUF"),
+        ("qwen gguf", "studio/qwen-gguf"),
+    ],
+)
+def test_a_word_for_a_format_means_the_format_where_it_is_known(query: str, meant: str) -> None:
+    assert resolve(query, FORMATS, roles={}, fits=lambda model: True).model.id == meant
+
+
+def test_a_format_that_a_model_does_not_have_is_not_found() -> None:
+    with pytest.raises(UnknownModelError):
+        resolve("mistral gguf", FORMATS, roles={}, fits=lambda model: True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.models.find import ModelRoots, default_roots, find_models
+from mcp_local_llm.models.find import ModelRoots, default_roots, find_models, folder_warnings
 from tests.model_cache import (
     TINY,
     Content,
@@ -100,3 +100,88 @@ def test_the_other_default_roots_belong_to_the_home_folder() -> None:
     assert roots.lmstudio == (HOME / ".lmstudio/models", HOME / ".cache/lm-studio/models")
     assert roots.extra == (HOME / "mine", Path("/srv/models"))
     assert roots.builtin == TINY
+
+
+def test_gguf_files_in_a_folder_of_their_quantization_are_found_everywhere(tmp_path: Path) -> None:
+    hub, studio, extra = tmp_path / "hub", tmp_path / "studio", tmp_path / "extra"
+    parts: dict[str, Content] = {f"UD-Q4_K_XL/x-0000{number}-of-00002.gguf": qwen_gguf() for number in (1, 2)}
+    place_in_hub(hub, "unsloth/X-GGUF", parts | {"Q8_0/x-Q8_0.gguf": qwen_gguf(), "config.json": "{}"})
+    place_flat(studio / "unsloth" / "Y-GGUF", parts)
+    place_flat(extra / "Z-GGUF", parts | {"config.json": "{}"})
+    place_flat(extra / "team" / "W-GGUF", parts)
+    found = find_models(ModelRoots(hub_caches=(hub,), lmstudio=(studio,), extra=(extra,)))
+    assert {model.id: model.problems for model in found} == {
+        "unsloth/X-GGUF/Q8_0/x-Q8_0": (),
+        "unsloth/X-GGUF/UD-Q4_K_XL/x": (),
+        "unsloth/Y-GGUF/UD-Q4_K_XL/x": (),
+        "Z-GGUF/UD-Q4_K_XL/x": (),
+        "team/W-GGUF/UD-Q4_K_XL/x": (),
+    }
+    assert {model.weight_bytes for model in found} == {qwen_gguf().size, 2 * qwen_gguf().size}
+
+
+def test_a_part_that_is_missing_in_a_quantization_folder_is_told(tmp_path: Path) -> None:
+    place_flat(tmp_path / "m", {"Q4/x-00001-of-00002.gguf": qwen_gguf()})
+    (model,) = find_models(ModelRoots(extra=(tmp_path,)))
+    assert model.problems == ("partial download: 1 of 2 weight files missing",)
+
+
+MOVED: dict[str, dict[str, Content]] = {
+    "nothing of it is here": {},
+    "its config alone": {"config.json": without()["config.json"]},
+    "all but the weights": without("model.safetensors"),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_a_snapshot_serves_on_where_main_has_moved_to_one_that_is_not_whole(case: str, tmp_path: Path) -> None:
+    folder = place_in_hub(tmp_path, "some/model", without()).parents[1]
+    write(folder / "refs" / "main", "ffff")
+    place_flat(folder / "snapshots" / "ffff", MOVED[case])
+    (model,) = find_models(ModelRoots(hub_caches=(tmp_path,)), architectures={"qwen2"})
+    assert model.usable
+    assert model.path.name != "ffff"
+
+
+def test_the_snapshot_of_main_wins_over_another_sound_one(tmp_path: Path) -> None:
+    folder = place_in_hub(tmp_path, "some/model", without()).parents[1]
+    write(folder / "refs" / "main", "aaaa")
+    place_flat(folder / "snapshots" / "aaaa", without())
+    place_flat(folder / "snapshots" / "ffff", without())
+    (model,) = find_models(ModelRoots(hub_caches=(tmp_path,)), architectures={"qwen2"})
+    assert model.path.name == "aaaa"
+
+
+@pytest.mark.parametrize("settings", [".lmstudio/settings.json", ".cache/lm-studio/settings.json"])
+def test_the_folder_that_lm_studio_downloads_to_is_searched(settings: str, tmp_path: Path) -> None:
+    write(tmp_path / settings, {"downloadsFolder": str(tmp_path / "disk"), "developer": {}})
+    place_flat(tmp_path / "disk" / "publisher" / "Name-4bit", without())
+    place_flat(tmp_path / ".lmstudio" / "models" / "publisher" / "Old-4bit", without())
+    found = find_models(default_roots({}, tmp_path), architectures={"qwen2", "qwen3"})
+    assert [model.id for model in found] == ["publisher/Old-4bit", "publisher/Name-4bit", "tiny"]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"downloadsFolder": 7}', '{"downloadsFolder": " "}', "{}"])
+def test_settings_of_lm_studio_that_name_no_folder_are_passed_over(content: str, tmp_path: Path) -> None:
+    write(tmp_path / ".lmstudio" / "settings.json", content)
+    assert len(default_roots({}, tmp_path).lmstudio) == 2
+
+
+def test_models_of_omlx_are_found(tmp_path: Path) -> None:
+    place_flat(tmp_path / ".omlx" / "models" / "Flat-4bit", without())
+    place_flat(tmp_path / ".omlx" / "models" / "publisher" / "Deep-4bit", without())
+    found = find_models(default_roots({}, tmp_path), architectures={"qwen2", "qwen3"})
+    assert [model.id for model in found] == ["Flat-4bit", "publisher/Deep-4bit", "tiny"]
+
+
+def test_a_folder_of_the_settings_that_is_none_is_told_with_what_to_do(tmp_path: Path) -> None:
+    write(tmp_path / "file", "")
+    (tmp_path / "sound").mkdir()
+    names = [tmp_path / "sound", tmp_path / "gone", tmp_path / "file", Path("${HOME}/models"), Path("my/models")]
+    gone, file, variable, relative, two = folder_warnings([*names, Path("/srv/a,/srv/b")])
+    assert f"{tmp_path / 'gone'} of the settings (`folders`) does not exist." in gone
+    assert "is a file" in file
+    assert "variables are not expanded" in variable
+    assert "~/" in variable
+    assert "the path is relative" in relative
+    assert "separated by ':'" in two

@@ -1,6 +1,7 @@
 """The cases of this folder, and how a result is compared with what a case expects.
 
-`cases.jsonl` is the corpus that the rules were written with, `more_cases.jsonl` adds to it what the rules say beyond,
+`cases.jsonl` is the corpus that the rules were written with, `cases_2026.jsonl` what later families of models write;
+`more_cases.jsonl` and `families.jsonl` add to them what rules and formats say beyond,
 and `independent_cases.jsonl` was derived from the rules: most of it by somebody who had not read the parser, the rest
 aimed at places where it looked weak.
 Outer whitespace, blanks at line ends and the number of consecutive newlines do not count; indentation does.
@@ -27,7 +28,11 @@ def cases(file: str) -> list[Case]:
     return [json.loads(line) for line in (_FOLDER / file).read_text(encoding="utf-8").splitlines()]
 
 
-ALL = [*cases("cases.jsonl"), *cases("more_cases.jsonl"), *cases("independent_cases.jsonl")]
+ALL = [
+    case
+    for file in ("cases", "cases_2026", "more_cases", "families", "independent_cases")
+    for case in cases(f"{file}.jsonl")
+]
 RAW = [case for case in ALL if "message" not in case]
 
 

@@ -1,7 +1,7 @@
 """A model that nobody uses is unloaded after a while, and never while somebody does."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -28,6 +28,9 @@ class FakeEngine:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         yield ChatChunk()
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        return TokenCounts(self.model.id, (0,) * len(items), None)
 
     async def unload(self) -> None:
         self.unloaded.set()

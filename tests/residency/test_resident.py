@@ -1,6 +1,6 @@
 """The resident model's states, with a backend that loads when the test says so."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.engine import Engine, EngineMemory
 from mcp_local_llm.values.errors import ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
@@ -28,6 +28,9 @@ class ScriptedEngine:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         yield ChatChunk()
+
+    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
+        return TokenCounts(self.model.id, (0,) * len(items), None)
 
     async def unload(self) -> None:
         self.log.append(f"unload {self.model.id}")

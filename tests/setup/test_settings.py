@@ -76,6 +76,11 @@ REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
     ("launch = []\ncluster = []", {}, ["'launch' is the old name of 'cluster', and both are there"]),
     ("model = ", {}, ["config.toml cannot be read", "Mend the file or remove it"]),
     ("", {"MCP_LOCAL_LLM_FORCE": "perhaps"}, ["MCP_LOCAL_LLM_FORCE", "'force' is 'perhaps'", "valid boolean"]),
+    ('allowed_hosts = ["http://box"]', {}, ["config.toml", "'allowed_hosts[1]'", "without scheme, port and path"]),
+    ('allowed_hosts = "box:80"', {}, ["config.toml", "'allowed_hosts' is 'box:80'"]),
+    ("", {"MCP_LOCAL_LLM_ALLOWED_HOSTS": "box, box/path"}, ["MCP_LOCAL_LLM_ALLOWED_HOSTS", "'allowed_hosts[2]'"]),
+    ('allowed_origins = ["https://a.example/"]', {}, ["config.toml", "'allowed_origins[1]'", "no path"]),
+    ("", {"MCP_LOCAL_LLM_ALLOWED_ORIGINS": "a.example"}, ["MCP_LOCAL_LLM_ALLOWED_ORIGINS", "scheme with a host"]),
     ("kv_bits = 2", {}, ["config.toml", "'kv_bits' is 2", "4 or 8"]),
     ("", {"MCP_LOCAL_LLM_KV_BITS": "eight"}, ["MCP_LOCAL_LLM_KV_BITS", "'kv_bits' is 'eight'", "4 or 8"]),
     ("", {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "many"}, ["MCP_LOCAL_LLM_RESERVE_CONTEXT", "valid integer"]),
@@ -160,10 +165,30 @@ def test_what_is_no_settings_file_is_refused_at_once(file: Path, kind: str) -> N
         load_settings(file, {})
 
 
+def test_hosts_and_origins_are_read_from_the_file_and_from_variables(file: Path) -> None:
+    file.write_text(
+        'allowed_hosts = ["Box", "*.lan", "fe80::1"]\nallowed_origins = ["app://Obsidian.md", "null", "*"]\n'
+    )
+    settings = load_settings(file, {})
+    assert settings.allowed_hosts == ("box", "*.lan", "fe80::1")
+    assert settings.allowed_origins == ("app://obsidian.md", "null", "*")
+    environ = {
+        "MCP_LOCAL_LLM_ALLOWED_HOSTS": "host.docker.internal, *",
+        "MCP_LOCAL_LLM_ALLOWED_ORIGINS": "http://localhost:*,vscode-webview://*",
+    }
+    settings = load_settings(file, environ)
+    assert settings.allowed_hosts == ("host.docker.internal", "*")
+    assert settings.allowed_origins == ("http://localhost:*", "vscode-webview://*")
+
+
 def test_each_setting_has_one_process_whose_value_rules() -> None:
     fields = {name: SETTING_SCOPES.get(name, "owner") for name in Settings.model_fields}
     assert set(SETTING_SCOPES) <= set(fields)
-    assert {name for name, whose in fields.items() if whose == "listener"} == {"api_key"}
+    assert {name for name, whose in fields.items() if whose == "listener"} == {
+        "api_key",
+        "allowed_hosts",
+        "allowed_origins",
+    }
     sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
     session = {name for name, whose in fields.items() if whose == "session"}
     assert session == sampling | {"model", "share", "preload", "log_level", "roots", "secret_names", "allow"}

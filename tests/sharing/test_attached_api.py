@@ -145,3 +145,18 @@ async def test_a_stream_names_the_model_that_answers_it_though_another_one_is_be
         told = [json.loads(line[6:]) for line in lines if line.startswith("data: ") and line != "data: [DONE]"]
         assert {event["model"] for event in told} == {SMALL}
         assert (await pair.holder.llm.status()).model == LARGE
+
+
+async def test_a_forced_call_from_an_attached_session_is_forced_at_the_holder(pair: Pair) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("look", "listen")]
+    asked = {
+        "model": SMALL,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "tools": tools,
+        "tool_choice": {"type": "function", "function": {"name": "listen"}},
+        "parallel_tool_calls": False,
+        "max_tokens": 400,
+    }
+    for http in (pair.at_holder, pair.at_other):
+        choice = (await http.post("/v1/chat/completions", json=asked)).json()["choices"][0]
+        assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == ["listen"]

@@ -13,6 +13,7 @@ from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
 
@@ -127,14 +128,14 @@ def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
         perform(open_llm, ask, show.show_chat)
 
     def test(name: Annotated[QuickTestName, typer.Argument(help="Which question.")] = "hello") -> None:
-        """Ask the chosen model one scripted question; the exit code is 1 where the answer is wrong."""
+        """Ask the chosen model one scripted question; the exit code is 1 where no answer comes."""
 
         async def ask(llm: LLM, report: ReportProgress) -> QuickTest:
             return await llm.quick_test(name, report)
 
         def judge(outcome: QuickTest) -> None:
             show.show_test(outcome)
-            if not outcome.passed:
+            if not outcome.answered:
                 raise typer.Exit(FAILED)
 
         perform(open_llm, ask, judge)
@@ -142,7 +143,7 @@ def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
     def prompt(name: Annotated[str, typer.Argument(help="Name of a prompt, e.g. switch-model.")]) -> None:
         """Print a prompt, for example into .claude/commands/switch-model.md."""
         if name not in prompt_names():
-            fail(f"There is no prompt {name!r}. Prompts: {', '.join(prompt_names())}.", WRONG_REQUEST)
+            fail(f"There is no prompt {shortened(name)!r}. Prompts: {', '.join(prompt_names())}.", WRONG_REQUEST)
         print(read_prompt(name), end="")
 
     for command in (chat, test, prompt):

@@ -13,6 +13,7 @@ from rich.console import Console
 from mcp_local_llm.doctor import Finding, has_problems
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
 Examine = Callable[[Sequence[int]], Awaitable[tuple[Finding, ...]]]
@@ -57,7 +58,10 @@ def _read_ports(text: str) -> tuple[int, ...]:
         return ()
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and 0 < int(word) < 65_536 for word in words):
-        fail(f"--ports takes numbers from 1 to 65535 with commas between them, or `none`; not {text!r}.", WRONG_REQUEST)
+        fail(
+            f"--ports takes numbers from 1 to 65535 with commas between them, or `none`; not {shortened(text)!r}.",
+            WRONG_REQUEST,
+        )
     return tuple(int(word) for word in words)
 
 

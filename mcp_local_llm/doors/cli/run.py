@@ -9,6 +9,7 @@ import anyio
 import typer
 from rich.console import Console
 
+from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -60,5 +61,5 @@ def fail(text: str, code: int) -> NoReturn:
 
 
 def note(text: str) -> None:
-    """Print a note on stderr."""
-    print(f"mcp-local-llm: {text}", file=sys.stderr)
+    """Print a note on stderr; this door has no MCP tools."""
+    print(f"mcp-local-llm: {without_tools(text)}", file=sys.stderr)

@@ -23,7 +23,7 @@ class ServeOptions:
 
     Attributes:
         host, port: where to listen; port 0 is any that is free.
-        model: made the choice and loaded at once; None waits for the first call.
+        model: loaded at once, and used for requests that name none; None is the choice, loaded with the first call.
         idle_minutes: as the setting of that name, which it overrides.
     """
 
@@ -58,7 +58,9 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
     def serve(
         host: Annotated[str, typer.Option(help="Address; any but a loopback one needs a key.")] = "127.0.0.1",
         port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 is any that is free.")] = DEFAULT_PORT,
-        model: Annotated[str | None, typer.Option(help="Choose and load this model at once.")] = None,
+        model: Annotated[
+            str | None, typer.Option(help="Load this model at once, and use it for requests that name none.")
+        ] = None,
         idle_minutes: Annotated[
             float | None, typer.Option(min=0, max=10_080, help="Unload after so long without a call; 0 never does.")
         ] = None,

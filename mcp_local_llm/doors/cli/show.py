@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mcp_local_llm.doors import results_text
+from mcp_local_llm.doors.cli import run
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.results import Download, ModelTable, QuickTest, Status, Switch
+from mcp_local_llm.wire.json_values import encodable
 
 PIPE_WIDTH = 240
 """Columns where the output is no terminal: lines stay whole for grep."""
@@ -28,25 +30,25 @@ def show_models(table: ModelTable) -> None:
         grid.add_row(*results_text.cells(row), style="" if row.fits else "dim")
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(width=width, highlight=False, markup=False).print(grid)
-    print(results_text.table_notes(table, HOW_TO_CHOOSE))
+    _print(results_text.table_notes(table, HOW_TO_CHOOSE))
 
 
 def show_chat(result: ChatResult) -> None:
     """Print the answer on stdout, and warnings and notes on stderr."""
-    print(result.text)
+    print(encodable(result.text))
     note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
-        print(f"mcp-local-llm: {line}", file=sys.stderr)
+        run.note(line)
 
 
 def show_switch(switch: Switch) -> None:
     """Print the chosen model, and what its load took."""
-    print(results_text.switch_text(switch))
+    _print(results_text.switch_text(switch))
 
 
 def show_download(download: Download) -> None:
     """Print the folder of a downloaded model."""
-    print(results_text.download_text(download))
+    _print(results_text.download_text(download))
 
 
 def show_test(test: QuickTest) -> None:
@@ -56,4 +58,9 @@ def show_test(test: QuickTest) -> None:
 
 def show_status(status: Status) -> None:
     """Print the state of the model, the choice and the memory."""
-    print(results_text.status_text(status))
+    _print(results_text.status_text(status))
+
+
+def _print(text: str) -> None:
+    """Print what the program itself says; this door has no MCP tools."""
+    print(results_text.without_tools(text))

@@ -5,6 +5,7 @@
     in_flight           answers in progress, and their end
     access              keys, host names and origins
     metrics             numbers for Prometheus
+    connections         their number, and how long one may be silent
     listen, serve       sockets and uvicorn; a server without stdio
 
 Import it only to serve: starlette and uvicorn take a third of a second, which a stdio server need not spend.

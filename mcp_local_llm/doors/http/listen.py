@@ -14,6 +14,7 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
+from mcp_local_llm.doors.http.connections import Connection, WholeRequests
 from mcp_local_llm.values.errors import ConfigError
 
 BACKLOG = 128
@@ -106,8 +107,8 @@ class _Server(uvicorn.Server):
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app,
-        http="h11",
+        WholeRequests(app),
+        http=Connection,
         ws="none",
         loop="none",
         lifespan="off",

@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
-from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
+from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse, in_words_of_http
 from mcp_local_llm.llm.llm import LLM, collect_result
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
+from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.values.progress import ReportProgress
+from mcp_local_llm.wire.json_values import encodable, mended_json, read_json
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
@@ -77,33 +78,37 @@ class AnswerRoute:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
         incoming = self.format.read(await json_body(request))
-        chat_request = replace(incoming.request, client=client)
-        # Clients that must send a model name, but have none, send an empty one.
-        model = incoming.model or None
+        incoming = replace(incoming, request=replace(incoming.request, client=client, lower_max_tokens=True))
         if incoming.stream:
-            usage = incoming.include_usage
             return EventStreamResponse(
-                lambda report: self._events(chat_request, model, usage, report), in_flight=self.in_flight, client=client
+                lambda report: self._events(incoming, report), in_flight=self.in_flight, client=client
             )
-        return WholeResponse(
-            lambda report: self._whole(chat_request, model, report), in_flight=self.in_flight, client=client
-        )
+        return WholeResponse(lambda report: self._whole(incoming, report), in_flight=self.in_flight, client=client)
 
-    async def _whole(self, chat_request: ChatRequest, model: str | None, report: ReportProgress) -> Mapping[str, Any]:
-        result = await collect_result(self.llm.chat(chat_request, report, model=model))
+    def _chunks(self, incoming: IncomingRequest, report: ReportProgress) -> AsyncGenerator[ChatChunk]:
+        # Clients that must send a model name, but have none, send an empty one.
+        return self.llm.chat(incoming.request, report, model=incoming.model or None)
+
+    async def _whole(self, incoming: IncomingRequest, report: ReportProgress) -> Mapping[str, Any]:
+        result = _warned(await collect_result(self._chunks(incoming, report)), incoming.warnings)
         return self.format.whole(result, self.format.identity(result.model))
 
-    async def _events(
-        self, chat_request: ChatRequest, model: str | None, include_usage: bool, report: ReportProgress
-    ) -> AsyncGenerator[str]:
+    async def _events(self, incoming: IncomingRequest, report: ReportProgress) -> AsyncGenerator[str]:
         writer: EventWriter | None = None
-        async with aclosing(self.llm.chat(chat_request, report, model=model)) as chunks:
+        async with aclosing(self._chunks(incoming, report)) as chunks:
             async for chunk in chunks:
+                if chunk.result is not None:
+                    chunk = replace(chunk, result=_warned(chunk.result, incoming.warnings))
                 if writer is None:
-                    writer = self.format.stream(self.format.identity(chunk.model), include_usage)
+                    writer = self.format.stream(self.format.identity(chunk.model), incoming.include_usage)
                 for event in writer.events(chunk):
-                    yield json.dumps(event, ensure_ascii=False)
+                    yield encodable(json.dumps(event, ensure_ascii=False))
         yield DONE
+
+
+def _warned(result: ChatResult, warnings: tuple[str, ...]) -> ChatResult:
+    """Return the result with the warnings about its request in front, in the words of this door."""
+    return replace(result, warnings=tuple(map(in_words_of_http, (*warnings, *result.warnings))))
 
 
 async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
@@ -122,14 +127,9 @@ async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
         if len(raw) > limit:
             raise _too_long(limit)
     try:
-        value: object = json.loads(raw)
-        if b"\\ud" in raw.lower():
-            # Half of a surrogate pair is text to JSON, but no text that can be encoded.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ParameterError(f"The body of the request is no JSON: {reason}.", "body") from error
-    return value
+        return read_json(mended_json(raw.decode(json.detect_encoding(raw), "replace")))
+    except ValueError as error:
+        raise ParameterError(f"The body of the request is no JSON: {error}.", "body") from error
 
 
 def _too_long(limit: int) -> HTTPException:

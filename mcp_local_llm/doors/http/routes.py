@@ -12,9 +12,10 @@ from starlette.types import ASGIApp
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
+from mcp_local_llm.doors.http.streaming import failure_body
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
-from mcp_local_llm.wire.openai.errors import envelope, error_body
+from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError, shortened
+from mcp_local_llm.wire.openai.errors import envelope
 from mcp_local_llm.wire.openai.write_response import model_list
 
 
@@ -54,7 +55,7 @@ class ReportRoutes:
         """Return one model of the list."""
         name = request.path_params["name"]
         if name not in await self._names():
-            message = f"The model {name!r} does not exist. GET /v1/models lists what there is."
+            message = f"The model {shortened(name)!r} does not exist. GET /v1/models lists what there is."
             return JSONResponse(envelope(message, status=404, code="model_not_found", param="model"), 404)
         return JSONResponse(model_list([name])["data"][0])
 
@@ -81,16 +82,16 @@ async def _failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, LocalLLMError)
     # OpenAI's client repeats every 409 and 5xx by itself; most of ours fail the same way again.
     again = isinstance(error, BusyError | BackendUnavailableError)
-    return JSONResponse(error_body(error), error.status, {"x-should-retry": str(again).lower()})
+    return JSONResponse(failure_body(error), error.status, {"x-should-retry": str(again).lower()})
 
 
 async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = error.detail
+    message, path = error.detail, shortened(request.url.path)
     if error.status_code == 404:
-        message = f"There is no {request.url.path} here. Requests go to /v1/chat/completions, /v1/models and the like."
+        message = f"There is no {path} here. Requests go to /v1/chat/completions, /v1/models and the like."
     elif error.status_code == 405:
-        message = f"{request.url.path} does not take {request.method}."
+        message = f"{path} does not take {shortened(request.method)}."
     return JSONResponse(envelope(message, status=error.status_code), error.status_code, error.headers)
 
 

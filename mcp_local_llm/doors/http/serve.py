@@ -4,7 +4,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,20 +15,31 @@ from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.progress import Progress
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen: a host name or address, a port (0 is any), and the key that requests must bring."""
+    """Where to listen: a host name or address, a port (0 is any), and what requests must bring.
+
+    Attributes:
+        key: the key that requests must send.
+        allowed_hosts, allowed_origins: the settings of these names.
+    """
 
     host: str
     port: int
     key: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
 
 
 async def serve_standing(
-    llm: LLM, address: Address, announce: Callable[[str], None], *, in_flight: InFlightAnswers, model: str | None = None
+    llm: LLM,
+    address: Address,
+    announce: Callable[[str], None],
+    *,
+    in_flight: InFlightAnswers,
+    load: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve on `address`; SIGINT and SIGTERM end it, and answers in progress get an error.
 
@@ -37,19 +48,19 @@ async def serve_standing(
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
         in_flight: counts and cancels the answers.
-        model: made resident at once, as by `set_model`; None waits for the first call.
+        load: loads a model at once; None waits for the first call.
 
     Raises:
         ConfigError: the address cannot be had, or would let other machines in without a key.
-        LocalLLMError: `model` could not be made resident.
+        LocalLLMError: `load` failed.
     """
-    rules = access_rules(address.host, address.key)
+    rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
     listener = bind_tcp(address.host, address.port)
     with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
         async with serving(AccessGuard(build_api(llm, in_flight), rules), listener):
             announce(_url(listener, address.host))
-            if model is not None:
-                await llm.set_model(model, _ignore)
+            if load is not None:
+                await load()
             await in_flight.ended()
 
 
@@ -72,7 +83,3 @@ def _on_signals(in_flight: InFlightAnswers, scope: anyio.CancelScope) -> Generat
 def _url(listener: socket.socket, host: str) -> str:
     port: int = listener.getsockname()[1]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-
-
-def _ignore(progress: Progress) -> None:
-    """Drop progress; `status` shows it."""

@@ -10,12 +10,14 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
+from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, PROGRESS_KEEPALIVE_S, Progress, ReportProgress
+from mcp_local_llm.wire.json_values import encodable
 from mcp_local_llm.wire.openai.errors import error_body
 from mcp_local_llm.wire.sse import progress_comment, sse_comment, sse_event
 
@@ -36,6 +38,16 @@ Events = Callable[[ReportProgress], AsyncGenerator[str]]
 
 Work = Callable[[ReportProgress], Awaitable[Mapping[str, Any]]]
 """Makes a whole answer."""
+
+
+def in_words_of_http(text: str) -> str:
+    """Write a message that names MCP tools for a client that has none."""
+    return without_tools(text, "GET /v1/models")
+
+
+def failure_body(error: LocalLLMError) -> dict[str, Any]:
+    """Write the body of a failure."""
+    return error_body(error, in_words_of_http(str(error)))
 
 
 class WholeResponse(Response):
@@ -59,7 +71,8 @@ class WholeResponse(Response):
 
     async def _answer(self) -> None:
         try:
-            self._result = JSONResponse(await self._work(_ignore))
+            body = json.dumps(await self._work(_ignore), ensure_ascii=False, separators=(",", ":"))
+            self._result = Response(encodable(body), media_type="application/json")
         except LocalLLMError as error:
             # Kept: raised here it would arrive inside an exception group.
             self._failure = error
@@ -85,7 +98,7 @@ class EventStreamResponse(Response):
         if stream.failure is not None:
             if not stream.open:
                 raise stream.failure
-            await stream.write(sse_event(json.dumps(error_body(stream.failure), ensure_ascii=False)))
+            await stream.write(sse_event(json.dumps(failure_body(stream.failure), ensure_ascii=False)))
         if there:
             await stream.close()
 

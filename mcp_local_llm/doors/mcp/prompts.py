@@ -1,9 +1,19 @@
 """The MCP prompt `/switch-model`, from the text of the slash command, and completions of its argument `name`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
+from mcp import MCPError
 from mcp.server.mcpserver.prompts import Prompt
-from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp.server.mcpserver.prompts.base import PromptArgument
+from mcp_types import (
+    INVALID_PARAMS,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
 
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
@@ -11,6 +21,12 @@ from mcp_local_llm.values.errors import LocalLLMError
 ARGUMENTS = "$ARGUMENTS"
 """The place in a slash command's text for what the user typed after its name."""
 
+WORDS: Mapping[str, str] = MappingProxyType(
+    {"name": "Role, fragment such as 32b, or number"}
+    | {f"word{number}": "A further word of the name" for number in range(2, 9)}
+)
+"""The arguments and their descriptions. Claude Code splits what the user types at spaces, honours no quotes, and drops
+the words for which there is no argument."""
 
 MAX_COMPLETIONS = 100
 """The most that the protocol allows in one answer."""
@@ -22,15 +38,20 @@ def switch_model_prompt(command: str) -> Prompt:
     """Make the prompt from the slash command's text (front matter and all)."""
     body = without_front_matter(command)
 
-    def switch_model(name: str = "") -> str:
-        return body.replace(ARGUMENTS, name)
+    def switch_model(**words: str) -> str:
+        unknown = words.keys() - WORDS.keys()
+        if unknown:
+            message = f"There is no argument {', '.join(sorted(unknown))}. The prompt has: {', '.join(WORDS)}."
+            raise MCPError(INVALID_PARAMS, message)
+        return body.replace(ARGUMENTS, " ".join(words[name].strip() for name in WORDS if words.get(name, "").strip()))
 
-    # One argument of one word: Claude Code splits what the user types at spaces and honours no quotes.
-    return Prompt.from_function(
-        switch_model,
+    return Prompt(
         name="switch-model",
         title="Switch the local model",
         description="Choose the local model from a menu, or name it (a role, a fragment such as 32b, or a number).",
+        arguments=[PromptArgument(name=name, description=text, required=False) for name, text in WORDS.items()],
+        fn=switch_model,
+        context_kwarg=None,
     )
 
 

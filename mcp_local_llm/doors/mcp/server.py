@@ -6,7 +6,7 @@ from typing import Any
 from mcp import MCPError
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 
 from mcp_local_llm import __version__
 from mcp_local_llm.delegation.delegation import Delegation
@@ -16,6 +16,7 @@ from mcp_local_llm.doors.mcp.prompts import name_completion, switch_model_prompt
 from mcp_local_llm.doors.mcp.tools import chat_tool, report_tools
 from mcp_local_llm.doors.mcp.unreadable_lines import StdioServer
 from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.values.errors import shortened
 
 
 def build_server(
@@ -38,9 +39,16 @@ def build_server(
         name, names = (ctx.params or {}).get("name"), known.get(ctx.method)
         if names is not None and name not in names:
             kind = ctx.method.partition("/")[0].removesuffix("s")
-            raise MCPError(INVALID_PARAMS, f"There is no {kind} {name!r}. local-llm has: {', '.join(names)}.")
+            raise MCPError(
+                INVALID_PARAMS, f"There is no {kind} {shortened(str(name))!r}. local-llm has: {', '.join(names)}."
+            )
         try:
             return await call_next(ctx)
+        except MCPError as error:
+            # The SDK's answer to what comes before the handshake is the only one with empty data.
+            if error.error.code == INVALID_PARAMS and error.error.data == "":
+                raise MCPError(INVALID_REQUEST, f"{ctx.method} came before initialize. Send that first.") from error
+            raise
         finally:
             if greeted is not None:
                 greeted()

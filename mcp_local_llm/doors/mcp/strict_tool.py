@@ -17,7 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.errors import LocalLLMError, shortened
+from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.json_values import encodable
 
 NOTE_WORDING = NoteWording(
     longer="with a larger max_tokens",
@@ -25,6 +27,10 @@ NOTE_WORDING = NoteWording(
     higher_temperature="call again with a higher temperature",
 )
 """How a note names the arguments of `chat`."""
+
+
+MAX_FAULTS = 10
+"""Faults of one call that a refusal tells."""
 
 
 RESULT_META = "local-llm/result"
@@ -54,10 +60,10 @@ class StrictTool(Tool):
         """Run the tool; a `LocalLLMError` and a refused argument become the text of a tool error."""
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
-            names = ", ".join(f"'{name}'" for name in unknown)
+            names = ", ".join(f"'{shortened(name)}'" for name in unknown[:MAX_FAULTS])
             raise ToolError(f"There is no argument {names}. Arguments of {self.name}: {', '.join(known) or 'none'}.")
         try:
-            return await super().run(arguments, context, convert_result)
+            return await super().run(self._filled_in(arguments), context, convert_result)
         except ToolError as error:
             match error.__cause__:
                 case LocalLLMError() as cause:
@@ -67,16 +73,22 @@ class StrictTool(Tool):
                 case _:
                     raise
 
+    def _filled_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Drop placeholders, also those that are JSON in a text; a required argument is then an empty text."""
+        given = filled_in(self.fn_metadata.pre_parse_json(filled_in(arguments)))
+        required = cast(list[str], self.parameters.get("required", []))
+        return given | {name: "" for name in required if name in arguments and name not in given}
+
     def _refusal(self, error: ValidationError) -> str:
         sentences: list[str] = []
-        for problem in error.errors(include_url=False, include_context=False):
-            path = ".".join(str(part) for part in problem["loc"])
+        for problem in error.errors(include_url=False, include_context=False)[:MAX_FAULTS]:
+            path = ".".join(shortened(str(part)) for part in problem["loc"])
             if problem["type"] == "extra_forbidden":
                 sentences.append(f"There is no '{path}'.")
             elif problem["type"] == "missing":
                 sentences.append(f"The argument '{path}' is missing.")
             else:
-                sentences.append(f"{path}: {problem['msg']}; got {_excerpt(problem['input'])}.")
+                sentences.append(f"{path}: {problem['msg']}; got {shortened(repr(problem['input']))}.")
         return " ".join(dict.fromkeys(sentences))
 
 
@@ -88,11 +100,11 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
     escaped line.
     """
-    said = " ".join(part for part in (note(result, NOTE_WORDING), more) if part)
-    blocks = [TextContent(type="text", text=result.text)] if result.text or not said else []
+    said = " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note, more) if part)
+    blocks = [TextContent(type="text", text=encodable(result.text))] if result.text or not said else []
     if result.tool_calls:
         calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
-        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
+        blocks.append(TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False))))
     if said:
         blocks.append(TextContent(type="text", text=f"[{said}]"))
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
@@ -137,8 +149,3 @@ def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
         return node
 
     return cast(dict[str, Any], strip(schema, names=False))
-
-
-def _excerpt(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

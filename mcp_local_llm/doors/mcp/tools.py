@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import anyio.to_thread
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from mcp_types import CallToolResult, ToolAnnotations
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, BeforeValidator, Field, create_model
 
 from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.delegation.task import FileTask
@@ -39,6 +39,7 @@ from mcp_local_llm.values.chat import (
 )
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.results import ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 
 MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
@@ -56,6 +57,18 @@ class ModelChoice(BaseModel):
     model: str
 
 
+def _readable_history(history: object) -> object:
+    """Keep as text what cannot be read in earlier turns."""
+    if not isinstance(history, list):
+        return history
+    turns = cast(list[object], history)
+    return with_readable_past(turns, newest_turn(turns, more=True), dict)[0]
+
+
+History = Annotated[list[Message], BeforeValidator(_readable_history)]
+"""Earlier turns; what cannot be read in them is kept as text."""
+
+
 def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
     """Make the tool `chat`."""
 
@@ -67,14 +80,15 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
             ),
         ],
         ctx: Context[Any, Any],
-        system: Annotated[str | None, Field(description="System prompt.")] = None,
+        # Empty, not None: the SDK would read JSON in a text that may also be None, and a system prompt may be JSON.
+        system: Annotated[str, Field(description="System prompt.")] = "",
         history: Annotated[
-            list[Message] | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
+            History | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
         ] = None,
         model: Annotated[
-            str | None,
+            str,
             Field(description="Role, id, fragment or number; switches the resident model, not the saved choice."),
-        ] = None,
+        ] = "",
         tools: Annotated[
             list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
         ] = None,
@@ -116,7 +130,7 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
                 )
                 return file_result(await delegation.chat(task, report))
             request = replace(request, messages=conversation(message, system, history or []))
-            result = await collect_result(llm.chat(request, report, model=model))
+            result = await collect_result(llm.chat(request, report, model=model or None))
         return chat_result(result, unread_files(await anyio.to_thread.run_sync(delegation.named_in, message)))
 
     return StrictTool.of(
@@ -183,7 +197,7 @@ def report_tools(llm: LLM, delegation: Delegation) -> list[StrictTool]:
     return tools
 
 
-def conversation(message: str, system: str | None, history: Sequence[Message]) -> tuple[Message, ...]:
+def conversation(message: str, system: str, history: Sequence[Message]) -> tuple[Message, ...]:
     """Put the turns in order; a model that is given tool results answers them, with no message behind them.
 
     Raises:

@@ -1,11 +1,13 @@
-"""Answers the requests that the SDK cannot read: it drops such a line, and the client would wait for ever.
+"""Reads stdin in front of the SDK and answers the requests that it would drop, for which a client would wait for ever.
 
-pydantic reads JSON of at most 200 levels. The id of a deeper request is found without reading what is inside it.
+The SDK passes over a line that is no JSON or no JSON-RPC message, and takes a request with an id that it does not know
+(1.5, null, true) for a notification.
 """
 
-import json
+import fcntl
+import os
 import re
-from types import TracebackType
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import anyio
@@ -13,9 +15,18 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
-from pydantic import ValidationError
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^"\[\]{}]+')
+from mcp_local_llm.wire.json_values import as_list, as_object, mended_json, read_json
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
+_MEMBER = re.compile(r'[{,]\s*"(id|method|result|error)"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]*)')
+_BATCH = "messages come one a line, not as a batch"
+
+
+class Refusal(JSONRPCError):
+    """An answer to a request that was not read; its id is what the client sent, which may be 1.5."""
+
+    id: Any
 
 
 class StdioServer(MCPServer[Any]):
@@ -24,87 +35,106 @@ class StdioServer(MCPServer[Any]):
     async def run_stdio_async(self) -> None:
         """Serve on stdin and stdout until stdin ends."""
         server = self._lowlevel_server
-        async with stdio_server() as (reader, writer):
-            await server.run(_Requests(reader, writer), writer, server.create_initialization_options())
+        lines = ClientLines(_take_stdin())
+        async with stdio_server(cast(Any, lines)) as (reader, writer):
+            # The SDK reads no line before this task waits for the first time.
+            lines.writer = writer
+            await server.run(reader, writer, server.create_initialization_options())
 
 
-class _Requests:
-    """The messages of the client; a request that cannot be read is answered here and not passed on."""
+class ClientLines:
+    """The lines of a client that hold a message, for the SDK to iterate over; the others are answered here."""
 
-    def __init__(self, reader: Any, writer: Any) -> None:
-        # The SDK exports the protocols of its two streams from private modules alone.
-        self._reader = reader
-        self._writer = writer
-
-    @property
-    def last_context(self) -> Any:
-        """The sender's context of the last message; the SDK looks for it by this name."""
-        return self._reader.last_context
-
-    async def receive(self) -> SessionMessage | Exception:
-        while True:
-            message = cast(SessionMessage | Exception, await self._reader.receive())
-            if not isinstance(message, ValidationError) or (error := refusal(message)) is None:
-                return message
-            await self._writer.send(SessionMessage(error))
-
-    async def aclose(self) -> None:
-        await self._reader.aclose()
+    def __init__(self, lines: anyio.AsyncFile[str]) -> None:
+        self._lines = lines
+        self.writer: Any = None
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+    async def __anext__(self) -> str:
+        while line := await self._lines.readline():
+            read = read_message(line)
+            if isinstance(read, str):
+                return read
+            for refusal in read:
+                await self.writer.send(SessionMessage(refusal))
+        raise StopAsyncIteration
 
 
-def refusal(error: ValidationError) -> JSONRPCError | None:
-    """Return the answer to a line that was no message, or None where nobody waits for one."""
-    problems = error.errors(include_url=False, include_context=False)
-    message: object
-    if problems[0]["type"] == "json_invalid":
-        message, reason = outline(problems[0]["input"]), problems[0]["msg"].removeprefix("Invalid JSON: ")
-        deep = " JSON may be nested 200 levels deep." if reason.startswith("recursion limit") else ""
-        code, what = PARSE_ERROR, f"The request cannot be read: {reason}.{deep}"
-    else:
-        # The message as a whole is the input where a field is missing, as `result` is in each request.
-        message = next((problem["input"] for problem in problems if problem["type"] == "missing"), None)
-        code, what = INVALID_REQUEST, "The request is no JSON-RPC request: look at its method and params."
-    if not isinstance(message, dict) or "method" not in message:
-        return None
-    request = cast(dict[str, object], message).get("id")
-    if isinstance(request, bool) or not isinstance(request, int | str):
-        return None
-    return JSONRPCError(jsonrpc="2.0", id=request, error=ErrorData(code=code, message=what))
+def read_message(line: str) -> str | list[Refusal]:
+    """Return the JSON of one message, or the answers to what is none: nobody waits for one to a blank line."""
+    text = mended_json(line)
+    if not text.strip():
+        return []
+    try:
+        value = read_json(text)
+    except ValueError as error:
+        found = members(text)
+        if "method" not in found and ("result" in found or "error" in found):
+            return []
+        return [_refusal(PARSE_ERROR, str(error), found.get("id"))]
+    if isinstance(value, list):
+        batch = [as_object(item) for item in as_list(cast(object, value))]
+        ids = [item["id"] for item in batch if "method" in item and "id" in item]
+        return [_refusal(INVALID_REQUEST, _BATCH, ident) for ident in ids or [None]]
+    message = as_object(value)
+    problem = _problem(message)
+    return [_refusal(INVALID_REQUEST, problem, message.get("id"))] if problem else text
 
 
-def outline(line: str) -> object:
-    """Read a line of JSON whose members' lists and objects are left out; None where it is no JSON."""
+def members(text: str) -> Mapping[str, object]:
+    """Find the members of a message that is no JSON, without reading what is inside its lists and objects."""
     depth, parts = 0, list[str]()
-    for part in _TOKEN.findall(line):
+    for token in _TOKEN.finditer(text):
+        part = token[0]
         if part in "]}":
             depth -= 1
-            parts.append(part if depth == 0 else "")
         elif part in "[{":
             depth += 1
-            parts.append(part if depth == 1 else "null" if depth == 2 else "")
+            parts.append(part if depth == 1 else "")
         elif depth <= 1:
             parts.append(part)
+    return {name: _value(raw) for name, raw in _MEMBER.findall("".join(parts))}
+
+
+def _value(raw: str) -> object:
     try:
-        return json.loads("".join(parts))
+        return read_json(raw)
     except ValueError:
         return None
+
+
+def _problem(message: Mapping[str, object]) -> str:
+    """Say why this is no JSON-RPC message; empty where it is one, which answers count as."""
+    if "method" not in message:
+        return "" if "result" in message or "error" in message else "it has no method"
+    method, ident = message["method"], message.get("id")
+    if message.get("jsonrpc") != "2.0":
+        return 'its jsonrpc is not "2.0"'
+    if not isinstance(method, str):
+        return "its method is no text"
+    if not isinstance(message.get("params"), dict | None):
+        return "its params are no object"
+    # Some clients give notifications the id null.
+    nameless = "id" not in message or (ident is None and method.startswith("notifications/"))
+    if not nameless and (isinstance(ident, bool) or not isinstance(ident, int | str)):
+        return "its id is neither a whole number nor a text"
+    return ""
+
+
+def _refusal(code: int, reason: str, ident: object) -> Refusal:
+    known = isinstance(ident, int | float | str) and not isinstance(ident, bool)
+    what = "cannot be read" if code == PARSE_ERROR else "is no JSON-RPC request"
+    error = ErrorData(code=code, message=f"The request {what}: {reason}.")
+    return Refusal(jsonrpc="2.0", id=ident if known else None, error=error)
+
+
+def _take_stdin() -> anyio.AsyncFile[str]:
+    """Take stdin for this reader alone: libraries and child processes find the null device there, as with the SDK's."""
+    wire = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    # Left open at the end: the reader's thread may still wait for a line.
+    return anyio.wrap_file(os.fdopen(wire, encoding="utf-8", errors="replace", newline="\n", closefd=False))

@@ -1,11 +1,11 @@
 """One answer as it arrives: pieces of a server's stream in, chunks and the result out. It must not know HTTP."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
+from mcp_local_llm.parsing.answer_schema import bounding_advice, schema_fault
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Phase, Progress
 from mcp_local_llm.wire.openai.read_response import AnswerMessage, AnswerPiece
@@ -87,6 +87,9 @@ class AnswerCollector:
     def result(self) -> ChatResult:
         """Parse the whole message into the result."""
         parsed = self._parsed()
+        if not self._context.request.parallel_tool_calls:
+            parsed = parsed.with_one_call()
+        fault = self._schema_fault(parsed)
         reason, doubt = _finish_reason(self._last.finish_reason, parsed.tool_calls)
         result = ChatResult(
             text=parsed.text,
@@ -97,8 +100,9 @@ class AnswerCollector:
             usage=self._usage(parsed.reasoning),
             timings=self._timings(),
             thinking_closed=parsed.thinking_closed,
-            warnings=(*self._context.warnings, *doubt, *parsed.warnings, *self._doubts(parsed)),
-            schema_met=False if self._breaks_schema(parsed) else None,
+            warnings=(*self._context.warnings, *doubt, *parsed.warnings, *self._doubts(parsed, fault)),
+            schema_met=None if fault is None else not fault,
+            schema_advice=self._advice(parsed, fault, cut=reason == "length") if fault else "",
         )
         extension = self._last.extension
         if extension is None:
@@ -107,7 +111,7 @@ class AnswerCollector:
             result,
             thinking_closed=extension.thinking_closed,
             looped=extension.looped,
-            schema_met=extension.schema_met,
+            schema_met=extension.schema_met if result.schema_met is None else result.schema_met,
             timings=extension.timings,
             warnings=(*self._context.warnings, *extension.warnings),
         )
@@ -135,21 +139,19 @@ class AnswerCollector:
         calls = parse_message(without_content, think_prefilled=False, tools=self._tools).tool_calls
         return Parsed(message["content"], message.get("reasoning_content", ""), calls)
 
-    def _breaks_schema(self, parsed: Parsed) -> bool:
-        """Tell whether an answer that should be JSON is none; that it meets the schema is the server's promise."""
-        if self._context.request.response_schema is None or (parsed.tool_calls and not parsed.text):
-            return False
-        try:
-            json.loads(parsed.text)
-        except (ValueError, RecursionError):
-            return True
-        return False
+    def _schema_fault(self, parsed: Parsed) -> str | None:
+        """Return why an answer does not validate; None where no schema was asked for, or a tool was called instead."""
+        schema = self._context.request.response_schema
+        return None if schema is None or (parsed.tool_calls and not parsed.text) else schema_fault(parsed.text, schema)
+
+    def _advice(self, parsed: Parsed, fault: str, *, cut: bool) -> str:
+        return bounding_advice(parsed.text, self._context.request.response_schema or {}) if cut else f"Fault: {fault}."
 
     def _progress(self, phase: Phase, now: float) -> Progress:
         seconds = now - (self._first if self._first is not None else now)
         return Progress(phase, self.pieces, rate=self.pieces / seconds if seconds > 0 else None)
 
-    def _doubts(self, parsed: Parsed) -> list[str]:
+    def _doubts(self, parsed: Parsed, fault: str | None) -> list[str]:
         """Warn where the server did not do what the request asked."""
         context, doubts = self._context, list[str]()
         if self._last.model is not None and not _same_model(self._last.model, context.served_name):
@@ -158,8 +160,10 @@ class AnswerCollector:
             )
         if context.request.thinking is False and context.switched and parsed.reasoning:
             doubts.append(f"{context.server} was asked not to reason, and did; check the endpoint's flavor.")
-        if self._breaks_schema(parsed):
-            doubts.append(f"{context.server} was given response_schema, but the answer is no JSON.")
+        if fault:
+            doubts.append(f"{context.server} was given response_schema, but the answer does not validate: {fault}.")
+        if context.request.must_call and not parsed.tool_calls:
+            doubts.append(f"{context.server} was asked for a tool call, and its answer has none.")
         if self._last.usage is None:
             doubts.append(f"{context.server} told no token counts; they are estimated from its stream.")
         return doubts

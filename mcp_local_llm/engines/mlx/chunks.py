@@ -3,7 +3,7 @@
 The parser runs here, off the MLX thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcp_local_llm.engines.mlx.messages import Event, Finished, Generated, Prefilled, Queued, Started
@@ -12,7 +12,7 @@ from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Phase, Progress
 
 if TYPE_CHECKING:
-    from mcp_local_llm.parsing import Markup, OutputStream
+    from mcp_local_llm.parsing import Markup, OutputStream, Parsed
 
 
 @dataclass
@@ -26,7 +26,7 @@ class ChunkBuilder:
 
     def __post_init__(self) -> None:
         self._started = Started(0, 0, think_prefilled=False)
-        self._output = self._parser(think_prefilled=False)
+        self._output = self._parser(self._started)
         self._json: list[str] = []
 
     def chunk(self, event: Event) -> ChatChunk:
@@ -34,19 +34,16 @@ class ChunkBuilder:
         match event:
             case Queued(ahead):
                 return ChatChunk(Progress("queued", ahead))
-            case Started(prompt_tokens, cached_tokens, think_prefilled, answer_only):
+            case Started(prompt_tokens, cached_tokens):
                 self._started = event
-                self._output = self._parser(think_prefilled=think_prefilled)
-                if self.request.stream and answer_only:
-                    # The parser holds an answer back until a block was closed, since a closer without an opener would
-                    # turn all of it into reasoning. Here the template has closed the block in the prompt.
-                    tags = self.markup.pairs[0]
-                    self._output.feed(f"{tags.opener}\n\n{tags.closer}\n\n")
+                self._output = self._parser(event)
                 return ChatChunk(Progress("prefill", cached_tokens, prompt_tokens))
             case Prefilled(done, total):
                 return ChatChunk(Progress("prefill", done, total))
             case Generated(text, tokens, seconds, json):
                 self._json.append(json)
+                # A required call is told whole, with the result.
+                json = "" if self.request.must_call else json
                 certain = self._output.feed(text)
                 phase: Phase = "reasoning" if self._output.channel == "reasoning" else "answer"
                 return ChatChunk(
@@ -60,26 +57,33 @@ class ChunkBuilder:
             case _:
                 return ChatChunk()
 
-    def _parser(self, *, think_prefilled: bool) -> "OutputStream":
+    def _parser(self, started: Started) -> "OutputStream":
         # Here and not above: the parser's tables take a fiftieth of a second to build, which a handshake need not wait.
         from mcp_local_llm.parsing import OutputStream
 
         tools = [tool.openai() for tool in self.request.tools] or None
-        return OutputStream(think_prefilled=think_prefilled, tools=tools, markup=self.markup)
+        return OutputStream(
+            think_prefilled=started.think_prefilled,
+            tools=tools,
+            markup=self.markup.opened(started.pair),
+            answer_begun=started.answer_only,
+        )
 
     def _result(self, end: Finished) -> ChatResult:
-        self._output.feed(end.text)
-        parsed = self._output.finish()
-        text = parsed.text + "".join([*self._json, end.json])
+        parsed, written = self._parts(end)
+        text = parsed.text + written
         looped, cut = end.reason == "loop", end.reason != "stop"
         reason = "length" if cut else "stop"
-        # A model that called a tool instead has not broken the promise about its answer.
-        schema_met = None if parsed.tool_calls and not text else end.schema_met
         warnings = [*end.warnings, *parsed.warnings]
+        # A model that called a tool instead has not broken the promise about its answer.
+        met, advice = (None, "") if parsed.tool_calls and not text else self._validated(text, end)
         if looped:
             warnings.append(f"The answer was ended after {end.tokens} tokens because it only repeated itself.")
-        if schema_met is False:
-            warnings.append(f"The answer does not validate against response_schema: {_incomplete(end)}.")
+        if self.request.must_call and not parsed.tool_calls:
+            warnings.append(f"No tool call was completed: {_incomplete(end)}.")
+        if met is False:
+            told = f"The answer does not validate against response_schema: {_incomplete(end)}. {advice}"
+            warnings.append(told.rstrip())
         return ChatResult(
             text=text,
             reasoning=parsed.reasoning,
@@ -97,8 +101,36 @@ class ChunkBuilder:
             thinking_closed=parsed.thinking_closed,
             warnings=tuple(warnings),
             looped=looped,
-            schema_met=schema_met,
+            schema_met=met,
+            schema_advice=advice,
         )
+
+    def _parts(self, end: Finished) -> tuple["Parsed", str]:
+        """Return what the parser made of the text, and the JSON behind it; required calls are read from that."""
+        from mcp_local_llm.parsing.parser import NEVER_CLOSED
+        from mcp_local_llm.parsing.required_calls import read_required_calls
+
+        self._output.feed(end.text)
+        parsed, written = self._output.finish(), "".join([*self._json, end.json])
+        if written and self.request.prompt is None:
+            # A constrained answer begins where the reasoning is over, even if nothing that is known closed it.
+            others = tuple(warning for warning in parsed.warnings if warning != NEVER_CLOSED)
+            parsed = replace(parsed, thinking_closed=True, warnings=others)
+        if self.request.must_call:
+            calls, written = read_required_calls(written)
+            parsed = replace(parsed, tool_calls=calls)
+        return parsed if self.request.parallel_tool_calls else parsed.with_one_call(), written
+
+    def _validated(self, text: str, end: Finished) -> tuple[bool | None, str]:
+        """Return whether the answer validates, and how to bound the schema where it was cut off in what has no end."""
+        from mcp_local_llm.parsing.answer_schema import bounding_advice, schema_fault
+
+        schema = self.request.response_schema
+        if schema is None or end.schema_met is None:
+            return None, ""
+        fault = schema_fault(text, schema)
+        met = end.schema_met if fault is None else not fault
+        return met, "" if met or end.reason == "stop" else bounding_advice(text, schema)
 
 
 def _incomplete(end: Finished) -> str:

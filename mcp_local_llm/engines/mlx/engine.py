@@ -3,6 +3,7 @@
 # asyncio: the MLX thread hands events over without waiting, which anyio has nothing for.
 import asyncio
 import contextlib
+import dataclasses
 import threading
 import time
 from collections import Counter
@@ -113,12 +114,12 @@ class MlxLoader:
 
     def _engine(self, model: ModelInfo, loaded: Loaded, state: ModelState) -> "MlxEngine":
         # Here and not above: it needs jinja2, which a handshake need not wait for.
+        from mcp_local_llm.engines.mlx.prompt.reasoning_tags import model_markup
         from mcp_local_llm.engines.mlx.prompt.renderer import Renderer
-        from mcp_local_llm.parsing import KNOWN_MARKUP, markup_of
 
-        tags = loaded.text.tags
-        markup = KNOWN_MARKUP if tags is None else markup_of([tags])
-        renderer = Renderer(loaded.text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
+        text = dataclasses.replace(loaded.text, refuse_tools=self._limits.refuse_tools)
+        markup = model_markup(text.tokenizer, text.tags)
+        renderer = Renderer(text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
         return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, state, self._clock)
 
 

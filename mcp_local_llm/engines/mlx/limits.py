@@ -49,6 +49,7 @@ class EngineLimits:
             `load_timeout_s`.
         load_timeout_s: seconds that a load may take without progress.
         long_input_penalty: repetition penalty of greedy answers to long prompts that name none; 1 is off.
+        refuse_tools: refuse tools for a chat template that writes none, instead of writing them into the system turn.
         memory: reads this machine's memory; must be quick, it is called before every prompt. None: no check.
     """
 
@@ -63,6 +64,7 @@ class EngineLimits:
     step_timeout_s: float = 300.0
     load_timeout_s: float = 1800.0
     long_input_penalty: float = 1.05
+    refuse_tools: bool = False
 
     @property
     def places(self) -> int:
@@ -94,6 +96,7 @@ def mlx_limits(settings: Settings, *, prefixes: Path, memory: Callable[[], Memor
         step_timeout_s=settings.step_timeout_s,
         load_timeout_s=settings.load_timeout_s,
         long_input_penalty=settings.long_input_penalty,
+        refuse_tools=settings.tools_without_template == "refuse",
         wired=settings.wired_memory,
         memory=None if settings.force else memory,
     )

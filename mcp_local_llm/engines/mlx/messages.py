@@ -14,8 +14,9 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.mlx.prompt.render import TextModel
     from mcp_local_llm.engines.mlx.prompt.renderer import RenderedPrompt
+    from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
+    from mcp_local_llm.parsing import TagPair
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Started:
     cached_tokens: int
     think_prefilled: bool
     answer_only: bool = False
+    pair: "TagPair | None" = None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ folder is read.
 """
 
 import os
+import stat
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.values.model import ModelInfo
@@ -24,13 +26,14 @@ class FolderCache:
 
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
-        self._known: dict[Path, tuple[object, tuple[ModelInfo, ...]]] = {}
+        self._known: dict[Path, tuple[tuple[object, Stamp], tuple[ModelInfo, ...]]] = {}
+        self._last: _Search | None = None
 
     def models(self, folder: Path, key: object, read: Callable[[], tuple[ModelInfo, ...]]) -> tuple[ModelInfo, ...]:
         """Return the cached models of `folder`, or read it where its files or `key` have changed.
 
         Args:
-            folder: whose own files are compared, without subfolders.
+            folder: whose files are compared, and those of its subfolders.
             key: all other values that the models depend on.
             read: reads the folder.
         """
@@ -47,14 +50,59 @@ class FolderCache:
             self._known.pop(folder, None)
         return models
 
-    def keep(self, folders: Collection[Path]) -> None:
-        """Remove every folder but these."""
+    def found(self, key: object) -> tuple[ModelInfo, ...] | None:
+        """Return the models of the last whole search, unless `key` or a file or folder of it has changed."""
+        last = self._last
+        unchanged = last is not None and last.key == key and all(_stat(path) == was for path, was in last.stats.items())
+        return last.models if last is not None and unchanged else None
+
+    def keep(
+        self, key: object, folders: Collection[Path], searched: Collection[Path], models: tuple[ModelInfo, ...]
+    ) -> None:
+        """Keep the models of a whole search, and remove every folder but these.
+
+        Args:
+            key: all values that the search depends on.
+            folders: which contain the models.
+            searched: folders that were listed to find them.
+            models: found in them.
+        """
         for folder in set(self._known) - set(folders):
             self._known.pop(folder, None)
+        self._last = None
+        paths = {str(path) for path in (*folders, *searched)}
+        # The revision of a repository is in a file, `refs/main`.
+        paths |= {str(path.parent / "refs" / "main") for path in searched if path.name == "snapshots"}
+        for folder, (known, _) in self._known.items():
+            paths |= {os.path.join(folder, name) for name, *_ in known[1]}
+        stats = {path: _stat(path) for path in paths}
+        now = self._clock_ns()
+        if all(status is None or status[1] < now - SETTLED_S * 1e9 for status in stats.values()):
+            self._last = _Search(key, stats, models)
 
 
-def stamp_of(folder: Path) -> Stamp | None:
-    """Return the stamp of a folder's files, links followed and hidden ones left out; None where it cannot be listed."""
+@dataclass(frozen=True)
+class _Search:
+    """A whole search: its models, and the state of each file and folder that it read, None for a missing one."""
+
+    key: object
+    stats: Mapping[str, tuple[int, int, int, int] | None]
+    models: tuple[ModelInfo, ...]
+
+
+def _stat(path: str) -> tuple[int, int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode
+
+
+def stamp_of(folder: Path, *, nested: bool = True) -> Stamp | None:
+    """Return the stamp of a folder's files, links followed and hidden ones left out; None where it cannot be listed.
+
+    The files of its subfolders belong to it, where `nested`: GGUF files and variants of the template lie there.
+    """
     files: list[tuple[str, int, int, int, int]] = []
     try:
         with os.scandir(folder) as entries:
@@ -65,8 +113,11 @@ def stamp_of(folder: Path) -> Stamp | None:
                     status = entry.stat()
                 except OSError:
                     files.append((entry.name, -1, 0, 0, 0))  # a link to nothing
-                else:
-                    files.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode))
+                    continue
+                files.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode))
+                if nested and stat.S_ISDIR(status.st_mode):
+                    inner = stamp_of(Path(entry.path), nested=False) or ()
+                    files += [(f"{entry.name}/{file[0]}", file[1], file[2], file[3], file[4]) for file in inner]
     except OSError:
         return None
     return tuple(sorted(files))

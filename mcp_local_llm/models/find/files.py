@@ -2,15 +2,21 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.regular_file import open_regular, read_regular
 
 JsonObject = dict[str, Any]
 
 MAX_JSON_BYTES = 64 * 2**20
 """The most bytes of a JSON file; the largest usual one (a tokenizer's index) is below 20 MB."""
+
+ADDITIONAL_TEMPLATES = "additional_chat_templates"
+"""The subfolder in which transformers keeps the variants of a chat template."""
+
+_LFS_POINTER = b"version https://git-lfs"
 
 
 class UnreadableError(Exception):
@@ -30,12 +36,28 @@ def read_object(path: Path) -> JsonObject:
     except OSError as error:
         raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
     except json.JSONDecodeError as error:
+        if is_lfs_pointer(path):
+            raise UnreadableError(lfs_pointer(path.name)) from error
         raise UnreadableError(f"{path.name} is not valid JSON (line {error.lineno})") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, nested without end
         raise UnreadableError(f"{path.name} is not valid JSON") from error
     if not isinstance(value, dict):
         raise UnreadableError(f"{path.name} holds no JSON object")
     return cast(JsonObject, value)
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Return whether a file is the few lines that Git leaves where Git LFS did not fetch the content."""
+    try:
+        with open_regular(path) as file:
+            return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        return False
+
+
+def lfs_pointer(name: str, wanted: str = "the file itself") -> str:
+    """Return the sentence about a file that is a Git LFS pointer."""
+    return f"{name} is a Git LFS pointer, not {wanted}: fetch it with git lfs pull"
 
 
 def section(value: JsonObject, key: str) -> JsonObject:
@@ -69,7 +91,11 @@ def children(folder: Path) -> list[Path]:
         return []
 
 
-def folders(folder: Path) -> list[Path]:
-    """List the subfolders of a folder."""
+ListFolder = Callable[[Path], list[Path]]
+"""Lists the entries of a folder as `children` does."""
+
+
+def folders(folder: Path, listed: ListFolder = children) -> list[Path]:
+    """List the subfolders of a folder, whose entries `listed` lists."""
     # Unlike Path.is_dir, os.path.isdir does not raise for a folder that cannot be entered.
-    return [path for path in children(folder) if os.path.isdir(path)]
+    return [path for path in listed(folder) if os.path.isdir(path)]

@@ -1,13 +1,14 @@
 """Finds all models below the roots, each id once."""
 
-from collections.abc import Collection, Iterator
-from importlib.util import find_spec
+import os
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from mcp_local_llm.models.find.cache import FolderCache
-from mcp_local_llm.models.find.files import children
+from mcp_local_llm.models.find.files import children, folders
 from mcp_local_llm.models.find.folder import ModelLocation, describe_folder, looks_like_model
 from mcp_local_llm.models.find.gguf import gguf_models
+from mcp_local_llm.models.find.loadable import native_architectures
 from mcp_local_llm.models.find.roots import ModelRoots, model_locations
 from mcp_local_llm.values.model import ModelInfo
 
@@ -27,62 +28,54 @@ def find_models(
     """
     known = native_architectures() if architectures is None else architectures
     cache = cache or FolderCache()
+    if (unchanged := cache.found((roots, known))) is not None:
+        return unchanged
+    searched: set[Path] = set()
+
+    def listed(folder: Path) -> list[Path]:
+        searched.add(folder)
+        return children(folder)
+
     models: dict[str, ModelInfo] = {}
-    all_locations = list(model_locations(roots))
+    all_locations = list(model_locations(roots, listed))
     for location in all_locations:
         for model in _models_at(location, known, cache):
             earlier = models.get(model.id)
             if earlier is None or (model.usable and not earlier.usable):
                 models[model.id] = model
-    cache.keep({location.path for location in all_locations})
-    return tuple(models.values())
+    found = tuple(models.values())
+    cache.keep((roots, known), {location.path for location in all_locations}, searched, found)
+    return found
 
 
 def _models_at(
     location: ModelLocation, architectures: Collection[str] | None, cache: FolderCache
 ) -> tuple[ModelInfo, ...]:
-    names = [path.name for path in children(location.path)]
-    if not location.unfinished and not looks_like_model(names) and not any(_is_gguf(name) for name in names):
+    paths = children(location.path)
+    inner = [path for path in paths if location.nested and os.path.isdir(path)]
+    if not location.unfinished and not inner and not any(_is_gguf(path) for path in paths) and not _has_model(paths):
         return ()  # Without reading the stamps of a folder with other files.
-    return cache.models(location.path, (location, architectures), lambda: tuple(_describe(location, architectures)))
+    key = (location, architectures)
+    return cache.models(location.path, key, lambda: tuple(_describe(location, architectures)))
 
 
 def _describe(location: ModelLocation, architectures: Collection[str] | None) -> Iterator[ModelInfo]:
     """Describe the models of one location: of safetensors weights, of GGUF files, or both."""
     paths = children(location.path)
-    files = [path for path in paths if _is_gguf(path.name)]
-    yield from gguf_models(files, f"{location.id}/" if location.id else "", location.source)
-    if looks_like_model(path.name for path in paths) or (location.unfinished and not files):
+    prefix = f"{location.id}/" if location.id else ""
+    found = gguf_models([path for path in paths if _is_gguf(path)], prefix, location.source)
+    for folder in folders(location.path) if location.nested else ():
+        files = [path for path in children(folder) if _is_gguf(path)]
+        found += gguf_models(files, f"{prefix}{folder.name}/", location.source)
+    yield from found
+    # Repositories of GGUF files have the config.json of the original model as well.
+    if _has_model(paths, config=not found) or (location.unfinished and not found):
         yield describe_folder(location, architectures)
 
 
-def _is_gguf(name: str) -> bool:
-    return name.lower().endswith(".gguf")
+def _has_model(paths: Iterable[Path], *, config: bool = True) -> bool:
+    return looks_like_model(path.name for path in paths if config or path.name != "config.json")
 
 
-# mlx_lm/utils.py, MODEL_REMAPPING: names in config.json whose code is in a module of another name.
-_REMAPPED = frozenset(
-    {
-        "deepseek_v41_text",
-        "falcon_mamba",
-        "gemma4_unified",
-        "iquestcoder",
-        "joyai_llm_flash",
-        "kimi_k2",
-        "llava",
-        "minimax_m2",
-        "mistral",
-        "phi-msft",
-        "qwen2_5_vl",
-        "xverse",
-    }
-)
-
-
-def native_architectures() -> frozenset[str] | None:
-    """Return every `model_type` that mlx-lm runs; None where mlx-lm is not installed."""
-    spec = find_spec("mlx_lm")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(next(iter(spec.submodule_search_locations))) / "models"
-    return frozenset(path.stem for path in folder.glob("*.py")) | _REMAPPED
+def _is_gguf(path: Path) -> bool:
+    return path.name.lower().endswith(".gguf")

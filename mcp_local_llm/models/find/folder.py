@@ -9,13 +9,18 @@ from mcp_local_llm.models.find import config as configs
 from mcp_local_llm.models.find.files import (
     MAX_JSON_BYTES,
     JsonObject,
+    ListFolder,
     UnreadableError,
     children,
+    is_lfs_pointer,
+    lfs_pointer,
     read_object,
     section,
     size_of,
 )
-from mcp_local_llm.models.find.template import has_thinking, read_template, reads_tools
+from mcp_local_llm.models.find.loadable import TEMPLATES_IN_CODE, unsupported
+from mcp_local_llm.models.find.purpose import other_purpose
+from mcp_local_llm.models.find.template import has_thinking, read_templates, reads_tools
 from mcp_local_llm.models.find.weights import Tensor, Weights, read_tensors, weigh
 from mcp_local_llm.values.model import ModelInfo, ModelSource
 
@@ -42,17 +47,19 @@ class ModelLocation:
 
     Attributes:
         unfinished: number of partial files of a download outside of the folder.
+        nested: its subfolders belong to it: folders of a quantization, variants of the template.
     """
 
     id: str
     path: Path
     source: ModelSource
     unfinished: int = 0
+    nested: bool = True
 
 
-def is_model_folder(folder: Path) -> bool:
-    """Return whether a folder contains weights, complete or partial, or a config."""
-    return looks_like_model(path.name for path in children(folder))
+def is_model_folder(folder: Path, listed: ListFolder = children) -> bool:
+    """Return whether a folder, whose entries `listed` lists, contains weights, complete or partial, or a config."""
+    return looks_like_model(path.name for path in listed(folder))
 
 
 def looks_like_model(names: Iterable[str]) -> bool:
@@ -78,28 +85,33 @@ def describe_folder(location: ModelLocation, architectures: Collection[str] | No
     files, tensors = _weights(names, unfinished, problems)
     if not any(name in names for name in _TOKENIZERS) and not any(name.endswith(".tiktoken") for name in names):
         problems.append("the tokenizer is missing (tokenizer.json or tokenizer.model)")
-    problems.extend(unsupported(names, config, architectures))
     problems.extend(_irregular(names))
-    text = configs.text_part(config)
-    template = read_template(location.path, tokenizer) or ""
+    if purpose := other_purpose(names, config, (tensor.name for tensor in tensors)):
+        problems.insert(0, purpose)
+    else:
+        problems.extend(unsupported(config, architectures, tokenizer))
+    text, kind = configs.text_part(config), configs.architecture(config)
+    found = read_templates(location.path, tokenizer, problems)
+    templates = found.texts
     # mlx-lm has templates for a few models in code (mlx_lm/chat_templates), with tools and thinking.
-    built_in = isinstance(tokenizer.get("chat_template_type") or config.get("chat_template_type"), str)
+    built_in = "chat_template_type" in tokenizer or (not templates and kind in TEMPLATES_IN_CODE)
     weights = weigh(tensors, text) if tensors else Weights(0, 0, 0, None)
     return ModelInfo(
         id=location.id,
         path=location.path,
         source=location.source,
         weight_bytes=sum(size_of(path) or 0 for path in files),
-        architecture=configs.architecture(config),
+        architecture=kind,
         parameters=weights.parameters or None,
         active_parameters=weights.active_parameters or None,
         active_bytes=weights.active_bytes or None,
         quantization=weights.quantization or configs.quantization(config),
         kv_bytes_per_token=configs.kv_bytes_per_token(text),
         context_length=configs.context_length(text),
-        chat_template=bool(template) or built_in,
-        tool_calling=built_in or reads_tools(template),
-        thinking=built_in or has_thinking(template),
+        templates={} if found.usual else templates,
+        chat_template=bool(templates) or built_in,
+        tool_calling=built_in or reads_tools(templates),
+        thinking=built_in or has_thinking(templates),
         problems=tuple(dict.fromkeys(problems)),
         diagnostic=location.source == "builtin",
     )
@@ -115,6 +127,8 @@ def _irregular(names: dict[str, Path]) -> list[str]:
                 problems.append(f"{name} is not a regular file")
             elif whole and (size_of(path) or 0) > MAX_JSON_BYTES:
                 problems.append(f"{name} is larger than {MAX_JSON_BYTES:,} bytes, too large to be one")
+            elif whole and is_lfs_pointer(path):
+                problems.append(lfs_pointer(name))
     return problems
 
 
@@ -181,25 +195,6 @@ def _no_weights(names: dict[str, Path], unfinished: int) -> str:
     return "no weights were downloaded"
 
 
-def unsupported(names: Collection[str], config: JsonObject, architectures: Collection[str] | None) -> list[str]:
-    """Return the reasons why the engine cannot run a complete model."""
-    if "model_index.json" in names:
-        return ["a diffusion pipeline, not a language model"]
-    if set(names) & {"config_sentence_transformers.json", "modules.json", "1_Pooling"}:
-        return ["an embedding model, not a language model"]
-    if isinstance(model_file := config.get("model_file"), str):
-        return [f"it needs remote code ({model_file}), which is never run"]
-    if method := configs.foreign_quantization(config):
-        return [f"it is quantized with {method}, which mlx-lm does not read"]
-    kind = configs.architecture(config)
-    if not config or architectures is None or kind in architectures:
-        return []
-    if auto_map := section(config, "auto_map"):
-        code = sorted({str(target).partition(".")[0] + ".py" for target in auto_map.values()})
-        return [f"it needs remote code ({', '.join(code)}), which is never run: mlx-lm has no architecture {kind}"]
-    return [f"mlx-lm has no architecture {kind}"]
-
-
 def announced_model(
     name: str, config: JsonObject, names: Collection[str], weight_bytes: int, architectures: Collection[str] | None
 ) -> ModelInfo:
@@ -217,6 +212,8 @@ def announced_model(
     """
     text = configs.text_part(config)
     problems = [] if config else ["config.json is missing"]
+    purpose = other_purpose(names, config)
+    problems += [purpose] if purpose else unsupported(config, architectures)
     return ModelInfo(
         id=name,
         path=Path(),
@@ -226,5 +223,5 @@ def announced_model(
         quantization=configs.quantization(config),
         kv_bytes_per_token=configs.kv_bytes_per_token(text),
         context_length=configs.context_length(text),
-        problems=(*problems, *unsupported(names, config, architectures)),
+        problems=tuple(problems),
     )

@@ -12,7 +12,15 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_local_llm.models.find.files import JsonObject, UnreadableError, count_of, size_of
+from mcp_local_llm.models.find.files import (
+    JsonObject,
+    UnreadableError,
+    count_of,
+    is_lfs_pointer,
+    lfs_pointer,
+    size_of,
+)
+from mcp_local_llm.models.find.purpose import gguf_purpose
 from mcp_local_llm.models.find.template import has_thinking, reads_tools
 from mcp_local_llm.setup.regular_file import open_regular
 from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
@@ -20,7 +28,9 @@ from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource,
 MAX_HEADER_BYTES = 128 * 2**20
 """The most bytes of a header; a vocabulary of 250,000 tokens takes about 15 MB."""
 
+_VERSIONS = (2, 3)
 _MAX_ENTRIES = 100_000
+_TEMPLATE = "tokenizer.chat_template"
 _SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -129,11 +139,12 @@ def gguf_models(files: list[Path], prefix: str, source: ModelSource) -> list[Mod
         if not path.name.lower().startswith("mmproj"):
             split = _SPLIT.fullmatch(path.name)
             sets.setdefault(split[1] if split else path.stem, []).append(path)
-    models = [_describe(f"{prefix}{stem}", parts, source) for stem, parts in sets.items()]
-    return [model for model in models if model.architecture != "clip"]
+    models = (_describe(f"{prefix}{stem}", parts, source) for stem, parts in sets.items())
+    return [model for model in models if model is not None]
 
 
-def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo:
+def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo | None:
+    """Describe one model; None for a vision encoder, which is a part of another."""
     problems: list[str] = []
     headers: list[_Header] = []
     for path in parts:
@@ -145,10 +156,16 @@ def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo:
     if split and len(parts) != int(split[3]):
         problems.append(f"partial download: {int(split[3]) - len(parts)} of {int(split[3])} weight files missing")
     facts = headers[0].facts if headers else {}
-    template = facts.get("tokenizer.chat_template")
-    template = template if isinstance(template, str) else ""
+    if facts.get("general.type") == "mmproj" or facts.get("general.architecture") == "clip":
+        return None
     architecture = str(facts.get("general.architecture", "unknown"))
     parameters = sum(header.parameters for header in headers)
+    if purpose := gguf_purpose(facts):
+        problems.insert(0, purpose)
+    elif headers and not problems and not parameters:
+        problems.append("it contains no weights")
+    named = {key.removeprefix(_TEMPLATE).lstrip("."): text for key, text in facts.items() if key.startswith(_TEMPLATE)}
+    templates = {name or "default": text for name, text in named.items() if isinstance(text, str) and text}
     experts = sum(header.experts for header in headers)
     total, used = count_of(facts, f"{architecture}.expert_count"), count_of(facts, f"{architecture}.expert_used_count")
     active = parameters - experts + experts * used // total if total and used else parameters
@@ -166,9 +183,9 @@ def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo:
         quantization=_quantization(facts.get("general.file_type")),
         kv_bytes_per_token=_kv_bytes_per_token(facts, architecture),
         context_length=count_of(facts, f"{architecture}.context_length"),
-        chat_template=bool(template),
-        tool_calling=reads_tools(template),
-        thinking=has_thinking(template),
+        chat_template="default" in templates,
+        tool_calling=reads_tools(templates),
+        thinking=has_thinking(templates),
         problems=tuple(problems),
     )
 
@@ -207,7 +224,14 @@ def _read_header(path: Path) -> _Header:
         length = min(path.stat().st_size, MAX_HEADER_BYTES)
         with open_regular(path) as file, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
             if data[:4] != b"GGUF":
-                raise UnreadableError(f"{path.name} is not a GGUF file")
+                raise UnreadableError(
+                    lfs_pointer(path.name, "weights") if is_lfs_pointer(path) else f"{path.name} is not a GGUF file"
+                )
+            if struct.unpack_from(">I", data, 4)[0] in _VERSIONS:
+                raise UnreadableError(
+                    f"{path.name} is for big-endian machines, which llama-server does not run here: get the ordinary "
+                    "(little-endian) file of the model"
+                )
             return _parse(_Cursor(data))
     except OSError as error:
         raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
@@ -217,7 +241,7 @@ def _read_header(path: Path) -> _Header:
 
 def _parse(cursor: _Cursor) -> _Header:
     cursor.number("I")  # the magic
-    if cursor.number("I") not in (2, 3):
+    if cursor.number("I") not in _VERSIONS:
         raise ValueError("only versions 2 and 3 are known")
     tensors, pairs = cursor.number("Q"), cursor.number("Q")
     if max(tensors, pairs) > _MAX_ENTRIES:

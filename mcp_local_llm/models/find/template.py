@@ -1,10 +1,21 @@
-"""Reads the chat template of a model, and detects its support of tools and thinking."""
+"""Reads the chat templates of a model, and detects its support of tools and thinking."""
 
+import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from mcp_local_llm.models.find.files import MAX_JSON_BYTES, JsonObject, UnreadableError, read_object
+from mcp_local_llm.models.find.files import (
+    ADDITIONAL_TEMPLATES,
+    MAX_JSON_BYTES,
+    JsonObject,
+    UnreadableError,
+    children,
+    read_object,
+)
 from mcp_local_llm.setup.regular_file import read_regular
 
 # A template that supports tools reads the variable `tools` inside a Jinja tag; its text may contain the word as well.
@@ -23,39 +34,73 @@ _THINKING_MARKERS = (
 )
 
 
-def read_template(folder: Path, tokenizer_config: JsonObject) -> str | None:
-    """Return the text of the chat template, of all variants together; None for a model without one.
+@dataclass(frozen=True)
+class ChatTemplates:
+    """The chat templates of a model by their names, `default` among them; empty for a model without one.
 
-    A file beside the tokenizer wins over the entry in tokenizer_config.json, as in transformers.
+    Attributes:
+        usual: transformers finds exactly these by itself.
     """
+
+    texts: Mapping[str, str]
+    usual: bool
+
+
+def read_templates(folder: Path, tokenizer_config: JsonObject, problems: list[str]) -> ChatTemplates:
+    """Return the chat templates of a model.
+
+    The order is that of transformers' tokenizers, so that prompts are those of mlx-lm: chat_template.jinja with the
+    files of additional_chat_templates/, then tokenizer_config.json. chat_template.json, which transformers reads for
+    processors alone, is used where nothing else has a template.
+
+    Args:
+        folder: of the model.
+        tokenizer_config: the content of its tokenizer_config.json.
+        problems: takes a sentence for each file that cannot be read.
+    """
+    paths = {path.stem: path for path in children(folder / ADDITIONAL_TEMPLATES) if path.suffix == ".jinja"}
+    if os.path.exists(folder / "chat_template.jinja"):
+        paths["default"] = folder / "chat_template.jinja"
+    files = {name: _read(path, problems) for name, path in paths.items()}
+    entry: object = tokenizer_config.get("chat_template")
+    named = _named(entry)
+    broken = isinstance(entry, list) and len(cast(list[object], entry)) != len(named)
+    usual = files or (None if broken else named)
+    texts = {name: text for name, text in files.items() if text}
+    if "default" not in texts:
+        texts = named | texts
+    if not texts:
+        with suppress(UnreadableError):  # most models have no such file, and a broken one is ignored
+            texts = _named(read_object(folder / "chat_template.json").get("chat_template"))
+    if texts and "default" not in texts:
+        texts = {"default": next(iter(texts.values()))} | texts
+    return ChatTemplates(texts, texts == usual)
+
+
+def _read(path: Path, problems: list[str]) -> str:
     try:
-        if text := read_regular(folder / "chat_template.jinja", MAX_JSON_BYTES).decode(errors="replace"):
-            return text
+        return read_regular(path, MAX_JSON_BYTES).decode()
+    except UnicodeDecodeError:
+        problems.append(f"{path.name} is not UTF-8 text")
     except OSError:
-        pass  # most models have no such file
-    try:
-        if text := _text(read_object(folder / "chat_template.json").get("chat_template")):
-            return text
-    except UnreadableError:
-        pass  # a broken file is ignored
-    return _text(tokenizer_config.get("chat_template"))
+        problems.append(f"{path.name} is not a regular file")
+    return ""
 
 
-def _text(template: object) -> str | None:
-    """Return the text of a template: of a string, or of a list of `{"name": …, "template": …}`."""
-    if isinstance(template, str):
-        return template or None
-    if isinstance(template, list):
-        variants = [cast(JsonObject, entry) for entry in cast(list[object], template) if isinstance(entry, dict)]
-        return "\n".join(text for entry in variants if isinstance(text := entry.get("template"), str)) or None
-    return None
+def _named(entry: object) -> dict[str, str]:
+    """Return the templates of an entry: a text, `{name: text}`, or a list of `{"name": name, "template": text}`."""
+    if isinstance(entry, list):
+        parts = [cast(JsonObject, part) for part in cast(list[object], entry) if isinstance(part, dict)]
+        entry = {str(part.get("name", "default")): part.get("template") for part in parts}
+    pairs = cast(dict[object, object], entry if isinstance(entry, dict) else {"default": entry})
+    return {name: text for name, text in pairs.items() if isinstance(name, str) and isinstance(text, str) and text}
 
 
-def reads_tools(template: str) -> bool:
-    """Return whether the template renders tools."""
-    return _READS_TOOLS.search(template) is not None
+def reads_tools(templates: Mapping[str, str]) -> bool:
+    """Return whether the template that is used with tools (`tool_use`, else `default`) renders them."""
+    return _READS_TOOLS.search(templates.get("tool_use", templates.get("default", ""))) is not None
 
 
-def has_thinking(template: str) -> bool:
-    """Return whether the template supports a reasoning block."""
-    return any(marker in template for marker in _THINKING_MARKERS)
+def has_thinking(templates: Mapping[str, str]) -> bool:
+    """Return whether a template supports a reasoning block."""
+    return any(marker in text for marker in _THINKING_MARKERS for text in templates.values())

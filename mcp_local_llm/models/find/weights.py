@@ -14,7 +14,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from mcp_local_llm.models.find.files import JsonObject, UnreadableError, count_of, section
+from mcp_local_llm.models.find.files import (
+    JsonObject,
+    UnreadableError,
+    count_of,
+    is_lfs_pointer,
+    lfs_pointer,
+    section,
+)
 from mcp_local_llm.setup.regular_file import open_regular
 from mcp_local_llm.values.model import Quantization, human_bytes
 
@@ -130,8 +137,8 @@ def read_tensors(path: Path) -> list[Tensor]:
         size = path.stat().st_size
         with open_regular(path) as file:
             start = file.read(8)
-            if start.startswith(b"version "):
-                raise UnreadableError(f"{path.name} is a Git LFS pointer, not weights: fetch it with git lfs pull")
+            if is_lfs_pointer(path):
+                raise UnreadableError(lfs_pointer(path.name, "weights"))
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(MAX_HEADER_BYTES, max(size - 8, 0)):
                 raise UnreadableError(f"{path.name} is not a safetensors file")

@@ -89,7 +89,9 @@ class RepositoryCache:
 
     def _link_into(self, folder: Path) -> None:
         for file in self._repository.files:
-            link, target = folder / file.name, os.path.relpath(self.blob(file), folder)
+            link = folder / file.name
+            target = os.path.relpath(self.blob(file), link.parent)
+            link.parent.mkdir(exist_ok=True)
             if link.is_symlink() and os.readlink(link) == target:
                 continue
             link.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ WEIGHTS = "model*.safetensors"
 
 # The files that mlx-lm downloads (mlx_lm/utils.py, DEFAULT_ALLOW_PATTERNS), less its Python files.
 _WANTED = ("*.json", WEIGHTS, "*.jinja", "*.txt", "*.jsonl", "tokenizer.model", "*.tiktoken")
+_TEMPLATE_VARIANTS = "additional_chat_templates/*.jinja"
 _UNWANTED = ("*.bin.index.json", "*.index.json.bak")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -130,11 +131,11 @@ def _require_inside(repository: str, name: str) -> None:
 
 
 def _is_wanted(name: str) -> bool:
-    """Return whether mlx-lm reads a file; it reads none in subfolders."""
-    return (
-        "/" not in name
-        and any(fnmatchcase(name, pattern) for pattern in _WANTED)
-        and not any(fnmatchcase(name, pattern) for pattern in _UNWANTED)
+    """Return whether mlx-lm reads a file; in subfolders it reads variants of the chat template alone."""
+    if "/" in name:
+        return fnmatchcase(name, _TEMPLATE_VARIANTS)
+    return any(fnmatchcase(name, pattern) for pattern in _WANTED) and not any(
+        fnmatchcase(name, pattern) for pattern in _UNWANTED
     )
 
 

@@ -56,3 +56,8 @@ def broken(text: str, position: int, *expected: str) -> PayloadError:
     rest = text[position : position + 64]
     at_end = position + len(rest) == len(text)
     return PayloadError(position, cut=not rest or (at_end and any(mark.startswith(rest) for mark in expected)))
+
+
+def unframed(raw: str) -> str:
+    """Take one framing newline off each side of a value (R24); CRLF counts as LF (R1)."""
+    return raw.replace("\r\n", "\n").removeprefix("\n").removesuffix("\n")

@@ -1,4 +1,4 @@
-"""Payloads of a name and, beside it, the JSON object of its arguments: DeepSeek, Kimi and Mistral."""
+"""Payloads of a name and the JSON object of its arguments: DeepSeek, Kimi K2, Mistral, Solar Open, PLaMo 3."""
 
 import re
 
@@ -13,13 +13,19 @@ _DEEPSEEK = re.compile(
     rf"<{BAR}tool▁call▁begin{BAR}>\s*([^\s<]+)\s*<{BAR}tool▁sep{BAR}>\s*(?:([^\s<{{`]+)\s*)?(?=[{{`])"
 )
 _KIMI = re.compile(r"<\|tool_call_begin\|>\s*([^\s<{]+)\s*<\|tool_call_argument_begin\|>()")
+_SOLAR_OPEN = re.compile(r"<\|tool_call:begin\|>[^<]*<\|tool_call:name\|>\s*([^\s<{]+)\s*<\|tool_call:args\|>()")
+_PLAMO = re.compile(
+    r"<\|plamo:begin_tool_request:plamo\|>\s*<\|plamo:begin_tool_name:plamo\|>\s*([^\s<{]+)\s*"
+    r"<\|plamo:end_tool_name:plamo\|>\s*<\|plamo:begin_tool_arguments:plamo\|>"
+    r"(?:<\|plamo:constrain\|>json)?(?:<\|plamo:msg\|>)?()"
+)
 _KIMI_ID = re.compile(r"(?:functions\.)?(.+?)(?::\d+)?")
 _MISTRAL = re.compile(rf"({NAME})\s*(?:\[CALL_ID\]\s*\w*\s*)?(?:\[ARGS\]\s*)?(?=\{{)")
 _MISTRAL_CUT = re.compile(rf"{NAME}\s*(?:\[(?:CALL_ID|ARGS)\][^{{]*)?\Z")
 
 
-def _named_reader(header: re.Pattern[str], opener: str, terminator: str) -> PayloadReader:
-    """Return a reader for `header`, arguments, and a terminator that may be missing (R17)."""
+def _named_reader(header: re.Pattern[str], opener: str, *terminators: str) -> PayloadReader:
+    """Return a reader for `header`, arguments, and terminators that may be missing (R17)."""
 
     def read(source: Source, position: int) -> Payload | None:
         text = source.text
@@ -29,10 +35,10 @@ def _named_reader(header: re.Pattern[str], opener: str, terminator: str) -> Payl
         if match is None:
             rest = text[position + len(opener) :] if len(text) - position < 400 else "\n{"
             raise PayloadError(position, cut="{" not in rest)
-        inner = Source(text, terminator, source.tools)
-        arguments, end = read_object(inner, match.end())
-        after = skip_space(text, end)
-        end = after + len(terminator) if text.startswith(terminator, after) else end
+        arguments, end = read_object(Source(text, terminators[0], source.tools), match.end())
+        for terminator in terminators:
+            after = skip_space(text, end)
+            end = after + len(terminator) if text.startswith(terminator, after) else end
         return Payload((ToolCall(name=_known_name(source, match[2] or match[1]), arguments=arguments),), end)
 
     return read
@@ -46,6 +52,13 @@ def _known_name(source: Source, written: str) -> str:
 
 read_deepseek = _named_reader(_DEEPSEEK, f"<{BAR}tool▁call▁begin{BAR}>", f"<{BAR}tool▁call▁end{BAR}>")
 read_kimi = _named_reader(_KIMI, "<|tool_call_begin|>", "<|tool_call_end|>")
+read_solar_open = _named_reader(_SOLAR_OPEN, "<|tool_call:begin|>", "<|tool_call:end|>")
+read_plamo = _named_reader(
+    _PLAMO,
+    "<|plamo:begin_tool_request:plamo|>",
+    "<|plamo:end_tool_arguments:plamo|>",
+    "<|plamo:end_tool_request:plamo|>",
+)
 
 
 def read_mistral(source: Source, position: int) -> Payload | None:

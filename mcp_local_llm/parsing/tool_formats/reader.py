@@ -41,7 +41,9 @@ def read_element(text: str, opener: int, wrapper: Wrapper, tools: OfferedTools) 
     calls: list[ToolCall] = []
     end = position = start
     try:
-        while not text.startswith(_BOUNDARIES, position):
+        while not text.startswith(_BOUNDARIES, position) or (
+            wrapper.inner and text.startswith(wrapper.inner, position)
+        ):
             payload = _read_payload(source, wrapper, position)
             if payload is None:
                 break

@@ -5,14 +5,30 @@ from dataclasses import dataclass
 from mcp_local_llm.parsing.markup import BAR
 from mcp_local_llm.parsing.tool_formats.format import PayloadReader
 from mcp_local_llm.parsing.tool_formats.gemma import read_function_gemma, read_gemma4
-from mcp_local_llm.parsing.tool_formats.glm import read_glm
-from mcp_local_llm.parsing.tool_formats.json_objects import read_json
-from mcp_local_llm.parsing.tool_formats.name_then_json import read_deepseek, read_kimi, read_mistral
+from mcp_local_llm.parsing.tool_formats.json_objects import read_functools, read_json, read_keyed_json
+from mcp_local_llm.parsing.tool_formats.key_value_pairs import (
+    read_glm,
+    read_hy3,
+    read_k2_horizon,
+    read_longcat,
+    read_solar_open2,
+)
+from mcp_local_llm.parsing.tool_formats.kimi_k3 import CALL, CLOSER, OPENER, read_kimi_k3
+from mcp_local_llm.parsing.tool_formats.minimax_m3 import MARK, read_minimax_m3
+from mcp_local_llm.parsing.tool_formats.name_then_json import (
+    read_deepseek,
+    read_kimi,
+    read_mistral,
+    read_plamo,
+    read_solar_open,
+)
 from mcp_local_llm.parsing.tool_formats.pythonic import read_pythonic
 from mcp_local_llm.parsing.tool_formats.xml_elements import (
+    read_atem_invoke,
     read_dsml_invoke,
     read_function,
     read_invoke,
+    read_minicpm5,
     read_step_invoke,
 )
 
@@ -27,6 +43,7 @@ class Wrapper:
         payloads: readers, in the order in which they are tried.
         bare: the opener is already part of the payload.
         known_only: unknown names are refused, because the markup alone proves nothing (R22 to R24).
+        inner: the opener of the calls inside it, where each has one of its own.
     """
 
     opener: str
@@ -34,13 +51,14 @@ class Wrapper:
     payloads: tuple[PayloadReader, ...]
     bare: bool = False
     known_only: bool = False
+    inner: str = ""
 
 
 _JSON = (read_json,)
 _JSON_OR_PYTHON = (read_pythonic, read_json)
 
 WRAPPERS = (
-    # Hermes and Qwen 2.5/3, Qwen3-Coder and Nemotron 3, GLM 4.5: one tag, three kinds of payload.
+    # Hermes and Qwen 2.5/3, Qwen3-Coder and Nemotron 3, GLM 4.5 to 5 and Hy3: one tag, three kinds of payload.
     Wrapper("<tool_call>", "</tool_call>", (read_json, read_function, read_glm)),
     Wrapper("<tools>", "</tools>", _JSON, known_only=True),  # Qwen2.5-Coder (R23)
     Wrapper("<function=", "</tool_call>", (read_function,), bare=True, known_only=True),  # R24
@@ -48,7 +66,32 @@ WRAPPERS = (
     Wrapper("<minimax:tool_call>", "</minimax:tool_call>", (read_invoke,)),
     Wrapper("<invoke name=", "</minimax:tool_call>", (read_invoke,), bare=True, known_only=True),
     Wrapper("<function_calls>", "</function_calls>", (read_invoke, read_pythonic)),
-    Wrapper("<tool_calls>", "</tool_calls>", _JSON),  # MiniMax M1, Hunyuan, Jamba
+    # MiniMax M1, Hunyuan A13B and Jamba write JSON, Hy3 calls in tags of their own.
+    Wrapper("<tool_calls>", "</tool_calls>", (read_json, read_glm), inner="<tool_call>"),
+    Wrapper("<tool_calls:opensource>", "</tool_calls:opensource>", (read_hy3,), inner="<tool_call:opensource>"),
+    Wrapper("<tool_call:opensource>", "</tool_call:opensource>", (read_json, read_hy3)),
+    Wrapper("<longcat_tool_call>", "</longcat_tool_call>", (read_json, read_longcat)),
+    Wrapper("<ifm|tool_calls>", "</ifm|tool_calls>", (read_k2_horizon,), inner="<ifm|tool_call>"),
+    Wrapper("<ifm|tool_call>", "</ifm|tool_call>", (read_json, read_k2_horizon)),
+    Wrapper("<|tool_call:start|>", "<|tool_call:end|>", (read_solar_open2,)),
+    Wrapper("<|tool_calls|>", "<|calls|>", (read_solar_open,)),
+    Wrapper("<|tool_call:begin|>", "<|calls|>", (read_solar_open,), bare=True),
+    Wrapper("<|plamo:begin_tool_requests:plamo|>", "<|plamo:end_tool_requests:plamo|>", (read_plamo,)),
+    Wrapper("<|plamo:begin_tool_request:plamo|>", "<|plamo:end_tool_requests:plamo|>", (read_plamo,), bare=True),
+    Wrapper(OPENER, CLOSER, (read_kimi_k3,)),
+    Wrapper(CALL, CLOSER, (read_kimi_k3,), bare=True),
+    Wrapper(f"{MARK}<tool_call>", f"{MARK}</tool_call>", (read_minimax_m3,)),
+    Wrapper(f"{MARK}<invoke ", f"{MARK}</tool_call>", (read_minimax_m3,), bare=True),
+    Wrapper("<atem:function_calls>", "</atem:function_calls>", (read_atem_invoke,)),
+    Wrapper("<atem:invoke name=", "</atem:function_calls>", (read_atem_invoke,), bare=True),
+    Wrapper("<function name=", "</function>", (read_minicpm5,), bare=True, known_only=True),
+    Wrapper("<|tools_prefix|>", "<|tools_suffix|>", (read_keyed_json,)),  # Apertus
+    Wrapper("<|content_invoke_tool_json|>", "<|end_message|>", _JSON),  # Inkling
+    # GigaChat 3 and 3.1; the first of them is a message of its own.
+    Wrapper("<|message_sep|>\n\nfunction call<|role_sep|>", "", _JSON),
+    Wrapper("function call<|role_sep|>", "", _JSON),
+    Wrapper("<|function_call|>", "", _JSON),
+    Wrapper("functools[", "", (read_functools,), bare=True, known_only=True),  # Phi 4 mini
     # DeepSeek: V3.2 writes elements, R1, V3 and V3.1 a name and JSON.
     Wrapper(f"<{BAR}DSML{BAR}function_calls>", f"</{BAR}DSML{BAR}function_calls>", (read_dsml_invoke,)),
     Wrapper(f"<{BAR}DSML{BAR}tool_calls>", f"</{BAR}DSML{BAR}tool_calls>", (read_dsml_invoke,)),
@@ -76,7 +119,9 @@ WRAPPERS = (
 CLOSERS = tuple(
     sorted(
         {wrapper.closer for wrapper in WRAPPERS if wrapper.closer}
-        | {"</function>", f"<{BAR}tool▁call▁end{BAR}>", "<|tool_call_end|>", "</invoke>"},
+        | {"</function>", f"<{BAR}tool▁call▁end{BAR}>", "<|tool_call_end|>", "</invoke>", "</atem:invoke>"}
+        | {"<end_of_tool_call:opensource>", "<end_of_tool_call>", f"{MARK}</invoke>", "<|close|>call<|sep|>"}
+        | {"<|tool_call:end|>", "<|plamo:end_tool_request:plamo|>"},
         key=len,
         reverse=True,
     )

@@ -1,6 +1,7 @@
 """Payloads of XML-like elements (R24): `<function=…>` and `<invoke name="…">`.
 
-Qwen3-Coder, Seed and Nemotron 3 write the first form; MiniMax, DeepSeek V3.2 and Step 3 write the second.
+Qwen3-Coder, Seed and Nemotron 3 write the first form; MiniMax M2, DeepSeek V3.2 and V4, Step 3, Muse and MiniCPM5 write
+the second.
 """
 
 import re
@@ -10,9 +11,11 @@ from typing import Any
 from mcp_local_llm.parsing.lenient_json import read_value
 from mcp_local_llm.parsing.markup import BAR
 from mcp_local_llm.parsing.parsed import PayloadError
-from mcp_local_llm.parsing.tool_formats.format import Payload, PayloadReader, Source, skip_space
+from mcp_local_llm.parsing.tool_formats.format import Payload, PayloadReader, Source, skip_space, unframed
 from mcp_local_llm.parsing.tool_formats.json_objects import read_object
 from mcp_local_llm.values.chat import ToolCall
+
+_CDATA = re.compile(r"\s*<!\[CDATA\[")
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,13 @@ EQUALS = TagSyntax(
 )
 
 
-def _invoke(space: str) -> TagSyntax:
-    name = r"[ \t]+name=[\"']?([^<>\n\"']+)[\"']?"
+def _invoke(space: str, function: str = "invoke", parameter: str = "parameter") -> TagSyntax:
+    name = r"[ \t]+name[ \t]*=[ \t]*[\"']?([^<>\n\"']+)[\"']?"
     return TagSyntax(
-        function_open=rf"<{space}invoke{name}[ \t]*>",
-        function_close=f"</{space}invoke>",
-        parameter_open=rf"<{space}parameter{name}(?:[ \t]+string=\"(true|false)\")?[ \t]*>",
-        parameter_close=f"</{space}parameter>",
+        function_open=rf"<{space}{function}{name}[ \t]*>",
+        function_close=f"</{space}{function}>",
+        parameter_open=rf"<{space}{parameter}{name}(?:[ \t]+string=\"(true|false)\")?[ \t]*>",
+        parameter_close=f"</{space}{parameter}>",
     )
 
 
@@ -71,6 +74,8 @@ read_function = element_reader(EQUALS)
 read_invoke = element_reader(_invoke(""))
 read_dsml_invoke = element_reader(_invoke(f"{BAR}DSML{BAR}"))
 read_step_invoke = element_reader(_invoke("steptml:"))
+read_atem_invoke = element_reader(_invoke("atem:"))
+read_minicpm5 = element_reader(_invoke("", "function", "param"))
 
 
 class _Element:
@@ -121,11 +126,23 @@ class _Element:
 
     def _value(self, opening: re.Match[str]) -> int:
         """Store the value after an opening parameter tag; return where the next tag may begin."""
-        end, after = self._value_end(opening[1].strip(), opening.end())
-        raw = _unframed(self._source.text[opening.end() : end])
+        quoted = _CDATA.match(self._source.text, opening.end())
+        if quoted is not None:
+            end, after = self._quoted_end(quoted.end())
+            raw = self._source.text[quoted.end() : end].replace("\r\n", "\n")
+        else:
+            end, after = self._value_end(opening[1].strip(), opening.end())
+            raw = unframed(self._source.text[opening.end() : end])
         flag = opening[2] if opening.re.groups > 1 else None
         self._arguments[opening[1].strip()] = self._typed(opening[1].strip(), raw, flag)
         return after
+
+    def _quoted_end(self, start: int) -> tuple[int, int]:
+        """Return where a value in a CDATA section ends, and where the tag behind it does."""
+        end = re.compile(rf"\]\]>\s*{re.escape(self._syntax.parameter_close)}").search(self._source.text, start)
+        if end is None:
+            raise PayloadError(len(self._source.text), cut=True)
+        return end.start(), end.end()
 
     def _typed(self, parameter: str, raw: str, flag: str | None) -> Any:
         """Type a value by DeepSeek's own flag, else by the schema (R24)."""
@@ -177,8 +194,3 @@ class _Element:
         name = opening[1].strip() if opening else parameter
         fresh = name != parameter and name not in self._arguments
         return fresh and self._source.text[tag.start() - 1] == "\n" and self._source.tools.declares(self._name, name)
-
-
-def _unframed(raw: str) -> str:
-    """Take one framing newline off each side (R24)."""
-    return raw.removeprefix("\n").removesuffix("\n")

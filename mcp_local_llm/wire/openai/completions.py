@@ -9,43 +9,41 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
+from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.openai.errors import ParameterError
-from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.read_request import ALIASES, IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's default; a raw prompt has no natural end."""
 
-UNSUPPORTED: Mapping[str, object] = {"best_of": 1, "echo": False, "suffix": ""}
-CHAT_ONLY = (
-    "chat_template_kwargs",
-    "max_completion_tokens",
-    "max_thinking_tokens",
-    "messages",
-    "reasoning_effort",
-    "response_format",
-    "tool_choice",
-    "tools",
-)
+CHAT_ONLY: Mapping[str, tuple[object, ...]] = {
+    "max_thinking_tokens": (),
+    "messages": (),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("auto", "none"),
+    "tools": (),
+    **dict.fromkeys((*SWITCHES, *BUDGETS), (False, "none")),
+}
+"""Fields that mean nothing to a raw prompt → the values that ask for nothing."""
 
 
 def incoming_completion(body: object) -> IncomingRequest:
     """Check a decoded JSON body and turn it into a request with a raw prompt.
 
     Raises:
-        ParameterError: a field is unknown, unsupported or wrong; `param` names it.
+        ParameterError: a field is unsupported or wrong; `param` names it.
     """
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
-    fields = dict(cast(dict[str, Any], body))
-    for name in CHAT_ONLY:
-        if name in fields:
-            raise ParameterError(f"Unrecognized request argument supplied: {name}", name)
-    for name, nothing in UNSUPPORTED.items():
-        if fields.pop(name, None) not in (None, nothing):
-            raise ParameterError(f"{name} is not supported by this server; leave it out.", name)
-    prompt = _prompt(fields.pop("prompt", None))
-    if fields.get("max_tokens") is None:
+    given = cast(dict[str, Any], body)
+    prompt = _prompt(given.get("prompt"))
+    fields = filled_in({name: value for name, value in given.items() if name != "prompt"})
+    for name, nothing in CHAT_ONLY.items():
+        if name in fields and fields.pop(name) not in nothing:
+            raise ParameterError(f"{name} has no meaning for a raw prompt; leave it out, or send messages.", name)
+    if not fields.keys() & {"max_tokens", "max_completion_tokens", *ALIASES}:
         fields["max_tokens"] = DEFAULT_MAX_TOKENS
     incoming = incoming_request({**fields, "messages": [{"role": "user", "content": prompt}]})
     return dataclasses.replace(incoming, request=dataclasses.replace(incoming.request, messages=(), prompt=prompt))

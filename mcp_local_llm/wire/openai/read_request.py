@@ -1,7 +1,7 @@
 """Reads the body of a `POST /chat/completions` that a client sends to our server. Pure.
 
-OpenAI's rules: an unknown field is refused by name; one that cannot change the answer is taken and ignored; one that
-would change it and is not supported here is refused by name.
+A field that would change the answer and is not supported here is refused by name, whichever server has it. One that
+cannot change the answer is ignored, and so is an unknown one, with a warning.
 """
 
 import json
@@ -11,7 +11,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
+from mcp_local_llm.values.chat import LONGEST_ANSWER, ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
+from mcp_local_llm.values.errors import shortened
+from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.request_schema import (
     ChatCompletionRequest,
@@ -20,13 +23,18 @@ from mcp_local_llm.wire.openai.request_schema import (
     ToolCallIn,
     ToolIn,
 )
+from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES, thinking_budget_of, thinking_of
+from mcp_local_llm.wire.openai.tool_choice import choose_tools
+
+MAX_NAMED, MAX_NAME = 10, 40
+"""Unknown fields that a warning names, and characters of each name."""
 
 IGNORED = frozenset(
     {
         "cache_prompt",
         "keep_alive",
         "metadata",
-        "parallel_tool_calls",
+        "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
@@ -38,20 +46,60 @@ IGNORED = frozenset(
 )
 """Fields that cannot change what the answer says, whatever their value."""
 
-UNSUPPORTED: Mapping[str, object] = {
-    "audio": None,
-    "function_call": None,
-    "functions": None,
-    "logit_bias": {},
-    "logprobs": False,
-    "modalities": ["text"],
-    "moderation": None,
-    "n": 1,
-    "prediction": None,
-    "top_logprobs": 0,
-    "web_search_options": None,
+UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
+    "add_generation_prompt": (True,),
+    "audio": (),
+    "bad_words": (),
+    "best_of": (1,),
+    "chat_template": (),
+    "continue_final_message": (False,),
+    "documents": (),
+    "dry_multiplier": (0,),
+    "ebnf": (),
+    "echo": (False,),
+    "format": (),
+    "function_call": ("auto", "none"),
+    "functions": (),
+    "grammar": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "guided_json": (),
+    "guided_regex": (),
+    "ignore_eos": (False,),
+    "images": (),
+    "json_schema": (),
+    "length_penalty": (1,),
+    "logit_bias": (),
+    "logprobs": (False,),
+    "min_tokens": (0,),
+    "mirostat": (0,),
+    "modalities": (["text"],),
+    "moderation": (),
+    "n": (1,),
+    "options": (),
+    "prompt_logprobs": (),
+    "regex": (),
+    "stop_token_ids": (),
+    "structured_outputs": (),
+    "suffix": (),
+    "tfs_z": (1,),
+    "top_a": (0,),
+    "top_logprobs": (0,),
+    "typical_p": (1,),
+    "use_beam_search": (False,),
+    "web_search_options": (),
+    "xtc_probability": (0,),
 }
-"""OpenAI's fields that are not supported here → the value (besides null) that asks for nothing."""
+"""Fields of OpenAI and of other servers that are not supported here → the values, besides placeholders, that ask for
+nothing."""
+
+ALIASES: Mapping[str, str] = {
+    "max_new_tokens": "max_tokens",
+    "n_predict": "max_tokens",
+    "num_predict": "max_tokens",
+    "repeat_penalty": "repetition_penalty",
+}
+"""Other servers' names of our fields."""
 
 
 @dataclass(frozen=True)
@@ -62,45 +110,80 @@ class IncomingRequest:
         model: the requested model; None is the chosen one.
         stream: send events instead of one JSON body.
         include_usage: a stream ends with an event that tells the usage.
+        warnings: one sentence each, for the client.
     """
 
     request: ChatRequest
     model: str | None
     stream: bool
     include_usage: bool
+    warnings: tuple[str, ...] = ()
 
 
 def incoming_request(body: object) -> IncomingRequest:
     """Check a decoded JSON body and turn it into a request.
 
     Raises:
-        ParameterError: a field is unknown, unsupported or wrong; `param` names it.
+        ParameterError: a field is unsupported or wrong; `param` names it.
     """
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
-    checked = _validated(_supported(cast(dict[str, Any], body)))
+    fields, warnings = _lowered(_supported(cast(dict[str, Any], body)))
+    messages, kept = fields.get("messages"), list[str]()
+    if isinstance(messages, list):
+        turns = cast(list[object], messages)
+        fields["messages"], kept = with_readable_past(turns, newest_turn(turns))
+    checked = _validated(fields)
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
+    tools, must_call, single = choose_tools(checked.tool_choice, _tools(checked.tools or []))
     request = ChatRequest(
         messages=messages,
-        tools=() if checked.tool_choice == "none" else _tools(checked.tools or []),
+        tools=tools,
         sampling=_sampling(checked),
-        thinking=_thinking(checked),
+        thinking=thinking_of(fields),
         stream=stream and (options is None or options.include_text),
         max_thinking_tokens=checked.max_thinking_tokens,
         response_schema=_schema(checked.response_format),
+        must_call=must_call,
+        parallel_tool_calls=checked.parallel_tool_calls is not False and not single,
     )
     include_usage = options is not None and options.include_usage
-    return IncomingRequest(request, checked.model, stream, include_usage)
+    return IncomingRequest(request, checked.model, stream, include_usage, (*warnings, *kept, *_unknown(fields)))
 
 
 def _supported(body: dict[str, Any]) -> dict[str, Any]:
-    """Drop ignored fields, and refuse unsupported ones."""
+    """Drop placeholders and ignored fields, write other servers' names as ours, and refuse unsupported fields."""
+    given = filled_in(body)
     for name, nothing in UNSUPPORTED.items():
-        if body.get(name) not in (None, nothing):
+        if name in given and given[name] not in nothing:
             raise ParameterError(f"{name} is not supported by this server; leave it out.", name)
-    unread = IGNORED | UNSUPPORTED.keys()
-    return {name: value for name, value in body.items() if name not in unread and value is not None}
+    renamed = filled_in({ALIASES[name]: value for name, value in given.items() if name in ALIASES})
+    unread = IGNORED | UNSUPPORTED.keys() | ALIASES.keys()
+    fields = renamed | {name: value for name, value in given.items() if name not in unread}
+    if "max_thinking_tokens" not in fields and (budget := thinking_budget_of(fields)) is not None:
+        fields["max_thinking_tokens"] = budget
+    return fields
+
+
+def _lowered(fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Lower limits of tokens that are above the largest one, with a warning for each."""
+    high = {
+        name: value
+        for name in ("max_tokens", "max_completion_tokens", "max_thinking_tokens")
+        if isinstance(value := fields.get(name), int | float) and value > LONGEST_ANSWER
+    }
+    warnings = [f"{name} was lowered to {LONGEST_ANSWER:,}, the largest value." for name in high]
+    return fields | dict.fromkeys(high, LONGEST_ANSWER), warnings
+
+
+def _unknown(fields: Mapping[str, Any]) -> list[str]:
+    """Return the warning about fields that nothing here reads."""
+    names = [name for name in fields if name not in {*ChatCompletionRequest.model_fields, *SWITCHES, *BUDGETS}]
+    if not names:
+        return []
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return [f"Fields that are unknown here were ignored: {', '.join(n[:MAX_NAME] for n in names[:MAX_NAMED])}{more}."]
 
 
 def _validated(body: dict[str, Any]) -> ChatCompletionRequest:
@@ -109,14 +192,9 @@ def _validated(body: dict[str, Any]) -> ChatCompletionRequest:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         param = _dotted(problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            raise ParameterError(f"Unrecognized request argument supplied: {param}", param) from error
         if problem["type"] == "missing":
-            raise ParameterError(f"Missing required parameter: '{param}'.", param) from error
-        if param.startswith("tool_choice"):
-            raise ParameterError(
-                "tool_choice can only be 'auto' or 'none' here: no call can be forced.", param
-            ) from error
+            needed = " It needs at least 1 message." if param == "messages" else ""
+            raise ParameterError(f"Missing required parameter: '{param}'.{needed}", param) from error
         raise ParameterError(f"Invalid value for '{param}': {problem['msg']}.", param) from error
 
 
@@ -130,7 +208,9 @@ def _message(message: MessageIn, place: str) -> Message:
     for index, part in enumerate(message.content):
         if part.type != "text":
             param = f"{place}.content[{index}].type"
-            raise ParameterError(f"{param}: parts of type {part.type!r} are not supported, only text.", param)
+            raise ParameterError(
+                f"{param}: parts of type {shortened(part.type)!r} are not supported, only text.", param
+            )
     return Message(
         role="system" if message.role == "developer" else message.role,
         content="".join(part.text for part in message.content),
@@ -168,21 +248,13 @@ def _sampling(body: ChatCompletionRequest) -> SamplingParams:
     return SamplingParams(**values)
 
 
-def _thinking(body: ChatCompletionRequest) -> bool | None:
-    """Read both switches; the chat template's own wins."""
-    if body.chat_template_kwargs is not None and body.chat_template_kwargs.enable_thinking is not None:
-        return body.chat_template_kwargs.enable_thinking
-    return None if body.reasoning_effort is None else body.reasoning_effort != "none"
-
-
 def _schema(form: ResponseFormat | None) -> dict[str, Any] | None:
-    """Return the schema that the answer must meet; `json_object` means any object."""
+    """Return the schema that the answer must meet; without one, JSON means any object."""
     if form is None or form.type == "text":
         return None
-    if form.type == "json_object":
-        return {"type": "object"}
-    if form.json_schema is None:
+    if form.type == "json_schema" and form.json_schema is None and form.beside is None:
         raise ParameterError(
             "Missing required parameter: 'response_format.json_schema'.", "response_format.json_schema"
         )
-    return form.json_schema.json_schema
+    inner = form.json_schema.json_schema if form.json_schema is not None else None
+    return inner or form.beside or {"type": "object"}

@@ -1,8 +1,8 @@
 """The schema of the bodies that clients send to our server; ranges come from `values/chat.py`. Pure."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mcp_local_llm.values.chat import (
     MaxThinkingTokens,
@@ -17,6 +17,7 @@ from mcp_local_llm.values.chat import (
     TopK,
     TopP,
 )
+from mcp_local_llm.values.placeholders import filled_in
 
 
 def _as_parts(content: object) -> object:
@@ -26,13 +27,15 @@ def _as_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _as_list(value: object) -> object:
-    """Write one stop string as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
 class _Body(BaseModel):
+    """An object of a request; unknown fields and placeholders count as left out."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_placeholders(cls, value: object) -> object:
+        return filled_in(cast(dict[str, Any], value)) if isinstance(value, dict) else value
 
 
 class FunctionCallIn(_Body):
@@ -70,8 +73,8 @@ class MessageIn(_Body):
 class ToolIn(_Body):
     """A function that the model may call."""
 
-    type: Literal["function"]
-    function: dict[str, Any]
+    type: Literal["function"] = "function"
+    function: dict[str, Any] = Field(default_factory=dict)
 
 
 class StreamOptions(_Body):
@@ -85,37 +88,29 @@ class StreamOptions(_Body):
 class JsonSchemaIn(_Body):
     """The schema of a structured answer."""
 
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
 class ResponseFormat(_Body):
-    """The form of the answer."""
+    """The form of the answer; llama.cpp and others have the schema beside the type."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaIn | None = None
+    beside: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class TemplateSwitches(BaseModel):
-    """The one variable of chat templates that a request may set."""
+class ChatCompletionRequest(_Body):
+    """The body of `POST /v1/chat/completions`, without the switches for thinking (`thinking_switches`).
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enable_thinking: bool | None = None
-
-
-class ChatCompletionRequest(BaseModel):
-    """The body of `POST /v1/chat/completions`; null counts as left out.
-
-    Besides OpenAI's fields: `top_k`, `min_p`, `repetition_penalty`, `chat_template_kwargs` as vLLM and mlx_lm.server
-    have them; `max_thinking_tokens` and `repetition_limit` are ours.
+    Besides OpenAI's fields: `top_k`, `min_p`, `repetition_penalty` as vLLM and mlx_lm.server have them;
+    `max_thinking_tokens` and `repetition_limit` are ours.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
     messages: Annotated[list[MessageIn], Field(min_length=1)]
     tools: list[ToolIn] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
@@ -126,11 +121,9 @@ class ChatCompletionRequest(BaseModel):
     top_k: TopK | None = None
     min_p: MinP | None = None
     seed: Seed | None = None
-    stop: Annotated[StopStrings, BeforeValidator(_as_list)] | None = None
+    stop: StopStrings | None = None
     frequency_penalty: OccurrencePenalty | None = None
     presence_penalty: OccurrencePenalty | None = None
     repetition_penalty: RepetitionPenalty | None = None
     repetition_limit: RepetitionLimit | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    chat_template_kwargs: TemplateSwitches | None = None
     max_thinking_tokens: MaxThinkingTokens | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import Flavor
+from mcp_local_llm.wire.openai.tool_choice import write_tools
 from mcp_local_llm.wire.template_tokens import broken_up
 
 
@@ -39,8 +40,9 @@ def outgoing_request(request: ChatRequest, served_name: str, flavor: Flavor) -> 
     if request.prompt is not None:
         return _continuation(request.prompt, body | _sampling(request.sampling, flavor), flavor)
     body["messages"] = wire_messages(request.messages)
-    if request.tools:
-        body["tools"] = [tool.openai() for tool in request.tools]
+    if request.must_call and not flavor.forced_calls:
+        raise _unsupported("tool_choice", flavor)
+    body |= write_tools(request, flavor.forced_calls)
     body |= _sampling(request.sampling, flavor)
     body |= _constraints(request, flavor)
     body |= flavor.extra

@@ -15,6 +15,10 @@ EXTENSION_KEY = "local_llm"
 """Our own member of a response: timings, warnings, and how the answer ended."""
 
 
+REASONING_KEYS = ("reasoning", "reasoning_content")
+"""Members that both hold the reasoning: each client reads one of them."""
+
+
 @dataclass(frozen=True)
 class CompletionIdentity:
     """The members that every event of one answer repeats: id, creation time (seconds since 1970), model."""
@@ -46,7 +50,7 @@ class CompletionStream:
             events.append(self._event({"role": "assistant", "content": ""}))
             self._begun = True
         if reasoning:
-            events.append(self._event({"reasoning": reasoning}))
+            events.append(self._event(dict.fromkeys(REASONING_KEYS, reasoning)))
         if text:
             events.append(self._event({"content": text}))
         self._text += len(text)
@@ -86,7 +90,7 @@ def completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, An
     if not result.text and result.tool_calls:
         message["content"] = None
     if result.reasoning:
-        message["reasoning"] = result.reasoning
+        message |= dict.fromkeys(REASONING_KEYS, result.reasoning)
     if result.tool_calls:
         message["tool_calls"] = [_call(call, number, identity) for number, call in enumerate(result.tool_calls)]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}

@@ -55,6 +55,15 @@ def test_chat_prints_the_answer_alone_and_notes_on_stderr(environ: dict[str, str
     assert "tiny, the built-in test model, answers" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("use", "no-such"), ("prompt", "x" * 100_000)], ids=["name", "prompt"])
+def test_an_error_is_short_and_names_commands(environ: dict[str, str], arguments: tuple[str, ...]) -> None:
+    done = run(environ, *arguments)
+    assert done.returncode == 2
+    assert "list_models" not in done.stderr
+    assert "`mcp-local-llm models`" in done.stderr or "There is no prompt" in done.stderr
+    assert len(done.stderr) < 500
+
+
 def test_chat_reads_the_message_from_stdin(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "-", stdin="Hello")
     assert (done.returncode, done.stdout) == (0, "Hello! How can I help you today?\n")

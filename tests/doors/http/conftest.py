@@ -8,7 +8,15 @@ import pytest
 from openai import AsyncOpenAI
 
 from mcp_local_llm.app import App
-from mcp_local_llm.doors.http import AccessGuard, InFlightAnswers, access_rules, bind_tcp, build_api, serving
+from mcp_local_llm.doors.http import (
+    AccessGuard,
+    AccessRules,
+    InFlightAnswers,
+    access_rules,
+    bind_tcp,
+    build_api,
+    serving,
+)
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ
 from tests.doors.http.door import Door
@@ -20,14 +28,14 @@ def anyio_backend() -> str:
 
 
 @asynccontextmanager
-async def open_door(app: App, key: str | None = None) -> AsyncGenerator[Door]:
-    """Serve `app` to the end of the block."""
+async def open_door(app: App, rules: AccessRules | None = None) -> AsyncGenerator[Door]:
+    """Serve `app` to the end of the block, without a key unless `rules` say so."""
     in_flight = InFlightAnswers()
     api = build_api(app.llm, in_flight)
     tcp = bind_tcp("127.0.0.1", 0)
     url = f"http://127.0.0.1:{tcp.getsockname()[1]}"
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving(AccessGuard(api, access_rules("127.0.0.1", key)), tcp))
+        await stack.enter_async_context(serving(AccessGuard(api, rules or access_rules("127.0.0.1", None)), tcp))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=WAIT_S))
         yield Door(app, in_flight, url, http)
 

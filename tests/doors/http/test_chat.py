@@ -148,6 +148,26 @@ async def test_tool_choice_none_hides_the_tools(client: AsyncOpenAI) -> None:
     assert answer.choices[0].message.tool_calls is None
 
 
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
+@pytest.mark.parametrize("thinking", [{}, NO_THINKING])
+async def test_a_required_call_comes_whole_and_streamed(
+    client: AsyncOpenAI, choice: Any, thinking: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {"tools": [WEATHER], "tool_choice": choice, "max_tokens": 300, **thinking}
+    whole = await ask(client, "Hello", parallel_tool_calls=False, **fields)
+    assert whole.choices[0].finish_reason == "tool_calls"
+    assert whole.choices[0].message.content is None
+    (call,) = whole.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    chunks = await ask_stream(client, messages=asked("Hello"), parallel_tool_calls=False, **fields)
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+    assert not any(chunk.choices[0].delta.content for chunk in chunks)
+    (piece,) = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    assert piece.function is not None
+    assert (piece.function.name, piece.function.arguments) == (call.function.name, call.function.arguments)
+    assert json.loads(call.function.arguments).keys() == {"city"}
+
+
 async def test_a_schema_is_met(client: AsyncOpenAI) -> None:
     schema = {"type": "object", "properties": {"legs": {"enum": [10, 12]}}, "required": ["legs"]}
     form = {"type": "json_schema", "json_schema": {"name": "legs", "strict": True, "schema": schema}}
@@ -208,9 +228,10 @@ async def test_four_at_once_get_the_answer_to_their_own_question(client: AsyncOp
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"temperature": 3}, "temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"extra_body": {"flux": 1}}, "flux"),
+        ({"extra_body": {"grammar": "x"}}, "grammar"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
         ({"extra_body": {"messages": []}}, "messages"),
     ],
 )

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from openai import OpenAI
 
 from tests.clients import WAIT_S
 from tests.doors.http.door import LEGS, endless, question
+from tests.model_cache import place_tiny
 
 KEY = "a-long-random-text"
 
@@ -110,17 +112,24 @@ def test_a_signal_in_the_middle_of_answers_tells_them_and_ends_at_once(environ: 
     assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "backend_unavailable"
 
 
-def test_a_model_that_is_named_is_loaded_at_once_and_becomes_the_choice(environ: dict[str, str], home: Path) -> None:
-    with serve(environ, "--model", "tiny") as served:
-        choice = home / ".config" / "mlx-mcp" / "active_model"
-        with httpx.Client(base_url=served.url.removesuffix("/v1"), timeout=WAIT_S) as http:
-            while not choice.exists():
-                assert served.process.poll() is None
-                metrics = http.get("/metrics").text
-            metrics = http.get("/metrics").text
-            assert 'mcp_local_llm_model_resident{model="tiny"} 1' in metrics
+def test_a_model_that_is_named_is_loaded_and_used_at_once_and_the_choice_stays(
+    environ: dict[str, str], home: Path
+) -> None:
+    place_tiny(home / ".cache" / "huggingface" / "hub", "acme/other")
+    choice = home / ".config" / "mlx-mcp" / "active_model"
+    choice.parent.mkdir(parents=True)
+    choice.write_text("acme/other\n")
+    resident = 'mcp_local_llm_model_resident{model="tiny"} 1'
+    with serve(environ, "--model", "tiny") as served, httpx.Client(base_url=served.url, timeout=WAIT_S) as http:
+        metrics = served.url.removesuffix("v1") + "metrics"
+        deadline = time.monotonic() + WAIT_S
+        while resident not in http.get(metrics).text:
+            assert served.process.poll() is None
+            assert time.monotonic() < deadline
+        reply = http.post("/completions", json={"model": "", "prompt": "la la", "max_tokens": 3})
+        assert reply.json()["model"] == "tiny"
         assert served.stop(signal.SIGTERM) == (0, "", "")
-    assert choice.read_text() == "tiny\n"
+    assert choice.read_text() == "acme/other\n"
 
 
 def test_a_key_in_the_environment_is_asked_for(environ: dict[str, str]) -> None:

@@ -34,7 +34,7 @@ async def open_door(way: str, environ: dict[str, str]) -> AsyncGenerator[Client]
             yield client
         return
     async with opened(environ, Path(environ["HOME"])) as app:
-        server = build_server(app.llm, read_prompt("switch-model"))
+        server = build_server(app.llm, app.delegation, read_prompt("switch-model"))
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S) as client:
             yield client
 

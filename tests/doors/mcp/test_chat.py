@@ -93,6 +93,16 @@ async def test_a_call_in_the_history_may_have_the_shape_of_openai(client: Client
     assert texts(result) == ["It is 18 degrees and sunny in Paris."]
 
 
+@pytest.mark.parametrize("arguments", ['{"city": "Paris"}', '{"city": ', "null", ""])
+async def test_a_history_with_odd_calls_and_contents_is_answered(client: Client, arguments: str) -> None:
+    called = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
+    seen: dict[str, Any] = {
+        "role": "user",
+        "content": [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {}}],
+    }
+    assert texts(await ask(client, "Hello", history=[seen, called, SUNNY]))
+
+
 async def test_earlier_turns_are_known(client: Client) -> None:
     told = {"role": "user", "content": "My name is Ada."}
     greeted = {"role": "assistant", "content": "Nice to meet you, Ada!"}

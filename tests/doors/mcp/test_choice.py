@@ -52,7 +52,7 @@ def models(home: Path) -> Path:
 @asynccontextmanager
 async def client_of(environ: dict[str, str], era: str, user: User | None) -> AsyncGenerator[Client]:
     async with opened(environ, Path(environ["HOME"])) as app:
-        server = build_server(app.llm, read_prompt("switch-model"))
+        server = build_server(app.llm, app.delegation, read_prompt("switch-model"))
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S, elicitation_callback=user) as client:
             yield client
 

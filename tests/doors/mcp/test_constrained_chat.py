@@ -34,6 +34,17 @@ async def test_json_that_max_tokens_cut_is_said_to_be_incomplete(client: Client)
     assert numbers(result)["schema_met"] is False
 
 
+async def test_json_that_max_tokens_cut_in_an_endless_list_is_to_be_bounded(client: Client) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}}
+    result = await ask(
+        client, "Count from 1 to 150.", response_schema=schema, thinking=False, max_tokens=12, stop=["]"]
+    )
+    if numbers(result)["finish_reason"] == "length":
+        (text,) = texts(result)
+        assert "# (maxItems)" in text
+        assert "larger max_tokens" not in text
+
+
 async def test_a_schema_that_cannot_be_enforced_is_refused_by_name(client: Client) -> None:
     asked = {"message": "Hello", "response_schema": {"type": "array", "uniqueItems": True}}
     result = await client.call_tool("chat", asked)
@@ -47,7 +58,7 @@ async def test_a_thinking_budget_is_kept_and_answered_behind(client: Client) -> 
     assert numbers(result)["usage"]["reasoning_tokens"] == 12
 
 
-@pytest.mark.parametrize("budget", [-1, 131_073])
+@pytest.mark.parametrize("budget", [-2, 131_073])
 async def test_a_budget_out_of_range_is_refused(client: Client, budget: int) -> None:
     result = await client.call_tool("chat", {"message": "Hello", "max_thinking_tokens": budget})
     assert result.is_error

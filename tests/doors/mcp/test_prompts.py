@@ -1,6 +1,7 @@
 """`/switch-model` as an MCP prompt."""
 
-from mcp import Client
+import pytest
+from mcp import Client, MCPError
 from mcp_types import TextContent
 
 from mcp_local_llm.doors.mcp.prompts import without_front_matter
@@ -14,12 +15,33 @@ async def text_of(client: Client, arguments: dict[str, str] | None = None) -> st
     return message.content.text
 
 
-async def test_switch_model_is_the_one_prompt_and_takes_one_optional_word(client: Client) -> None:
+async def test_switch_model_is_the_one_prompt_and_takes_optional_words(client: Client) -> None:
     (prompt,) = (await client.list_prompts()).prompts
     assert prompt.name == "switch-model"
     assert prompt.description
-    (argument,) = prompt.arguments or []
-    assert (argument.name, argument.required) == ("name", False)
+    arguments = prompt.arguments or []
+    assert [argument.name for argument in arguments] == ["name", *(f"word{number}" for number in range(2, 9))]
+    assert not any(argument.required for argument in arguments)
+
+
+@pytest.mark.parametrize(
+    "typed", ["32b", "qwen coder 7b", "qwen 2.5 coder 7b instruct 4bit mlx community", "smollm2 gguf"]
+)
+async def test_each_word_that_a_client_splits_off_arrives(typed: str, client: Client) -> None:
+    (prompt,) = (await client.list_prompts()).prompts
+    names = [argument.name for argument in prompt.arguments or []]
+    text = await text_of(client, dict(zip(names, typed.split(), strict=False)))
+    assert f'The user asked for: "{typed}"' in text
+
+
+async def test_words_that_come_whole_or_empty_are_one_name(client: Client) -> None:
+    text = await text_of(client, {"word3": "7b", "name": " qwen coder ", "word2": "", "word4": " "})
+    assert 'The user asked for: "qwen coder 7b"' in text
+
+
+async def test_an_unknown_argument_of_the_prompt_is_refused_with_the_known_ones(client: Client) -> None:
+    with pytest.raises(MCPError, match=r"There is no argument model\. The prompt has: name, word2"):
+        await text_of(client, {"model": "32b"})
 
 
 async def test_the_prompt_carries_the_text_of_the_slash_command_without_its_front_matter(client: Client) -> None:

@@ -13,14 +13,16 @@ ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("chat", {"message": "Hi", "prompt": "Hi"}, ["There is no argument 'prompt'.", "message"]),
     ("status", {"verbose": True}, ["There is no argument 'verbose'.", "Arguments of status: none."]),
     ("chat", {}, ["The argument 'message' is missing."]),
-    ("chat", {"message": "Hi", "max_tokens": 0}, ["max_tokens", "greater than or equal to 1", "got 0"]),
+    ("chat", {"message": "Hi", "max_tokens": -2}, ["max_tokens", "greater than or equal to 1", "got -2"]),
     ("chat", {"message": "Hi", "max_tokens": 131_073}, ["max_tokens", "less than or equal to 131072"]),
     ("chat", {"message": "Hi", "temperature": 2.1}, ["temperature", "less than or equal to 2"]),
     ("chat", {"message": "Hi", "temperature": -0.1}, ["temperature", "greater than or equal to 0"]),
-    ("chat", {"message": "Hi", "top_p": 0}, ["top_p", "greater than 0"]),
+    ("chat", {"message": "Hi", "top_p": -0.5}, ["top_p", "greater than 0"]),
     ("chat", {"message": "Hi", "seed": 2**32}, ["seed", "less than or equal to 4294967295"]),
     ("chat", {"message": "Hi", "stop": ["x"] * 9}, ["stop", "at most 8 items"]),
-    ("chat", {"message": "Hi", "stop": [""]}, ["stop.0", "at least 1 character"]),
+    ("chat", {"message": "Hi", "stop": ["x" * 201]}, ["stop.0", "at most 200 characters"]),
+    ("chat", {"message": "Hi", "max_tokens": False}, ["max_tokens", "greater than or equal to 1"]),
+    ("chat", {"message": None}, ["message is empty", "tool result"]),
     ("chat", {"message": "Hi", "history": [{"role": "robot", "content": "x"}]}, ["history.0.role", "'assistant'"]),
     ("chat", {"message": "Hi", "history": [{"role": "user", "text": "x"}]}, ["history.0.text"]),
     ("chat", {"message": "Hi", "tools": [{"description": "no name"}]}, ["tools.0.name"]),
@@ -50,6 +52,31 @@ async def test_a_long_wrong_value_is_not_repeated_in_full(client: Client) -> Non
     assert len(await refusal(client, "quick_test", {"test": "x" * 10_000})) < 500
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("set_model", {"name": "x" * 1_000_000}),
+        ("chat", {"message": "Hi", "model": "x" * 1_000_000}),
+        ("status", {"x" * 1_000_000: 1}),
+        ("chat", {"message": "Hi", "history": [{"role": "user", "y" * 1_000_000: 1}]}),
+        ("chat", {"message": "Hi", "history": [{"role": "z" * 10_000}] * 1000}),
+        ("chat", {"message": "Hi", "temperature": "9" * 1_000_000}),
+    ],
+    ids=["name", "model", "argument", "field", "many", "number"],
+)
+async def test_a_megabyte_is_not_sent_back(client: Client, tool: str, arguments: dict[str, Any]) -> None:
+    assert len(await refusal(client, tool, arguments)) < 4000
+
+
+async def test_a_long_name_of_a_tool_or_prompt_is_not_sent_back(client: Client) -> None:
+    with pytest.raises(MCPError) as caught:
+        await client.call_tool("x" * 1_000_000)
+    assert len(caught.value.error.message) < 300
+    with pytest.raises(MCPError) as caught:
+        await client.get_prompt("x" * 1_000_000)
+    assert len(caught.value.error.message) < 300
+
+
 async def test_a_prompt_longer_than_the_window_is_refused_with_the_numbers(client: Client) -> None:
     text = await refusal(client, "chat", {"message": "word " * 5000})
     assert "4096" in text
@@ -57,7 +84,7 @@ async def test_a_prompt_longer_than_the_window_is_refused_with_the_numbers(clien
 
 async def test_nothing_is_loaded_for_a_refused_call(client: Client) -> None:
     before = (await client.call_tool("status")).structured_content
-    await refusal(client, "chat", {"message": "Hi", "max_tokens": 0})
+    await refusal(client, "chat", {"message": "Hi", "max_tokens": -2})
     after = (await client.call_tool("status")).structured_content
     assert before is not None
     assert after is not None

@@ -16,6 +16,7 @@ from mcp_local_llm.values.chat import (
     ToolSpec,
     Usage,
 )
+from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import CODES, ParameterError, error_body, error_type, read_error
 from mcp_local_llm.wire.openai.read_request import incoming_request
@@ -25,6 +26,8 @@ from mcp_local_llm.wire.openai.write_response import CompletionIdentity, Complet
 
 HI = (Message(role="user", content="Hi"),)
 USER: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
+TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
+F, G = ToolSpec(name="f"), ToolSpec(name="g")
 IDENTITY = CompletionIdentity("chatcmpl-1", 1_700_000_000, "tiny")
 RESULT = ChatResult(
     text="Hello there",
@@ -52,6 +55,8 @@ def test_a_request_survives_the_way_to_our_own_server() -> None:
         max_thinking_tokens=5,
         response_schema={"type": "object"},
         stream=True,
+        must_call=("f",),
+        parallel_tool_calls=False,
     )
     incoming = incoming_request(outgoing_request(request, "tiny", FLAVORS["mcp-local-llm"]).body)
     assert incoming.request == request
@@ -82,10 +87,130 @@ ACCEPTED: dict[str, tuple[dict[str, Any], ChatRequest]] = {
     ),
     "what changes nothing": (
         {"user": "u", "metadata": {"a": "b"}, "store": False, "n": 1, "logprobs": False, "parallel_tool_calls": True,
+         "tool_choice": None,
          "temperature": None, "logit_bias": {}, "response_format": {"type": "text"}},
         ChatRequest(HI),
     ),
+    "what turns nothing on": (
+        {"typical_p": 1, "xtc_probability": 0.0, "dry_multiplier": 0, "mirostat": 0, "top_logprobs": 0, "n": 0,
+         "functions": [], "function_call": "auto", "prediction": {"type": "content", "content": "x"}, "format": "",
+         "cache_prompt": True, "modalities": ["text"], "echo": False, "suffix": "", "stop_token_ids": []},
+        ChatRequest(HI),
+    ),
+    "numbers that mean none": (
+        {"max_tokens": -1, "top_k": -1, "seed": -1, "top_p": 0, "max_thinking_tokens": -1, "min_p": -1,
+         "repetition_penalty": 0.0, "temperature": -1},
+        ChatRequest(HI),
+    ),
+    "numbers that mean none as texts": (
+        {"max_tokens": "0", "max_completion_tokens": "-1", "top_p": "0.0", "seed": " ", "temperature": ""},
+        ChatRequest(HI),
+    ),
+    "empty values": (
+        {"stop": "", "tools": "", "tool_choice": None, "response_format": {}, "stream_options": {}, "model": "",
+         "temperature": [], "top_k": {}, "chat_template_kwargs": {}, "reasoning": {}, "think": ""},
+        ChatRequest(HI),
+    ),
+    "empty items": (
+        {"stop": ["", None, "x"], "tools": [{}, None], "messages": [{}, *USER]},
+        ChatRequest(HI, sampling=SamplingParams(stop=("x",))),
+    ),
+    "what 0 means": (
+        {"temperature": 0, "seed": 0, "max_thinking_tokens": 0, "top_k": 0, "min_p": 0, "frequency_penalty": -1,
+         "presence_penalty": 0, "repetition_limit": 0, "enable_thinking": False},
+        ChatRequest(
+            HI,
+            sampling=SamplingParams(
+                temperature=0, seed=0, top_k=0, min_p=0, frequency_penalty=-1, presence_penalty=0, repetition_limit=0
+            ),
+            thinking=False,
+            max_thinking_tokens=0,
+        ),
+    ),
+    "empty parts of a tool": (
+        {"tools": [{"type": "function", "function": {"name": "f", "description": None, "parameters": None}},
+                   {"function": {"name": "g", "description": "", "parameters": {}}}]},
+        ChatRequest(HI, tools=(ToolSpec(name="f"), ToolSpec(name="g"))),
+    ),
+    "empty parts of a turn": (
+        {"messages": [*USER, {"role": "assistant", "content": None, "name": "", "tool_calls": [], "tool_call_id": ""},
+                      {"role": "user", "content": "Hi", "tool_calls": None}]},
+        ChatRequest((*HI, Message(role="assistant"), *HI)),
+    ),
+    "a schema beside the type": (
+        {"response_format": {"type": "json_object", "schema": {"type": "object", "required": ["a"]}}},
+        ChatRequest(HI, response_schema={"type": "object", "required": ["a"]}),
+    ),
+    "a schema beside the other type": (
+        {"response_format": {"type": "json_schema", "schema": {"enum": [1]}}},
+        ChatRequest(HI, response_schema={"enum": [1]}),
+    ),
+    "a schema that says nothing": (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}},
+        ChatRequest(HI, response_schema={"type": "object"}),
+    ),
+    "other names of our fields": (
+        {"n_predict": 7, "repeat_penalty": 1.2},
+        ChatRequest(HI, sampling=SamplingParams(max_tokens=7, repetition_penalty=1.2)),
+    ),
+    "other names that mean none": ({"n_predict": -1, "repeat_penalty": 0}, ChatRequest(HI)),
+    "a budget in another server's words": (
+        {"thinking": {"type": "enabled", "budget_tokens": 64}},
+        ChatRequest(HI, thinking=True, max_thinking_tokens=64),
+    ),
+    "our budget before another's": (
+        {"reasoning": {"max_tokens": 64}, "max_thinking_tokens": 8}, ChatRequest(HI, max_thinking_tokens=8)
+    ),
+    "an endless budget": ({"reasoning_budget": -1}, ChatRequest(HI)),
+    "no budget": ({"thinking_budget": 0}, ChatRequest(HI, max_thinking_tokens=0)),
 }  # fmt: skip
+
+
+NAMED = {"type": "function", "function": {"name": "g"}}
+CHOICES: list[tuple[Any, tuple[ToolSpec, ...], tuple[str, ...]]] = [
+    ("auto", (F, G), ()),
+    ("", (F, G), ()),
+    ({}, (F, G), ()),
+    ({"type": "auto"}, (F, G), ()),
+    ("none", (), ()),
+    ("required", (F, G), ("f", "g")),
+    ("any", (F, G), ("f", "g")),
+    (NAMED, (F, G), ("g",)),
+    ({"type": "function", "name": "g"}, (F, G), ("g",)),
+    ({"type": "tool", "name": "g"}, (F, G), ("g",)),
+    ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}, (G,), ()),
+    ({"type": "allowed_tools", "mode": "required", "tools": [NAMED]}, (G,), ("g",)),
+]
+
+
+@pytest.mark.parametrize(("choice", "offered", "must_call"), CHOICES)
+def test_a_choice_says_what_is_offered_and_what_must_be_called(
+    choice: Any, offered: tuple[ToolSpec, ...], must_call: tuple[str, ...]
+) -> None:
+    request = incoming_request({"messages": USER, "tools": TOOLS, "tool_choice": choice}).request
+    assert (request.tools, request.must_call) == (offered, must_call)
+    named = must_call == ("g",) and offered == (F, G)
+    assert request.parallel_tool_calls is not named
+    body = outgoing_request(request, "m", FLAVORS["mcp-local-llm"]).body
+    assert incoming_request(body).request.must_call == must_call
+
+
+def test_a_forced_call_is_sent_as_the_server_understands_it_or_refused_by_name() -> None:
+    named, either = (ChatRequest(HI, tools=(F, G), must_call=names) for names in (("g",), ("f", "g")))
+    for flavor in FLAVORS.values():
+        if not flavor.forced_calls:
+            for request in (named, either):
+                with pytest.raises(InvalidRequestError, match=f"tool_choice is not supported by {flavor.title}"):
+                    outgoing_request(request, "m", flavor)
+            continue
+        body = outgoing_request(either, "m", flavor).body
+        assert (body["tool_choice"], len(body["tools"])) == ("required", 2)
+        body = outgoing_request(named, "m", flavor).body
+        known = flavor.forced_calls == "named"
+        assert body["tool_choice"] == (NAMED if known else "required")
+        assert [tool["function"]["name"] for tool in body["tools"]] == (["f", "g"] if known else ["g"])
+    assert not FLAVORS["ollama"].forced_calls
+    assert "tool_choice" not in outgoing_request(ChatRequest(HI, tools=(F,)), "m", FLAVORS["openai"]).body
 
 
 @pytest.mark.parametrize(("body", "expected"), ACCEPTED.values(), ids=ACCEPTED.keys())
@@ -93,21 +218,87 @@ def test_a_body_means_a_request(body: dict[str, Any], expected: ChatRequest) -> 
     assert incoming_request({"messages": USER, **body}).request == expected
 
 
+SWITCHES: list[tuple[dict[str, Any], bool | None]] = [
+    ({"enable_thinking": False}, False),
+    ({"enable_thinking": True}, True),
+    ({"enable_thinking": "false"}, False),
+    ({"enable_thinking": 0}, False),
+    ({"think": False}, False),
+    ({"think": "high"}, True),
+    ({"thinking": {"type": "disabled"}}, False),
+    ({"thinking": {"type": "adaptive", "display": "omitted"}}, None),
+    ({"thinking": True}, True),
+    ({"reasoning": {"effort": "none", "summary": "auto"}}, False),
+    ({"reasoning": {"enabled": False}}, False),
+    ({"reasoning": {"exclude": True}}, None),
+    ({"reasoning": "off"}, False),
+    ({"reasoning": {"effort": "xhigh"}}, True),
+    ({"chat_template_kwargs": {"enable_thinking": False}}, False),
+    ({"chat_template_kwargs": {"thinking": True, "preserve_thinking": True}}, True),
+    ({"chat_template_kwargs": {"reasoning_effort": "none", "add_generation_prompt": True}}, False),
+    ({"chat_template_kwargs": {"enable_thinking": None}, "reasoning_effort": "low"}, True),
+    ({"chat_template_kwargs": {"enable_thinking": False}, "reasoning_effort": "low"}, False),
+    ({"reasoning_effort": "NONE"}, False),
+    ({"reasoning_effort": "auto"}, None),
+]
+
+
+@pytest.mark.parametrize(("body", "on"), SWITCHES)
+def test_the_switches_of_other_servers_are_understood_without_a_warning(body: dict[str, Any], on: bool | None) -> None:
+    incoming = incoming_request({"messages": USER, **body})
+    assert incoming.request == ChatRequest(HI, thinking=on)
+    assert incoming.warnings == ()
+
+
+def test_unknown_fields_are_ignored_with_one_warning_that_names_them() -> None:
+    incoming = incoming_request(
+        {"messages": USER, "flux": 1, "temprature": 0.5, "user": "u", "cache_salt": "", "x": None}
+    )
+    assert incoming.request == ChatRequest(HI)
+    assert incoming.warnings == ("Fields that are unknown here were ignored: flux, temprature.",)
+    many = {f"{number}{'x' * 10_000}": 1 for number in range(100)}
+    (warning,) = incoming_request({"messages": USER, **many}).warnings
+    assert "and 90 more" in warning
+    assert len(warning) < 600
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_thinking_tokens"])
+def test_a_limit_above_the_largest_is_lowered_with_a_warning(name: str) -> None:
+    incoming = incoming_request({"messages": USER, name: 10_000_000})
+    assert 131_072 in (incoming.request.sampling.max_tokens, incoming.request.max_thinking_tokens)
+    assert incoming.warnings == (f"{name} was lowered to 131,072, the largest value.",)
+
+
 REFUSED: dict[str, tuple[Any, str, str]] = {
     "no object": ([], "body", "JSON object"),
     "no messages": ({"messages": None}, "messages", "Missing required parameter: 'messages'"),
     "empty messages": ({"messages": []}, "messages", "at least 1"),
-    "unknown field": ({"temprature": 1}, "temprature", "Unrecognized request argument supplied: temprature"),
     "unknown template variable": (
         {"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x", "Unrecognized request argument"
     ),
     "several answers": ({"n": 2}, "n", "n is not supported"),
     "logprobs": ({"logprobs": True}, "logprobs", "logprobs is not supported"),
+    "a grammar": ({"grammar": "root ::= x"}, "grammar", "not supported"),
+    "vLLM's schema": ({"guided_json": {"type": "object"}}, "guided_json", "not supported"),
+    "Ollama's form": ({"format": "json"}, "format", "not supported"),
+    "another template": ({"chat_template": "{{x}}"}, "chat_template", "not supported"),
+    "least tokens": ({"min_tokens": 5}, "min_tokens", "not supported"),
+    "biased logits": ({"logit_bias": {"5": 1}}, "logit_bias", "not supported"),
+    "an unknown switch": ({"think": "perhaps"}, "think", "one of"),
+    "an unknown effort": ({"reasoning": {"effort": "huge"}}, "reasoning.effort", "one of"),
+    "a number as a switch": ({"enable_thinking": 7}, "enable_thinking", "one of"),
     "functions": ({"functions": [{"name": "f"}]}, "functions", "not supported"),
-    "a forced call": ({"tool_choice": "required"}, "tool_choice", "no call can be forced"),
-    "a named call": (
-        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "no call can be forced"
+    "a call without tools": ({"tool_choice": "required"}, "tool_choice", "no tools"),
+    "a named call without tools": (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "names 'f'"
     ),
+    "a call of a tool that is not offered": (
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "h"}}}, "tool_choice", "(f, g)"
+    ),
+    "an odd choice": ({"tools": TOOLS, "tool_choice": "always"}, "tool_choice", "'required'"),
+    "a choice without a name": ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice", "names ''"),
+    "a choice of another kind": ({"tools": TOOLS, "tool_choice": {"type": "custom"}}, "tool_choice", "'required'"),
+    "a number for a choice": ({"tools": TOOLS, "tool_choice": 1}, "tool_choice", "'required'"),
     "out of range": ({"temperature": 2.5}, "temperature", "less than or equal to 2"),
     "wrong type": ({"max_tokens": "many"}, "max_tokens", "valid integer"),
     "an image": (

@@ -132,3 +132,54 @@ def test_with_a_schema_a_call_may_be_opened_instead_of_the_json() -> None:
     assert drawn == [9, 90, 60, 8, 30]
     assert script.json_from is None
     assert script.constraint is None
+
+
+def required(made: list[Fixed], *, single: bool = False) -> ToolCallForm:
+    def begin() -> Fixed:
+        made.append(Fixed([60, 61]))
+        return made[-1]
+
+    return ToolCallForm(opener=(9, 90), head=(70,), tail=(8,), begin=begin, required=True, single=single)
+
+
+def test_a_required_call_is_opened_at_once_or_behind_a_thought() -> None:
+    plan = replace(FREE, calls=required([]))
+    script = AnswerScript(plan)
+    assert (script.openers, script.openers_only, script.must_go_on) == ((1, 9), True, True)
+    drawn, script = run(plan, [9, 60, 61])
+    assert drawn == [9, 90, 70, 60, 61, 8]
+    assert script.json_from == 0
+    drawn, script = run(plan, [1, 30, 2, 9, 60, 61])
+    assert drawn == [1, 30, 2, 51, 9, 90, 70, 60, 61, 8]
+    assert script.json_from == 4
+    assert AnswerScript(replace(plan, markers=None)).openers == (9,)
+
+
+def test_a_thought_before_a_required_call_may_not_end_the_turn_and_keeps_its_budget() -> None:
+    plan = replace(FREE, calls=required([]), prefilled=True, budget=2)
+    drawn, script = run(plan, [30])
+    assert drawn == [30, 50, 2, 51]
+    assert (script.openers, script.openers_only, script.must_go_on) == ((9,), True, True)
+    assert run(replace(plan, budget=None), [30])[1].must_go_on
+
+
+def test_behind_a_required_call_comes_another_one_or_the_end() -> None:
+    made: list[Fixed] = []
+    plan = replace(FREE, markers=None, calls=required(made))
+    script = run(plan, [9, 60, 61])[1]
+    assert (script.openers, script.openers_only, script.must_go_on) == ((70,), True, False)
+    drawn, script = run(plan, [9, 60, 61, 70, 60, 61])
+    assert drawn == [9, 90, 70, 60, 61, 8, 70, 9, 90, 70, 60, 61, 8]
+    assert [one.full for one in made] == [True, True, True]
+    # The same call once more: nothing follows.
+    assert (script.openers, script.openers_only) == ((), True)
+
+
+def test_a_single_call_required_or_not_is_followed_by_the_end_alone() -> None:
+    plan = replace(FREE, markers=None, calls=required([], single=True))
+    script = run(plan, [9, 60, 61])[1]
+    assert (script.openers, script.openers_only, script.must_go_on) == ((), True, False)
+    free = replace(required([], single=True), required=False)
+    drawn, script = run(replace(plan, calls=free), [30, 9, 90, 60, 61])
+    assert drawn == [30, 9, 90, 70, 60, 61, 8]
+    assert (script.openers, script.openers_only) == ((), True)

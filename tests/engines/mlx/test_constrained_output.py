@@ -143,7 +143,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"$ref": "https://example.org/schema.json"}, "https://example.org/schema.json"),
     ({"type": "string", "minLength": 3, "maxLength": 1}, "minLength"),
     ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "oneOf"),
+    ({"enum": [1796325471029384705, 1796325471029384706]}, "#/enum (an integer beyond 2^53"),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "nothing can satisfy it"),
 ]
+INNER_WORDS = ("NoExtension", "Unimplemented", "coerce", "%json", "registry", "x-guidance", "<state>")
 
 
 async def test_what_cannot_be_enforced_is_refused_by_name(tiny: ModelInfo) -> None:
@@ -152,6 +155,42 @@ async def test_what_cannot_be_enforced_is_refused_by_name(tiny: ModelInfo) -> No
             with pytest.raises(InvalidRequestError) as caught:
                 await answer(engine, request("Hello", schema))
             assert name in str(caught.value), schema
+            assert not any(word in str(caught.value) for word in INNER_WORDS), schema
+
+
+async def test_keywords_that_say_nothing_are_accepted(tiny: ModelInfo) -> None:
+    number = {"type": "integer", "minimum": 0, "maximum": 9}
+    record = {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": number}
+    listed = {
+        "type": "object",
+        "propertyNames": {"enum": ["a", "b"]},
+        "additionalProperties": number,
+        "required": ["a"],
+    }
+    few = SamplingParams(max_tokens=4, temperature=0.0)
+    async with engine_of(tiny) as engine:
+        result = await answer(engine, request("Hello", record, thinking=False, sampling=few))
+        names = validate(await answer(engine, request("Hello", listed, thinking=False)), listed)
+    assert result.text.startswith("{")
+    assert "a" in names
+
+
+async def test_an_answer_that_ran_out_of_tokens_in_an_endless_list_is_told_to_bound_it(tiny: ModelInfo) -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 200}
+    few = SamplingParams(max_tokens=30, temperature=0.0)
+    async with engine_of(tiny) as engine:
+        result = await answer(engine, request("Count from 1 to 150.", schema, thinking=False, sampling=few))
+    assert result.schema_met is False
+    assert "# (maxItems)" in result.schema_advice
+    assert any(result.schema_advice in warning for warning in result.warnings)
+
+
+async def test_a_stop_string_that_takes_the_end_off_the_json_is_no_met_schema(tiny: ModelInfo) -> None:
+    sampling = SamplingParams(max_tokens=200, temperature=0.0, stop=("}",))
+    async with engine_of(tiny) as engine:
+        result = await answer(engine, request("Ada", PERSON, sampling=sampling, thinking=False))
+    assert not result.text.endswith("}")
+    assert result.schema_met is False
 
 
 async def test_names_and_values_that_only_look_like_keywords_are_accepted(tiny: ModelInfo) -> None:

@@ -17,8 +17,9 @@ from transformers.utils import chat_template_utils
 from mcp_local_llm.engines.mlx.batch import prepare as preflight
 from mcp_local_llm.engines.mlx.batch.prepare import RequestPreparer
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate
-from mcp_local_llm.engines.mlx.prompt.render import PIECE, TextModel, render
+from mcp_local_llm.engines.mlx.prompt.render import PIECE, render
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget, RenderingLimit
+from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import CUT, cut_between_words, longest_token
 from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec

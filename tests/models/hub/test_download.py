@@ -41,6 +41,14 @@ async def test_a_download_brings_the_model_and_nothing_that_is_code(hub: Hub, ca
     assert not [name for name in blobs(cache) if name.endswith(".incomplete")]
 
 
+async def test_variants_of_the_chat_template_are_fetched_into_their_folder(hub: Hub, server: LoopbackHub) -> None:
+    variant = "additional_chat_templates/tool_use.jinja"
+    server.repositories[NAME][variant] = b"{{ tools }}"
+    fetched = await hub.fetch(await hub.describe(NAME), ignore)
+    assert (fetched.path / variant).read_bytes() == b"{{ tools }}"
+    assert not (fetched.path / "onnx").exists()
+
+
 async def test_other_tools_find_the_model_in_the_cache(hub: Hub, cache: Path) -> None:
     fetched = await hub.fetch(await hub.describe(NAME), ignore)
     (repository,) = scan_cache_dir(cache).repos

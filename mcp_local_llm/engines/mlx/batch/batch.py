@@ -213,7 +213,7 @@ class Batch:
         ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
         self._live[self._uids] = RunningRequest(prepared.state, plan, prepared.sampler, prepared.processors)
-        job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only))
+        job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only, prompt.pair))
 
     def _share_running(self, tokens: list[int]) -> None:
         """Let a request use the KV cache of a running one: questions about one file often arrive together."""

@@ -13,6 +13,7 @@ from mcp_local_llm.engines.mlx.batch.request import Processor, RequestState
 from mcp_local_llm.engines.mlx.limits import EngineLimits
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.messages import Job
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import turn_ends
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
 from mcp_local_llm.engines.mlx.steer.processors import ProcessorFactory
 from mcp_local_llm.engines.mlx.steer.sampling import Sampler, sampler_for
@@ -39,6 +40,7 @@ class RequestPreparer:
         self._limits = limits
         self._clock = clock
         self._processors = ProcessorFactory(model, limits.long_input_penalty)
+        self._turn_ends = turn_ends(model.tokenizer)
 
     def prepare(self, job: Job, *, promised: int, live: int, prefixes: int) -> PreparedRequest | None:
         """Prepare the request; None: it must wait for memory. For the arguments in bytes see `FreeMemory`.
@@ -52,7 +54,7 @@ class RequestPreparer:
             if plan.waits:
                 return None
             processors = self._processors.processors_for(job.request, job.rendered.prompt)
-            state = RequestState(job, self._model, processors, self._clock())
+            state = RequestState(job, self._model, processors, self._clock(), self._turn_ends)
             return PreparedRequest(plan, state, sampler_for(job.request.sampling, self._model), processors.all)
         except LocalLLMError:
             raise
@@ -71,7 +73,7 @@ class RequestPreparer:
         return plan_request(
             len(prompt.tokens),
             min(prompt.max_tokens, self._limits.max_generation_tokens),
-            asked=job.request.sampling.max_tokens is not None,
+            asked=job.request.sampling.max_tokens is not None and not job.request.lower_max_tokens,
             shape=self._model.shape,
             memory=free,
             model=self._model.info.id,

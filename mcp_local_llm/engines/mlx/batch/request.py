@@ -15,7 +15,9 @@ from mcp_local_llm.engines.mlx.load.kv_cache import Layers
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.messages import Event, Failed, Finished, Generated, Job
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
-from mcp_local_llm.engines.mlx.steer.processors import Processors
+from mcp_local_llm.engines.mlx.prompt.decoded_text import DecodedText
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import opened_markers
+from mcp_local_llm.engines.mlx.steer.processors import Processors, closer_text
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
 from mcp_local_llm.engines.mlx.steer.sampling import Sampler
 from mcp_local_llm.values.errors import GenerationError
@@ -67,20 +69,25 @@ class RequestState:
         model: LoadedModel,
         processors: Processors,
         admitted: float,
+        turn_ends: frozenset[int] = frozenset(),
     ) -> None:
         tokenizer = self._tokenizer = model.tokenizer
         self.job = job
         self.prompt = prompt = job.rendered.prompt
-        self._detokenizer: Any = tokenizer.detokenizer
+        raw = job.request.prompt is not None
+        self._text = DecodedText(tokenizer, prompt.tokens if raw else ())
+        self._turn_ends = frozenset() if raw else turn_ends
+        self._begun = False
         self._stops = StopStrings(job.request.sampling.stop)
-        markers = model.traits.markers
+        markers = opened_markers(model.text, model.traits, prompt.pair)
         opener, closer = (markers.opener, markers.closer) if markers else ((), ())
-        self._reasoning = ReasoningTokens(opener, closer, prefilled=prompt.think_prefilled)
+        text = closer_text(markers, tokenizer)
+        self._reasoning = ReasoningTokens(opener, closer, prefilled=prompt.think_prefilled, text=text)
         limit = job.request.sampling.repetition_limit
         self._guard = RepetitionGuard(DEFAULT_LIMIT if limit is None else limit)
         self._control = processors.control
         self._penalties = processors.penalties
-        self._warnings = processors.warnings
+        self._warnings = (*prompt.warnings, *processors.warnings)
         self._admitted = admitted
         self._first: float | None = None
         self._interval = 0.0 if job.request.stream else PROGRESS_INTERVAL_S
@@ -89,7 +96,7 @@ class RequestState:
         self._pieces: list[str] = []
         self._json: list[str] = []
         # The continuation of a raw prompt is not parsed either.
-        self._in_json = job.request.prompt is not None
+        self._in_json = raw
 
     def add(self, token: int, finish_reason: str | None, now: float) -> Event | None:
         """Take the next token; return an event when one is due, `Finished` or `Failed` when the answer is over."""
@@ -104,12 +111,15 @@ class RequestState:
         self._tokens += 1
         in_reasoning = self._reasoning.is_open
         self._reasoning.add(token)
+        # A token that ends a turn ends it here as well where the model's files do not name it. One at the very start
+        # belongs to an echoed header (R1).
+        if token in self._turn_ends and self._begun and finish_reason is None:
+            finish_reason = "stop"
         # The token that ends a turn is markup, not text; one that only used up the limit is text.
-        if finish_reason != "stop":
-            self._detokenizer.add_token(token)
+        piece = self._text.add(token) if finish_reason != "stop" else ""
         if finish_reason is not None:
-            self._detokenizer.finalize()
-        piece: str = self._detokenizer.last_segment
+            piece += self._text.finish()
+        self._begun = self._begun or (not piece.isspace() and piece != "" and token not in self._turn_ends)
         stopped = False
         if not in_reasoning:
             piece, stopped = self._stops.feed(piece)
@@ -127,9 +137,8 @@ class RequestState:
 
     def _begin_json(self) -> None:
         """Begin the constrained answer: its text is decoded by itself so that no marker mixes with it."""
-        self._detokenizer.finalize()
-        self._pieces.append(self._detokenizer.last_segment)
-        self._detokenizer = self._tokenizer.detokenizer
+        self._pieces.append(self._text.finish())
+        self._text = DecodedText(self._tokenizer)
         self._in_json = True
 
     def _finished(self, reason: str, now: float) -> Finished:

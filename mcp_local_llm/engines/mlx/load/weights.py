@@ -16,8 +16,10 @@ from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, r
 from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.load.shape import NetworkShape, network_shape
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, reasoning_tags, thinking_traits
-from mcp_local_llm.engines.mlx.prompt.render import TextModel
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, thinking_traits
+from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasoning_tags
+from mcp_local_llm.engines.mlx.prompt.template_traits import with_traits
+from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import cut_between_words, longest_token
 from mcp_local_llm.values.errors import ModelLoadError, reason_of
 from mcp_local_llm.values.model import ModelInfo
@@ -80,7 +82,7 @@ def load(
     try:
         network, tokenizer, config = cast(
             tuple[Any, Any, dict[str, Any]],
-            load_folder(str(info.path), tokenizer_config={"trust_remote_code": False}, lazy=True, return_config=True),
+            load_folder(str(info.path), tokenizer_config=_tokenizer_options(info), lazy=True, return_config=True),
         )
         text_config = cast(dict[str, Any], config.get("text_config") or config)
         if cancelled():
@@ -108,8 +110,16 @@ def load(
     )
 
 
+def _tokenizer_options(info: ModelInfo) -> dict[str, Any]:
+    """Return the options of the tokenizer, with the templates that it would not find by itself."""
+    templates = dict(info.templates)
+    if len(set(templates.values())) == 1:
+        return {"trust_remote_code": False, "chat_template": templates["default"]}
+    return {"trust_remote_code": False, **({"chat_template": templates} if templates else {})}
+
+
 def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:
-    return TextModel(
+    text = TextModel(
         name=info.id,
         tokenizer=tokenizer,
         vocab_size=_vocab_size(info, config, network),
@@ -118,6 +128,7 @@ def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network
         longest_token=longest_token(tokenizer._tokenizer),
         pieces=cut_between_words(tokenizer._tokenizer),
     )
+    return with_traits(text)
 
 
 def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:

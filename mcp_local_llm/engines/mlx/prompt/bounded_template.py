@@ -35,13 +35,20 @@ _STEP, _PRINTED, _BUILT, _SHOWN = "_count_step", "_count_printed", "_check_size"
 class ChatTemplate:
     """One compiled chat template.
 
+    Attributes:
+        names: its variables, its own among them.
+        words: the texts that it compares or writes by themselves.
+
     Raises:
         jinja2.TemplateSyntaxError: it is no template.
     """
 
     def __init__(self, source: str) -> None:
         environment = _BoundedEnvironment()
-        counted = _Counting().visit(environment.parse(source))
+        tree = environment.parse(source)
+        self.names = frozenset(name.name for name in tree.find_all(nodes.Name))
+        self.words = frozenset(word.value for word in tree.find_all(nodes.Const) if isinstance(word.value, str))
+        counted = _Counting().visit(tree)
         self._template = environment.from_string(cast(nodes.Template, counted))
 
     def render(self, variables: Mapping[str, Any], budget: RenderingBudget) -> str:

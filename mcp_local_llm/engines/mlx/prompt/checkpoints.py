@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
-from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, template_text
+from mcp_local_llm.engines.mlx.prompt.conversation import render_conversation
+from mcp_local_llm.engines.mlx.prompt.render import Prompt, encode_rendered
+from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import InvalidRequestError
 
@@ -43,12 +45,12 @@ def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple
     per_token = len(prompt.text) / len(prompt.tokens)
     heads: tuple[tuple[str, CheckpointKind], ...] = (
         (_system_part(request, prompt, model), "system"),
-        (_with_files(request, prompt, round(LEAST_TOKENS * per_token)), "files"),
+        (_with_files(request, prompt, model, round(LEAST_TOKENS * per_token)), "files"),
     )
     found += [Checkpoint(_tokens_of(head, prompt, model), kind) for head, kind in heads if head]
     body = _without_opening(request, prompt, model)
     if body:
-        opening = model.encode(prompt.text[len(body) :])
+        opening = encode_rendered(prompt.text[len(body) :], model)
         if opening and prompt.tokens[-len(opening) :] == opening:
             found.append(Checkpoint(len(prompt.tokens) - len(opening), "user"))
     return tuple(found)
@@ -68,18 +70,20 @@ def _system_part(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
     # Any first letter but the conversation's own makes the two texts part where its first message begins.
     other = "b" if rest[0].content.startswith("a") else "a"
     try:
-        text = template_text(replace(request, messages=(*system, Message(role="user", content=other))), model)
+        shorter = replace(request, messages=(*system, Message(role="user", content=other)))
+        text = render_conversation(shorter, model).text
     except InvalidRequestError:
         return ""
     return text[: alike(text, prompt.text)]
 
 
-def _with_files(request: ChatRequest, prompt: Prompt, least: int) -> str:
+def _with_files(request: ChatRequest, prompt: Prompt, model: TextModel, least: int) -> str:
     """Return the text up to the last file of the last user message, where its files have `least` characters.
 
     A template writes a message's content as it stands; one that does not is given no checkpoint.
     """
     content = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+    content = model.control.marked(content)
     end = content.rfind(FILE_ENDS) + len(FILE_ENDS)
     start = content.find(FILE_OPENS, 0, end)
     if start < 0 or end - start < least:
@@ -92,7 +96,7 @@ def _with_files(request: ChatRequest, prompt: Prompt, least: int) -> str:
 def _without_opening(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
     """Return the text without the opening of the answer, where the template writes that at the end."""
     try:
-        text = template_text(request, model, opening=False)
+        text = render_conversation(request, model, opening=False).text
     except InvalidRequestError:
         return ""
     return text if prompt.text.startswith(text) and len(text) < len(prompt.text) else ""
@@ -100,6 +104,6 @@ def _without_opening(request: ChatRequest, prompt: Prompt, model: TextModel) -> 
 
 def _tokens_of(head: str, prompt: Prompt, model: TextModel) -> int:
     """Count the prompt's tokens in `head` that do not depend on the text after it."""
-    alone = model.encode(head)
+    alone = encode_rendered(head, model)
     # The last one may be another when the next text begins in a way that merges with it.
     return max(alike(alone, prompt.tokens) - 1, 0)

@@ -9,14 +9,15 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint, checkpoints
-from mcp_local_llm.engines.mlx.prompt.render import Prompt, TextModel, count, render
+from mcp_local_llm.engines.mlx.prompt.render import Prompt, count, render
+from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, reason_of
 
@@ -59,7 +60,7 @@ class Renderer:
             InvalidRequestError, ContextLengthError: see `prompt.render`; or `max_tokens` is above the cap.
         """
         asked, cap = request.sampling.max_tokens, self._max_tokens
-        if asked is not None and asked > cap:
+        if asked is not None and asked > cap and not request.lower_max_tokens:
             raise InvalidRequestError(
                 f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
                 "Ask for fewer, or raise the setting."
@@ -102,10 +103,21 @@ class Renderer:
 
     def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
         def prepare() -> RenderedPrompt:
-            prompt = render(request, self._model, cancelled.is_set)
+            prompt = self._lowered(request, render(request, self._model, cancelled.is_set))
             return RenderedPrompt(prompt, checkpoints(request, prompt, self._model) if self._checkpoints else ())
 
         return _prepared(prepare)
+
+    def _lowered(self, request: ChatRequest, prompt: Prompt) -> Prompt:
+        """Apply the cap, and say so where the caller asked for more than there is."""
+        asked, limit = request.sampling.max_tokens, min(prompt.max_tokens, self._max_tokens)
+        if asked is None or limit >= asked:
+            return prompt
+        warning = (
+            f"max_tokens was lowered from {asked:,} to {limit:,}: more does not fit into the context window or is more "
+            "than the setting max_generation_tokens allows."
+        )
+        return replace(prompt, max_tokens=limit, warnings=(*prompt.warnings, warning))
 
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""

@@ -4,7 +4,7 @@ llguidance raises nothing for a wrong grammar or schema: its matcher holds the e
 here. Runs on the MLX thread only.
 """
 
-import re
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,22 +19,16 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from numpy.typing import NDArray
 
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
+from mcp_local_llm.engines.mlx.steer.grammar_errors import NOTHING_FITS, in_plain_words
 
-_PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
-
+log = logging.getLogger(__name__)
 
 TokenMask = NDArray[np.int32]
 """A mask with one bit a token, shape (1, 32-bit words)."""
 
 
 class GrammarError(Exception):
-    """A grammar could not be made or followed; the message is llguidance's."""
-
-
-def _one_line(message: str) -> str:
-    """Bring llguidance's message into one line, without its state and its position in the generated grammar."""
-    cause = _PLACE.sub("", message).partition("\n   1 | ")[0].partition("<state>")[0]
-    return " ".join(line.strip() for line in cause.splitlines() if line.strip(" ^"))
+    """A grammar could not be made or followed; the message is for the caller."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class TokenGrammar:
         """
         self._ended = token in self._vocabulary.ends
         if not self._matcher.consume_token(token):
-            raise GrammarError(_one_line(self._matcher.get_error()) or f"token {token} is not allowed here")
+            raise GrammarError(in_plain_words(self._matcher.get_error()))
 
     def allows(self, token: int) -> bool:
         """Whether `token` may come next."""
@@ -97,7 +91,7 @@ class TokenGrammar:
         mask = self._mask
         fill_next_token_bitmask(self._matcher, mask)
         if self._matcher.is_error():
-            raise GrammarError(_one_line(self._matcher.get_error()))
+            raise GrammarError(in_plain_words(self._matcher.get_error()))
         if np.bitwise_and(mask, self._vocabulary.markers).any():
             self._drop_markers(mask)
         _allow(mask, also)
@@ -137,11 +131,11 @@ class GrammarCompiler:
         vocabulary = self._vocabulary
         matcher = LLMatcher(vocabulary.tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
-            raise GrammarError(_one_line(matcher.get_error()))
+            raise GrammarError(in_plain_words(matcher.get_error()))
         # Whether anything can follow is known with the first mask alone, as for a reference that leads to itself.
         fill_next_token_bitmask(matcher, allocate_token_bitmask(1, vocabulary.tokenizer.vocab_size))
         if matcher.is_error():
-            raise GrammarError("nothing can satisfy it")
+            raise GrammarError(NOTHING_FITS)
         return TokenGrammar(matcher, vocabulary)
 
     @cached_property
@@ -158,7 +152,8 @@ class GrammarCompiler:
             added: list[int] = list(wrapped.added_tokens_decoder)
         except Exception as error:
             # The conversion is native code over whatever a model brought along; it may raise anything.
-            raise GrammarError(f"its tokenizer cannot be used for constrained output ({error})") from error
+            log.warning("no constrained output with the tokenizer of %s", self._model.info.id, exc_info=error)
+            raise GrammarError(f"the tokenizer of {self._model.info.id} cannot be used for it") from error
         markers = np.zeros_like(allocate_token_bitmask(1, size))
         _allow(markers, [*ends, *(token for token in added if tokenizer.is_special_token(token))])
         return Vocabulary(tokenizer, markers, ends)

@@ -7,13 +7,16 @@ With a thinking budget alone it reads no token until the budget may be spent.
 Runs on the MLX thread only.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import cast
 
 import mlx.core as mx
 
-from mcp_local_llm.engines.mlx.steer.grammar import TokenGrammar
+from mcp_local_llm.engines.mlx.steer.grammar import GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.next_token import AnswerScript, DecodingPlan
+
+log = logging.getLogger(__name__)
 
 
 class AnswerProcessor:
@@ -51,7 +54,7 @@ class AnswerProcessor:
         except BaseException as error:
             # An exception that left here would end every request of the batch; llguidance is native code over a
             # stranger's schema, and anything it raises (a panic is no Exception) ends this answer alone.
-            self.failure = str(error) or type(error).__name__
+            self.failure = _told(error)
             return logits
 
     def drawn(self, place: int, token: int) -> None:
@@ -65,7 +68,7 @@ class AnswerProcessor:
             self._script.add(token)
         except BaseException as error:
             # As in `__call__`: a step of the script compiles and follows grammars.
-            self.failure = str(error) or type(error).__name__
+            self.failure = _told(error)
         self._seen = place + 1
 
     def _steer(self, context: mx.array, logits: mx.array) -> mx.array:
@@ -90,6 +93,24 @@ class AnswerProcessor:
             return mx.where(mx.arange(logits.shape[-1]) == forced, logits, -mx.inf)
         if isinstance(constraint, TokenGrammar):
             return constraint.mask(logits, self._script.openers)
+        if self._script.openers_only:
+            return self._only(logits, self._script.openers)
         if self._script.must_go_on:
             return mx.put_along_axis(logits, self._ends, mx.array(-mx.inf, logits.dtype), axis=-1)
         return logits
+
+    def _only(self, logits: mx.array, tokens: tuple[int, ...]) -> mx.array:
+        """Return `logits` with minus infinity but at `tokens`, and at the ends of a turn where one may come."""
+        kept = mx.array([tokens], mx.int32)
+        if not self._script.must_go_on:
+            kept = mx.concatenate([kept, self._ends], axis=-1)
+        nothing = mx.full(logits.shape, -mx.inf, logits.dtype)
+        return mx.put_along_axis(nothing, kept, mx.take_along_axis(logits, kept, axis=-1), axis=-1)
+
+
+def _told(error: BaseException) -> str:
+    """Return the reason for the caller; a library's own words are logged instead."""
+    if isinstance(error, GrammarError):
+        return str(error)
+    log.error("constrained decoding failed", exc_info=error)
+    return "the library that constrains it failed"

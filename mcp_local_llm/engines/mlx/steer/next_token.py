@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers
-from mcp_local_llm.engines.mlx.steer.reasoning_tokens import ReasoningTokens
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText, ReasoningTokens
 
 LONGEST_MARKER = 16
 """Tokens of a marker that can be recognised; the known ones have at most six."""
 
-AnswerPart = Literal["reasoning", "start", "json", "call", "text"]
-"""`start` is the place where JSON begins, unless a thought or a tool call is opened first."""
+AnswerPart = Literal["reasoning", "start", "json", "call", "called", "text"]
+"""`start` is the place where JSON begins, unless a thought or a tool call is opened first; behind `called`, a call that
+was closed, nothing but another call may come."""
 
 
 class Constraint(Protocol):
@@ -38,12 +39,22 @@ class Constraint(Protocol):
 
 @dataclass(frozen=True)
 class ToolCallForm:
-    """The form of a model's tool calls: opening marker, text after it, closing marker; and the grammar in between."""
+    """The form of a model's tool calls.
+
+    Attributes:
+        opener, head: the opening marker, and the text after it, which also stands between two calls.
+        tail: the closing marker.
+        begin: makes the grammar in between.
+        required: the answer is a call.
+        single: the turn ends with the first call.
+    """
 
     opener: tuple[int, ...]
     head: tuple[int, ...]
     tail: tuple[int, ...]
     begin: Callable[[], Constraint]
+    required: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class DecodingPlan:
         budget: tokens of reasoning; None is no limit.
         schema: the grammar of the answer; None for text.
         calls: how tool calls are written; None leaves them free.
+        text: finds a closer that is plain text.
     """
 
     markers: ReasoningMarkers | None
@@ -63,6 +75,7 @@ class DecodingPlan:
     budget: int | None
     schema: Constraint | None
     calls: ToolCallForm | None
+    text: CloserText | None = None
 
 
 class AnswerScript:
@@ -72,18 +85,25 @@ class AnswerScript:
         self._plan = plan
         markers = plan.markers
         self._reasoning = ReasoningTokens(
-            markers.opener if markers else (), markers.closer if markers else (), prefilled=plan.prefilled
+            markers.opener if markers else (),
+            markers.closer if markers else (),
+            prefilled=plan.prefilled,
+            text=plan.text,
         )
         self._forced: deque[int] = deque()
         self._call: Constraint | None = None
+        self._written: list[int] = []
+        self._calls_before: set[tuple[int, ...]] = set()
+        self._repeated = False
         self._recent: deque[int] = deque(maxlen=LONGEST_MARKER)
         self._drawn = 0
         self.json_from: int | None = None
-        """How many tokens of the answer come before its JSON; None until that begins."""
+        """How many tokens of the answer come before its JSON, or its required call; None until that begins."""
+        self._required = plan.calls is not None and plan.calls.required
         self._phase: AnswerPart = "text"
-        if markers and (plan.prefilled or plan.schema is None):
+        if markers and (plan.prefilled or not self._bound):
             self._phase = "reasoning"
-        elif plan.schema is not None:
+        elif self._bound:
             self._phase = "start"
         self._watch_budget()
 
@@ -100,12 +120,26 @@ class AnswerScript:
     @property
     def openers(self) -> tuple[int, ...]:
         """First tokens of the markers that may come although the constraint does not know them."""
+        if self._phase == "called":
+            if self._plan.calls is None or self._plan.calls.single or self._repeated:
+                return ()
+            return (self._plan.calls.head + self._plan.calls.opener)[:1]
         return tuple(marker[0] for marker in self._openers()) if self._phase == "start" else ()
 
     @property
+    def openers_only(self) -> bool:
+        """Whether nothing but one of `openers` may come; behind a call also the end of the turn."""
+        return self._phase == "called" or (self._phase == "start" and self._required)
+
+    @property
     def must_go_on(self) -> bool:
-        """Whether the turn may not end here: a thought, and the JSON that was asked for is still to come."""
-        return self._phase == "reasoning" and self._plan.schema is not None
+        """Whether the turn may not end here: the JSON or the call that was asked for is still to come."""
+        return (self._phase == "reasoning" and self._bound) or (self._phase == "start" and self._required)
+
+    @property
+    def _bound(self) -> bool:
+        """Whether the answer is JSON or a call."""
+        return self._plan.schema is not None or self._required
 
     @property
     def patience(self) -> int | None:
@@ -151,7 +185,10 @@ class AnswerScript:
             case "call":
                 assert self._call is not None
                 self._call.accept(token)
+                self._written.append(token)
                 self._close_call()
+            case "called":
+                self._call_again(token)
             case "text":
                 self._watch_calls()
 
@@ -160,7 +197,7 @@ class AnswerScript:
         if not self._reasoning.over:
             if not self._reasoning.is_open:
                 self._watch_calls()
-        elif self._plan.schema is not None and self._plan.markers is not None:
+        elif self._bound and self._plan.markers is not None:
             self._phase = "start"
             self._forced.extend(self._plan.markers.after)
         else:
@@ -180,7 +217,7 @@ class AnswerScript:
         else:
             return
         self._forced.extend((*closing, *markers.after))
-        self._phase = "text" if self._plan.schema is None else "start"
+        self._phase = "start" if self._bound else "text"
 
     def _openers(self) -> list[tuple[int, ...]]:
         """Markers that may come before the JSON: of a thought, once and first; of a tool call."""
@@ -190,18 +227,21 @@ class AnswerScript:
 
     def _start(self, token: int) -> None:
         """Where the JSON begins, unless a marker came."""
-        assert self._plan.schema is not None
+        schema, calls = self._plan.schema, self._plan.calls
         opened = next((marker for marker in self._openers() if marker[0] == token), None)
-        if opened is None or self._plan.schema.allows(token):
+        if schema is not None and (opened is None or schema.allows(token)):
             self.json_from, self._phase = self._drawn, "json"
-            self._plan.schema.accept(token)
+            schema.accept(token)
             return
+        assert opened is not None
         self._forced.extend(opened[1:])
-        if self._plan.calls is not None and opened == self._plan.calls.opener:
-            self._phase = "call"
-            self._forced.extend(self._plan.calls.head)
-        else:
+        if calls is None or opened != calls.opener:
             self._phase = "reasoning"
+            return
+        self._phase = "call"
+        self._forced.extend(calls.head)
+        if calls.required:
+            self.json_from = self._drawn
 
     def _watch_calls(self) -> None:
         calls = self._plan.calls
@@ -210,9 +250,22 @@ class AnswerScript:
             self._forced.extend(calls.head)
 
     def _close_call(self) -> None:
-        if self._call is not None and self._call.full and self._plan.calls is not None:
-            self._call, self._phase = None, "text"
-            self._forced.extend(self._plan.calls.tail)
+        calls = self._plan.calls
+        if self._call is not None and self._call.full and calls is not None:
+            self._call, self._phase = None, "called" if calls.required or calls.single else "text"
+            self._forced.extend(calls.tail)
+            # A small model that may go on calling repeats itself until its tokens are used up.
+            written = tuple(self._written)
+            self._repeated = written in self._calls_before
+            self._calls_before.add(written)
+            self._written.clear()
+
+    def _call_again(self, token: int) -> None:
+        """Begin another call, unless the token ends the turn."""
+        calls = self._plan.calls
+        if calls is not None and token in self.openers:
+            self._phase = "call"
+            self._forced.extend((*calls.head, *calls.opener, *calls.head)[1:])
 
     def _ends_with(self, marker: tuple[int, ...]) -> bool:
         return bool(marker) and tuple(self._recent)[-len(marker) :] == marker

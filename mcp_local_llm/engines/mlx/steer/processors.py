@@ -4,13 +4,14 @@ A request without any of them gets no processor, and costs what bare mlx-lm cost
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from mcp_local_llm.engines.mlx.load.weights import LoadedModel
-from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits
+from mcp_local_llm.engines.mlx.prompt.decoded_text import DecodedText
+from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ReasoningMarkers, ThinkingTraits, opened_markers
 from mcp_local_llm.engines.mlx.prompt.render import Prompt
 from mcp_local_llm.engines.mlx.steer.grammar import GrammarCompiler, GrammarError, TokenGrammar
 from mcp_local_llm.engines.mlx.steer.json_schema import (
@@ -18,11 +19,15 @@ from mcp_local_llm.engines.mlx.steer.json_schema import (
     answer_grammar,
     argument_schema,
     call_grammar,
+    relaxed,
+    simplified,
     unsupported,
 )
 from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
 from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
+from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText
+from mcp_local_llm.parsing.required_calls import CALL_TAGS
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
 
@@ -53,7 +58,7 @@ class ProcessorFactory:
         self._model = model
         self._long_input_penalty = long_input_penalty
         self._grammars = GrammarCompiler(model)
-        self._known_tools: dict[str, str] = {}
+        self._known_tools: dict[str, tuple[JsonSchema, str]] = {}
 
     def processors_for(self, request: ChatRequest, prompt: Prompt) -> Processors:
         """Make the processors before anything is computed.
@@ -61,8 +66,9 @@ class ProcessorFactory:
         Raises:
             InvalidRequestError: the schema holds keywords that cannot be enforced, or is no schema.
         """
-        schema = None if request.response_schema is None else self._schema(request.response_schema)
-        calls, doubts = self._calls(request.tools)
+        # A required call leaves no place for another answer.
+        schema = None if request.response_schema is None or request.must_call else self._schema(request.response_schema)
+        calls, doubts = self._calls(request)
         control = None
         if schema is not None or calls is not None or request.max_thinking_tokens is not None:
             plan = self._plan(request, prompt, schema, calls)
@@ -76,7 +82,7 @@ class ProcessorFactory:
             long_input=self._long_input_penalty,
         )
         processors = [*([] if penalties.off else [PenaltyProcessor(penalties)]), *([control] if control else [])]
-        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request), *doubts))
+        return Processors(tuple(processors), control, penalties, (*self._thinking_doubts(request, prompt), *doubts))
 
     @property
     def _traits(self) -> ThinkingTraits:
@@ -86,11 +92,14 @@ class ProcessorFactory:
         self, request: ChatRequest, prompt: Prompt, schema: TokenGrammar | None, calls: ToolCallForm | None
     ) -> DecodingPlan:
         # A template that was told not to think leaves no block to watch, unless it opened one all the same.
-        none = request.thinking is False and not prompt.think_prefilled
-        markers = None if none else self._traits.markers
-        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls)
+        switched = self._traits.switch is not None and not self._traits.switch.least
+        none = request.thinking is False and switched and not prompt.think_prefilled
+        markers = None if none else opened_markers(self._model.text, self._traits, prompt.pair)
+        text = closer_text(markers, self._model.tokenizer)
+        return DecodingPlan(markers, prompt.think_prefilled, request.max_thinking_tokens, schema, calls, text)
 
     def _schema(self, schema: JsonSchema) -> TokenGrammar:
+        schema = simplified(schema)
         refused = unsupported(schema)
         if refused:
             raise InvalidRequestError(
@@ -102,54 +111,88 @@ class ProcessorFactory:
         except GrammarError as error:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
-    def _calls(self, tools: Sequence[ToolSpec]) -> tuple[ToolCallForm | None, list[str]]:
-        """Return the form of tool calls; formats other than JSON in one pair of markers stay unconstrained."""
-        tokenizer = self._model.tokenizer
+    def _calls(self, request: ChatRequest) -> tuple[ToolCallForm | None, list[str]]:
+        """Return the form of tool calls.
+
+        Formats other than JSON in one pair of markers stay unconstrained, unless a call is required: it is then written
+        in the form that most models know.
+        """
+        tokenizer, required = self._model.tokenizer, bool(request.must_call)
         parser = getattr(tokenizer.tool_parser, "__module__", "")
-        if not tools or not parser.endswith(".json_tools") or not tokenizer.tool_call_start_tokens:
+        opener, closer = tokenizer.tool_call_start_tokens, tokenizer.tool_call_end_tokens
+        if not parser.endswith(".json_tools") or not opener:
+            if not required:
+                return None, []
+            opener, closer = (tokenizer.encode(tag, add_special_tokens=False) for tag in CALL_TAGS)
+        tools = [tool for tool in request.tools if not required or tool.name in request.must_call]
+        if not tools:
             return None, []
         arguments, doubts = list[tuple[str, JsonSchema]](), list[str]()
         for tool in tools:
-            reason = self._known_doubt(tool)
-            arguments.append(argument_schema(tool, exact=not reason))
+            held, reason = self._held_tool(tool)
+            arguments.append(held)
             if reason:
-                doubts.append(f"The arguments of {tool.name} are not held to its schema: {reason}.")
+                doubts.append(f"The arguments of {tool.name} are not held to all of its schema: {reason}.")
         newline = tuple(tokenizer.encode("\n", add_special_tokens=False))
         begin = partial(self._grammars.compile, call_grammar(arguments))
-        opener, closer = tuple(tokenizer.tool_call_start_tokens), tuple(tokenizer.tool_call_end_tokens)
-        return ToolCallForm(opener, newline, closer, begin), doubts
+        if required:
+            self._refuse_unless_compiled(begin)
+        single = not request.parallel_tool_calls
+        return ToolCallForm(tuple(opener), newline, tuple(closer), begin, required, single), doubts
 
-    def _known_doubt(self, tool: ToolSpec) -> str:
-        """Ask only once: an agent sends the same tools with every request, and compiling one takes a millisecond."""
+    def _refuse_unless_compiled(self, begin: Callable[[], TokenGrammar]) -> None:
+        try:
+            begin()
+        except GrammarError as error:
+            name = self._model.info.id
+            raise InvalidRequestError(f"tool_choice: no call can be forced from {name}: {error}.") from error
+
+    def _held_tool(self, tool: ToolSpec) -> tuple[tuple[str, JsonSchema], str]:
+        """Return name and schema that a call of the tool is held to, and why that is not the tool's own schema."""
+        # Asked only once: an agent sends the same tools with every request, and compiling one takes a millisecond.
         key = json.dumps(tool.parameters)
         if key not in self._known_tools:
             if len(self._known_tools) >= KNOWN_TOOLS:
                 self._known_tools.clear()
-            self._known_tools[key] = self._doubt(tool)
-        return self._known_tools[key]
+            self._known_tools[key] = self._holdable(tool)
+        schema, reason = self._known_tools[key]
+        return (tool.name, schema), reason
 
-    def _doubt(self, tool: ToolSpec) -> str:
-        """Say why a tool's schema cannot be enforced; empty if it can. Such a tool is offered all the same."""
-        refused = unsupported(tool.parameters)
-        if refused:
-            return f"{', '.join(refused)} cannot be enforced"
-        try:
-            self._grammars.compile(call_grammar([argument_schema(tool, exact=True)]))
-        except GrammarError as error:
-            return str(error)
-        return ""
+    def _holdable(self, tool: ToolSpec) -> tuple[JsonSchema, str]:
+        """Find the part of a tool's schema that can be enforced: all, its structure, or that it is an object."""
+        schema = argument_schema(tool)
+        refused = unsupported(schema)
+        reason = f"{', '.join(refused)} cannot be enforced" if refused else ""
+        for kept in (schema, relaxed(schema)) if not refused else (relaxed(schema),):
+            try:
+                self._grammars.compile(call_grammar([(tool.name, kept)]))
+            except GrammarError as error:
+                reason = reason or str(error)
+            else:
+                return kept, reason
+        return {"type": "object"}, reason
 
-    def _thinking_doubts(self, request: ChatRequest) -> list[str]:
+    def _thinking_doubts(self, request: ChatRequest, prompt: Prompt) -> list[str]:
         """Warn about settings of reasoning that this model cannot follow."""
         if request.thinking is None and request.max_thinking_tokens is None:
             return []
         name, traits, doubts = self._model.info.id, self._traits, list[str]()
-        if request.thinking is False and not traits.switchable and traits.markers:
-            doubts.append(
-                f"{name} cannot be told not to think: its chat template has no switch. max_thinking_tokens bounds it."
-            )
-        if request.thinking and not traits.switchable and not traits.markers:
-            doubts.append(f"{name} has no thinking mode; thinking=true changed nothing.")
-        if request.max_thinking_tokens is not None and not traits.markers:
+        bound = "max_thinking_tokens bounds it." if traits.markers else "It may think all the same."
+        if request.thinking is False and traits.switch is not None and traits.switch.least:
+            least = ", ".join(f"{key}={value}" for key, value in traits.switch.off.items())
+            doubts.append(f"{name} cannot be told not to think: {least} is the least its template knows. {bound}")
+        if request.thinking is False and traits.switch is None and self._model.text.tags:
+            doubts.append(f"{name} cannot be told not to think: its chat template has no switch. {bound}")
+        if request.thinking and traits.switch is None and not prompt.think_prefilled:
+            what = "no switch for thinking in its chat template" if self._model.text.tags else "no thinking mode"
+            doubts.append(f"{name} has {what}; thinking=true changed nothing.")
+        if request.max_thinking_tokens is not None and not traits.markers and prompt.pair is None:
             doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
         return doubts
+
+
+def closer_text(markers: ReasoningMarkers | None, tokenizer: Any) -> CloserText | None:
+    """Return what finds a closer that is plain text; None where its ids can be followed."""
+    if markers is None or not markers.closer_text:
+        return None
+    return CloserText(markers.closer_text, DecodedText(tokenizer))

@@ -1,4 +1,33 @@
-"""Counts the tokens of a reasoning block while they are drawn. Pure: it must not know text, only token ids."""
+"""Counts the tokens of a reasoning block while they are drawn. Pure: it follows token ids.
+
+Only a closer that is plain text, as in vocabularies without a token for it, is looked for in the decoded text.
+"""
+
+from typing import Protocol
+
+
+class TokenText(Protocol):
+    """Decodes an answer token by token; `DecodedText` implements it."""
+
+    def add(self, token: int) -> str:
+        """Take the next token; return the text that is complete now."""
+        ...
+
+
+class CloserText:
+    """Finds a closer in the text of an answer."""
+
+    def __init__(self, closer: str, text: TokenText) -> None:
+        self._closer = closer
+        self._text = text
+        self._tail = ""
+
+    def completed(self, token: int) -> bool:
+        """Take the next token; return whether it completes the closer."""
+        self._tail += self._text.add(token)
+        found = self._closer in self._tail
+        self._tail = self._tail[-len(self._closer) :]
+        return found
 
 
 class ReasoningTokens:
@@ -9,7 +38,10 @@ class ReasoningTokens:
     usual case.
     """
 
-    def __init__(self, opener: tuple[int, ...], closer: tuple[int, ...], *, prefilled: bool) -> None:
+    def __init__(
+        self, opener: tuple[int, ...], closer: tuple[int, ...], *, prefilled: bool, text: CloserText | None = None
+    ) -> None:
+        self._text = text
         self.is_open = prefilled
         self.count = 0
         self._opener, self._closer = opener, closer
@@ -39,8 +71,8 @@ class ReasoningTokens:
         self._tail = (*self._tail, token)[-len(marker) :]
         if self.is_open:
             self.count += 1
-            if self._tail == marker:
-                self.count -= len(marker)
+            if self._text.completed(token) if self._text else self._tail == marker:
+                self.count = max(self.count - len(marker), 0)
                 self.is_open, self._over = False, True
         elif self._tail == marker:
             self.is_open, self._tail = True, ()

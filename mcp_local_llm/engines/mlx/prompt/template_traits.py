@@ -1,0 +1,213 @@
+"""Finds what a chat template does, by rendering short conversations both ways; no template is known by name.
+
+Runs once for each loaded model; it must not touch an mlx array.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mcp_local_llm.engines.mlx.prompt.control_tokens import control_tokens
+from mcp_local_llm.engines.mlx.prompt.text_model import (
+    Switches,
+    TemplateTraits,
+    TextModel,
+    ThinkingSwitch,
+    apply_template,
+)
+from mcp_local_llm.engines.mlx.prompt.written_tools import Turn
+
+QUESTION, THOUGHT, ANSWER, RESULT = "one question", "one thought", "one answer", "one result"
+_INSTRUCTION = "one instruction"
+_FUNCTION, _OTHER_FUNCTION, _ARGUMENT = "probe_function", "other_function", "one argument"
+_USER: Turn = {"role": "user", "content": QUESTION}
+_SYSTEM: Turn = {"role": "system", "content": _INSTRUCTION}
+
+_ABOUT_THINKING = re.compile(r"think|thought|reason")
+_ABOUT_HISTORY = re.compile(r"preserve|keep|clear|drop|truncate|strip|remove|history|past|previous|interleaved")
+_ABOUT_EFFORT = re.compile(r"effort|level|strength")
+_OFF_WORDS = ("none", "no_think", "nothink", "off", "disabled", "disable", "no", "chat", "non-thinking", "nonthinking")
+_ON_WORDS = ("high", "on", "enabled", "enable", "yes", "think", "thinking", "reasoning", "medium", "max")
+_LEAST_WORDS = ("minimal", "low")
+
+
+def with_traits(model: TextModel) -> TextModel:
+    """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's."""
+    model = replace(model, traits=template_traits(model))
+    # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
+    model.tokenizer.eos_token_ids = model.tokenizer.eos_token_ids | turn_ends(model)
+    return replace(model, control=control_tokens(model.tokenizer, markup_texts(model)))
+
+
+def template_traits(model: TextModel) -> TemplateTraits:
+    """Find how reasoning is switched and kept, and whether tools are written."""
+    names, words = _vocabulary(model)
+    history, switches = list[str](), list[str]()
+    for name in names:
+        (history if _ABOUT_HISTORY.search(name) else switches).append(name)
+    tools = _writes_tools(model)
+    calls, results = _writes_calls(model, tools=tools)
+    return TemplateTraits(_switch(model, switches, words), _kept_history(model, history), tools, calls, results)
+
+
+def render_probe(
+    model: TextModel,
+    turns: Sequence[Turn],
+    switches: Switches,
+    *,
+    opening: bool = False,
+    tools: list[dict[str, Any]] | None = None,
+) -> str:
+    """Render turns; an empty text where the template refuses them, which is told of a request by its own rendering."""
+    try:
+        return apply_template(model, [*turns], tools, {"add_generation_prompt": opening, **switches})
+    except Exception:
+        # A template is a program that came with the model: it may raise anything jinja2 or Python can.
+        return ""
+
+
+def _vocabulary(model: TextModel) -> tuple[list[str], Collection[str]]:
+    """Return the template's variables that may be about reasoning, plain switches first, and its words."""
+    try:
+        template = model.template(None)
+    except Exception:
+        return [], set()  # It is no template; each request says so.
+    if template is None:
+        return ["enable_thinking"], set()
+    names = sorted(name for name in template.names if _ABOUT_THINKING.search(name))
+    return sorted(names, key=lambda name: bool(_ABOUT_EFFORT.search(name))), template.words
+
+
+def _switch(model: TextModel, names: Sequence[str], words: Collection[str]) -> ThinkingSwitch | None:
+    least: ThinkingSwitch | None = None
+    for name in names:
+        for on, off, is_least in _values(name, words):
+            shown = [_questions(model, switches) for switches in (on, off)]
+            if not all(map(any, shown)) or shown[0] == shown[1]:
+                continue
+            if not is_least:
+                return ThinkingSwitch(on, off)
+            least = least or ThinkingSwitch(on, off, least=True)
+    return least
+
+
+def _values(name: str, words: Collection[str]) -> Iterator[tuple[Switches, Switches, bool]]:
+    """Yield the values that may switch reasoning on and off, and whether the second only lowers it."""
+    if "budget" in name:
+        yield {}, {name: 0}, False
+        return
+    if not _ABOUT_EFFORT.search(name):
+        yield {name: True}, {name: False}, False
+    known_on = [{}, *({name: word} for word in _ON_WORDS if word in words)]
+    for off in _OFF_WORDS:
+        if off in words:
+            yield from ((on, {name: off}, False) for on in known_on)
+    if _ABOUT_EFFORT.search(name):
+        yield from (({}, {name: word}, True) for word in _LEAST_WORDS if word in words or word == "low")
+
+
+def _questions(model: TextModel, switches: Switches) -> list[str]:
+    """Render a question alone, and behind an instruction: some templates write the switch into the system turn."""
+    return [render_probe(model, turns, switches, opening=True) for turns in ([_USER], [_SYSTEM, _USER])]
+
+
+def _kept_history(model: TextModel, names: Sequence[str]) -> Switches:
+    """Find the variables that keep the reasoning of earlier answers, and their values."""
+    past: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT}
+    kept: dict[str, bool] = {}
+    for name in names:
+        shown = {value: THOUGHT in render_probe(model, [_USER, past, _USER], {name: value}) for value in (True, False)}
+        if shown[True] != shown[False]:
+            kept[name] = shown[True]
+    return kept
+
+
+def _writes_tools(model: TextModel) -> bool:
+    function = {"name": _FUNCTION, "description": "", "parameters": {"type": "object", "properties": {}}}
+    tools = [{"type": "function", "function": function}]
+    if not any(_questions(model, {})):
+        return True  # It refuses even a plain question, which the request itself will tell.
+    return any(
+        _FUNCTION in render_probe(model, turns, {}, opening=True, tools=tools) for turns in ([_USER], [_SYSTEM, _USER])
+    )
+
+
+def _writes_calls(model: TextModel, *, tools: bool) -> tuple[bool, bool]:
+    """Return whether calls of earlier turns are written, and results.
+
+    A template that writes tools and refuses these turns is left alone. One that writes neither tools nor calls gives
+    results a role that its model does not know.
+    """
+    shown = render_probe(model, _calling(_FUNCTION), {}, opening=True)
+    if not shown:
+        return tools, tools
+    calls = _FUNCTION in shown
+    return calls, RESULT in shown and (tools or calls)
+
+
+def _calling(*names: str) -> list[Turn]:
+    """Return a question, calls of functions, and their results."""
+    calls = [
+        {"type": "function", "id": f"call{at:05}", "function": {"name": name, "arguments": {"word": _ARGUMENT}}}
+        for at, name in enumerate(names)
+    ]
+    asked: Turn = {"role": "assistant", "content": "", "tool_calls": calls}
+    results = [
+        {"role": "tool", "content": RESULT, "tool_call_id": call["id"], "name": name}
+        for call, name in zip(calls, names, strict=True)
+    ]
+    return [_USER, asked, *results]
+
+
+def turn_ends(model: TextModel) -> set[int]:
+    """Find the ids with which the template ends an answer, and a turn of tool calls."""
+    past: Turn = {"role": "assistant", "content": ANSWER}
+    calling = render_probe(model, _calling(_FUNCTION, _OTHER_FUNCTION)[:2], {})
+    last, earlier = (
+        render_probe(model, turns, {}).partition(ANSWER)[2].partition(_INSTRUCTION)[0].strip()
+        for turns in ([_USER, past], [_USER, past, {**_USER, "content": _INSTRUCTION}])
+    )
+    tokens, inside = _added_tokens(model), _inside_turns(model, calling)
+    ends = [id for id in _added(model, last) if id not in inside][:1]
+    # What follows the end of an earlier answer opens the next turn.
+    ends += [id for id in _added(model, earlier)[:1] if id not in inside and earlier.startswith(tokens[id].content)]
+    called = [id for id in _added(model, calling.rpartition(_ARGUMENT)[2]) if id not in inside and tokens[id].special]
+    return {*ends, *called[-1:]}
+
+
+def _inside_turns(model: TextModel, calling: str) -> set[int]:
+    """Find the ids that end no turn, because they also stand within one: behind a thought, or between two calls."""
+    thought: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT, "reasoning": THOUGHT}
+    texts = [
+        _between(render_probe(model, [_USER, thought], {}), THOUGHT, ANSWER),
+        _between(calling, _FUNCTION, _OTHER_FUNCTION),
+    ]
+    for switches in ({}, model.traits.switch.off if model.traits.switch else {}):
+        closed, opened = (render_probe(model, [_USER], switches, opening=opening) for opening in (False, True))
+        texts.append(opened.removeprefix(closed) if opened.startswith(closed) else "")
+    return {id for text in texts for id in _added(model, text)}
+
+
+def _between(text: str, start: str, end: str) -> str:
+    """Return what stands between two texts; nothing where one of them is missing."""
+    rest = text.partition(start)[2]
+    return rest.partition(end)[0] if end in rest else ""
+
+
+def _added_tokens(model: TextModel) -> Mapping[int, Any]:
+    return getattr(model.tokenizer, "added_tokens_decoder", {})
+
+
+def _added(model: TextModel, text: str) -> list[int]:
+    """Return the ids of the tokens in `text` that a tokenizer never splits, without blanks and markup."""
+    tokens, markup = _added_tokens(model), markup_texts(model)
+    names = {id: str(tokens[id].content) for id in model.encode(text) if id in tokens}
+    return [id for id in model.encode(text) if id in names and names[id].strip() and names[id] not in markup]
+
+
+def markup_texts(model: TextModel) -> set[str]:
+    """Return the texts around reasoning and tool calls, which a message may hold."""
+    texts = [model.tokenizer.tool_call_start, model.tokenizer.tool_call_end]
+    texts += [model.tags.opener, model.tags.closer] if model.tags else []
+    return {text.strip() for text in texts if text and text.strip()}

@@ -1,0 +1,74 @@
+"""What OpenAI's and LangChain's clients get for the questions of `test_client_programs.py`: python_clients.py NAME URL
+
+Runs in the environment that `install.sh` made; prints one JSON object.
+"""
+# pyright: basic, reportMissingImports=false
+
+import json
+import sys
+
+SKY = '{"temp": 18, "sky": "sunny"}'
+IN_JSON = "Answer only with JSON that matches this schema: "
+
+
+def openai(url, questions):
+    from openai import OpenAI
+
+    client, forced = OpenAI(base_url=url, api_key="none", max_retries=0), questions["forced_tool"]
+
+    def ask(messages, **fields):
+        return client.chat.completions.create(model="tiny", messages=messages, **fields).choices[0].message
+
+    turns = [{"role": "user", "content": questions["weather"]}]
+    first = ask(turns, tools=[questions["weather_tool"]])
+    turns += [first, {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": SKY}]
+    chosen = {"type": "function", "function": {"name": forced["function"]["name"]}}
+    tools = [questions["weather_tool"], forced]
+    calls = [
+        ask([{"role": "user", "content": "Hello"}], tools=tools, tool_choice=choice).tool_calls[0].function
+        for choice in (chosen, chosen, "required")
+    ]
+    form = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": questions["schema"]}}
+    asked = [{"role": "system", "content": questions["system"]}, {"role": "user", "content": questions["person"]}]
+    stream = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": questions["plain"]}], stream=True
+    )
+    return {
+        "plain": ask([{"role": "user", "content": questions["plain"]}]).content,
+        "streamed": "".join(chunk.choices[0].delta.content or "" for chunk in stream),
+        "loop": ask(turns, tools=[questions["weather_tool"]]).content,
+        "forced": [calls[0].name, json.loads(calls[0].arguments)],
+        "required": len(calls[2].name) > 0,
+        "structured": json.loads(ask(asked, response_format=form).content),
+    }
+
+
+def langchain(url, questions):
+    from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model="tiny", base_url=url, api_key="none", max_retries=0)
+    weather, forced = questions["weather_tool"], questions["forced_tool"]
+    turns = [HumanMessage(questions["weather"])]
+    first = model.bind_tools([weather]).invoke(turns)
+    turns += [first, ToolMessage(SKY, tool_call_id=first.tool_calls[0]["id"])]
+    hello, name = [HumanMessage("Hello")], forced["function"]["name"]
+    (call,) = model.bind_tools([weather, forced], tool_choice=name, parallel_tool_calls=False).invoke(hello).tool_calls
+    required = model.bind_tools([weather, forced], tool_choice="any").invoke(hello).tool_calls
+    schema = {"title": "person", "description": "A person.", **questions["schema"]}
+    asked = [SystemMessage(questions["system"]), HumanMessage(questions["person"])]
+    choice = {"title": name, "description": "A city.", **forced["function"]["parameters"]}
+    return {
+        "plain": model.invoke(questions["plain"]).content,
+        "streamed": "".join(chunk.content for chunk in model.stream(questions["plain"])),
+        "loop": model.bind_tools([weather]).invoke(turns).content,
+        "forced": [call["name"], call["args"]],
+        "required": len(required) > 0,
+        "structured": model.with_structured_output(schema, method="json_schema").invoke(asked),
+        "by_call": model.with_structured_output(choice, method="function_calling").invoke(hello),
+    }
+
+
+if __name__ == "__main__":
+    told = {"openai": openai, "langchain": langchain}[sys.argv[1]](sys.argv[2], json.load(sys.stdin))
+    sys.stdout.write(json.dumps(told))
