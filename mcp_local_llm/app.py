@@ -14,7 +14,7 @@ from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.request_log import set_log_level
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import lease_of_user
-from mcp_local_llm.setup.places import settings_file, state_folder
+from mcp_local_llm.setup.places import settings_file, state_folder, user_templates
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError
@@ -62,10 +62,14 @@ class App:
     engines: Engines = field(default_factory=Engines)
 
 
-def compose(environ: Mapping[str, str], home: Path, model: str | None = None) -> App:
+def compose(environ: Mapping[str, str], home: Path, model: str | None = None, folder: Path | None = None) -> App:
     """Make the application from the settings of this user; loads nothing.
 
-    `model` is for requests that name none, whatever the saved choice is.
+    Args:
+        environ: the process's environment.
+        home: the user's home folder.
+        model: for requests that name none, whatever the saved choice is.
+        folder: the working folder that this process was started in, whose files may be read; None for none.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -90,7 +94,7 @@ def compose(environ: Mapping[str, str], home: Path, model: str | None = None) ->
         share=settings.share,
         model=model,
     )
-    return App(session, settings, Delegation(session, lambda: _workplace(environ, home, settings)), engines)
+    return App(session, settings, Delegation(session, lambda: _workplace(environ, home, settings, folder)), engines)
 
 
 def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
@@ -105,25 +109,19 @@ def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path)
 
     lease = lease_of_user(environ, home)
     session = Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False)
-    return App(session, Settings(), Delegation(session, lambda: _workplace(environ, home, Settings())))
+    return App(session, Settings(), Delegation(session, lambda: _workplace(environ, home, Settings(), None)))
 
 
-def _workplace(environ: Mapping[str, str], home: Path, settings: Settings) -> "Workplace":
+def _workplace(environ: Mapping[str, str], home: Path, settings: Settings, folder: Path | None) -> "Workplace":
     """Make what this session needs for work on files; reads nothing."""
     from mcp_local_llm.delegation.workplace import Workplace
-    from mcp_local_llm.files.access.roots import find_roots
-    from mcp_local_llm.files.reading.reader import FileReader
+    from mcp_local_llm.files.reading.reader import file_reader
     from mcp_local_llm.files.tasks.template import Templates
     from mcp_local_llm.files.writing.state import StateFolder
 
-    try:
-        folder: Path | None = Path.cwd()
-    except FileNotFoundError:
-        folder = None  # It was removed; `start` has chosen another one for the process.
-    roots = find_roots(environ, cwd=folder, home=home, more=settings.roots)
     return Workplace(
-        FileReader(roots, environ, settings.secret_names, settings.allow),
+        file_reader(settings, environ, cwd=folder, home=home),
         StateFolder(state_folder(environ, home)),
-        Templates(),
+        Templates(user_templates(environ, home)),
         secrets.token_bytes(32),
     )

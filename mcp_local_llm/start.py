@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
-from mcp_local_llm.app import compose, compose_refusing
+from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.places import read_prompt, settings_file
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
@@ -32,9 +32,10 @@ def run_stdio() -> NoReturn:
     # Before the SDK configures logging by itself; stdout is for the protocol, so messages go to stderr.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
     # The client's working folder may be removed while this process runs, and libraries read the working folder.
+    folder = _working_folder()
     os.chdir("/")
     try:
-        app = compose(os.environ, Path.home())
+        app = compose(os.environ, Path.home(), folder=folder)
     except ConfigError as error:
         _LOG.error(str(error))
         app = compose_refusing(error, os.environ, Path.home())
@@ -120,12 +121,12 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def _opened(note: Callable[[str], None]) -> AsyncGenerator[Session]:
+async def _opened(note: Callable[[str], None]) -> AsyncGenerator[App]:
     """Open a session for one command; `note` receives a sentence for the user."""
-    app = compose(os.environ, Path.home())
+    app = compose(os.environ, Path.home(), folder=_working_folder())
     try:
         async with app.llm:
-            yield app.llm
+            yield app
             if app.llm.holds_model:
                 note(
                     "this command loaded the model and unloads it now. `mcp-local-llm serve` keeps a model "
@@ -134,6 +135,14 @@ async def _opened(note: Callable[[str], None]) -> AsyncGenerator[Session]:
                 await app.llm.finish_others()
     finally:
         app.engines.close()
+
+
+def _working_folder() -> Path | None:
+    """Return the folder that this process was started in; None where it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 def _leave(code: int = 0) -> NoReturn:

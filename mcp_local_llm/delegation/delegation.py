@@ -9,6 +9,7 @@ import anyio.to_thread
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatResult, Timings, Usage
+from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.progress import ReportProgress
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ class Delegation:
     def notes(self) -> tuple[str, ...]:
         """Return sentences for the status; reads the state folder."""
         return self.workplace.notes()
+
+    def clean(self) -> str:
+        """Delete everything that the state folder keeps, and say how much that was."""
+        state = self.workplace.state
+        gone = state.clean()
+        return f"{gone.files} files, {human_bytes(gone.size_bytes)}, were deleted from {state.path}."
 
     def named_in(self, message: str) -> tuple[str, ...]:
         """Return the words of a message that are paths of files in the project."""

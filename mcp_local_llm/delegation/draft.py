@@ -41,6 +41,8 @@ def require_whole(order: DraftOrder) -> None:
     """
     if not order.path.strip():
         raise InvalidRequestError("path is empty. Name the file that the answer becomes.")
+    if order.path.rstrip() != order.path.rstrip().rstrip("/"):
+        raise InvalidRequestError(f"path {order.path!r} names a folder. Name the file that the answer becomes.")
     task = order.task
     if not order.restore and (task is None or (not task.message.strip() and not task.template)):
         raise InvalidRequestError("message is empty. Say what to write, or name a template; or use restore=true.")

@@ -69,7 +69,7 @@ class Workplace:
         Raises:
             FileAccessError: those rules cannot be read.
         """
-        gate = self.reader.gate()
+        gate = self.reader.gate(("Read", "Edit", "Write"))
         return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), holds_private_key, self.state)
 
     def absolute(self, path: str) -> Path:

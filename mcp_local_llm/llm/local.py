@@ -136,8 +136,11 @@ class Local:
         caller = caller or Caller()
         with self._used_by(caller.client):
             wanted = await self._loading.wanted(model, caller)
-            if any(not isinstance(item, str) and item.prompt is None for item in items):
+            requests = [item for item in items if not isinstance(item, str)]
+            if any(request.prompt is None for request in requests):
                 require_template(wanted.model)
+            if any(request.holds_files for request in requests):
+                require_own_machine(wanted.model)
             await self._loading.require_room(wanted.model)
             profiles = self._catalog.profiles
             completed = [

@@ -1,14 +1,17 @@
 """The commands and their arguments."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
+import anyio.to_thread
 import typer
 
 from mcp_local_llm import __version__
+from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
-from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, fail, perform
+from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, Parts, fail, perform, perform_on_files
 from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.setup.places import prompt_names, read_prompt
@@ -51,6 +54,7 @@ def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -
     commands.callback()(options)
     _add_model_commands(commands, open_llm)
     _add_question_commands(commands, open_llm)
+    _add_clean_command(commands, open_llm)
     add_serve_command(commands, actions)
     add_doctor_command(commands, examine)
     return commands
@@ -106,21 +110,46 @@ def _add_model_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
         commands.command()(command)
 
 
+def _add_clean_command(commands: typer.Typer, open_llm: OpenLLM) -> None:
+    def clean() -> None:
+        """Delete what calls with files left behind: old versions of drafts, long answers, rows of unfinished calls."""
+
+        async def ask(parts: Parts, report: ReportProgress) -> str:
+            return await anyio.to_thread.run_sync(parts.delegation.clean)
+
+        perform_on_files(open_llm, ask, print)
+
+    commands.command()(clean)
+
+
 def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
     def chat(
-        message: Annotated[str, typer.Argument(help="What to ask; - reads it from stdin.")],
+        message: Annotated[
+            str, typer.Argument(help="What to ask; - reads it from stdin. May be left out with --template.")
+        ] = "",
         system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
         model: Annotated[str | None, typer.Option(help="Ask this model; the choice stays.")] = None,
         max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
         thinking: Annotated[bool | None, typer.Option(help="Let the model reason first, or not.")] = None,
+        file: Annotated[
+            list[str] | None, typer.Option("--file", "-f", help="Read this: path, path:10-80, pattern, git:staged.")
+        ] = None,
+        each_file: Annotated[bool, typer.Option("--each-file", help="Ask the same of every file.")] = False,
+        split: Annotated[bool, typer.Option("--split", help="Read what is longer than the window in parts.")] = False,
+        template: Annotated[str | None, typer.Option(help="A task template; the message completes it.")] = None,
     ) -> None:
         """Ask the chosen model once and print its answer."""
         text = sys.stdin.read() if message == "-" else message
+        request = ChatRequest((), sampling=SamplingParams(max_tokens), thinking=thinking)
+        if file or template:
+            task = FileTask(file, text, system or "", request, model, each_file, split, template)
+            perform_on_files(open_llm, lambda parts, report: parts.delegation.chat(task, report), show.show_files)
+            return
         if not text.strip():
             fail("There is no message.", WRONG_REQUEST)
         turns = [Message(role="system", content=system)] if system else []
         turns.append(Message(role="user", content=text))
-        request = ChatRequest(tuple(turns), sampling=SamplingParams(max_tokens), thinking=thinking)
+        request = replace(request, messages=tuple(turns))
 
         async def ask(llm: LLM, report: ReportProgress) -> ChatResult:
             return await collect_result(llm.chat(request, report, model=model))

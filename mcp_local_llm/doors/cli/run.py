@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import anyio
 import typer
 from rich.console import Console
 
+from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
@@ -21,14 +22,36 @@ INTERRUPTED = 130
 
 Result = TypeVar("Result")
 
-OpenLLM = Callable[[Callable[[str], None]], AbstractAsyncContextManager[LLM]]
-"""Opens the `LLM`; the argument prints a sentence for the user. Leaving the context ends everything it started."""
+
+class Parts(Protocol):
+    """What a command may call."""
+
+    @property
+    def llm(self) -> LLM:
+        """Executes the verbs."""
+        ...
+
+    @property
+    def delegation(self) -> Delegation:
+        """Works on files."""
+        ...
+
+
+OpenLLM = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Parts]]
+"""Opens the parts; the argument prints a sentence for the user. Leaving the context ends everything it started."""
 
 
 def perform(
     open_llm: OpenLLM, ask: Callable[[LLM, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
 ) -> None:
-    """Call a verb, then show its result; meanwhile progress is one line on stderr, if that is a terminal.
+    """Call a verb, then show its result; see `perform_on_files`."""
+    perform_on_files(open_llm, lambda parts, report: ask(parts.llm, report), show)
+
+
+def perform_on_files(
+    open_llm: OpenLLM, ask: Callable[[Parts, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
+) -> None:
+    """Do the work of a command, then show its result; meanwhile progress is one line on stderr, if that is a terminal.
 
     Raises:
         typer.Exit: with the code of the failure, whose text is on stderr by then.
@@ -36,13 +59,13 @@ def perform(
     console = Console(stderr=True)
 
     async def run() -> None:
-        async with open_llm(note) as llm:
+        async with open_llm(note) as parts:
             with console.status("starting") as line:
 
                 def report(progress: Progress) -> None:
                     line.update(str(progress))
 
-                result = await ask(llm, report)
+                result = await ask(parts, report)
             # The line is gone by now: while it is shown, rich takes what is printed for its own.
             show(result)
 

@@ -2,9 +2,11 @@
 
 import sys
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from mcp_local_llm.delegation.task import FileAnswer
 from mcp_local_llm.doors import results_text
 from mcp_local_llm.doors.cli import run
 from mcp_local_llm.values.chat import ChatResult
@@ -39,6 +41,15 @@ def show_chat(result: ChatResult) -> None:
     note = results_text.note(result, NOTE_WORDING)
     for line in (*result.warnings, *([note] if note else [])):
         run.note(line)
+
+
+def show_files(answer: FileAnswer) -> None:
+    """Print the model's words on stdout, and this program's on stderr."""
+    if answer.body:
+        print(encodable(answer.body))
+    run.note(answer.head)
+    if answer.failed:
+        raise typer.Exit(run.FAILED)
 
 
 def show_switch(switch: Switch) -> None:
