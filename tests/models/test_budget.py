@@ -124,7 +124,7 @@ def test_the_nearest_smaller_model_that_fits_is_sound_real_and_of_the_same_forma
     plan = plan_load(named(models, CODER_32B_8), MAC_32, context=8192)
     assert nearest_smaller(plan, models) == named(models, CODER_32B_4)
     plan = plan_load(named(models, CODER_32B_8), MAC_16, context=8192)
-    assert nearest_smaller(plan, models) == named(models, "Llama-3.2-3B-bf16")
+    assert nearest_smaller(plan, models) == named(models, "Qwen2.5-Coder-7B-Instruct-4bit")
     plan = plan_load(named(models, CODER_32B_8), Memory(4 * GIB, 2 * GIB), context=8192)
     assert nearest_smaller(plan, models) is None
 
@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers_and_what_would(models: tu
     with pytest.raises(InsufficientMemoryError) as caught:
         require_fit(plan_32b(models, MAC_16), models)
     assert "needs 22.6 GB" in str(caught.value)
-    assert "mlx-community/Llama-3.2-3B-bf16 (6.4 GB) would fit." in str(caught.value)
+    assert "mlx-community/Qwen2.5-Coder-7B-Instruct-4bit (4.3 GB) would fit." in str(caught.value)
 
 
 def test_what_fits_or_is_forced_passes(models: tuple[ModelInfo, ...]) -> None:

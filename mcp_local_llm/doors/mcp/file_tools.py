@@ -66,8 +66,8 @@ def draft_tool(delegation: Delegation) -> StrictTool:
         response_schema: Annotated[dict[str, Any] | None, Field(description="JSON Schema of the file.")] = None,
         overwrite: Annotated[bool, Field(description="Replace a file that exists; the old one is kept.")] = False,
         restore: Annotated[bool, Field(description="Bring back what the last draft replaced.")] = False,
-        model: Annotated[str | None, Field(description="As in chat.")] = None,
-        system: Annotated[str | None, Field(description="System prompt.")] = None,
+        model: Annotated[str, Field(description="As in chat.")] = "",
+        system: Annotated[str, Field(description="System prompt.")] = "",
         thinking: Annotated[bool | None, Field(description="As in chat.")] = None,
         max_tokens: MaxTokens | None = None,
         max_seconds: MaxSeconds = None,
@@ -77,7 +77,7 @@ def draft_tool(delegation: Delegation) -> StrictTool:
         request = ChatRequest(
             (), sampling=SamplingParams(max_tokens, temperature), thinking=thinking, response_schema=response_schema
         )
-        task = FileTask(files, message, system or "", request, model, each_file, split, template, max_seconds)
+        task = FileTask(files, message, system, request, model or None, each_file, split, template, max_seconds)
         order = DraftOrder(path, None if restore else task, overwrite, restore)
         async with reporting(ctx) as report:
             return file_result(await delegation.draft(order, report))

@@ -37,6 +37,10 @@ RESULT_META = "local-llm/result"
 """Key of the numbers in `_meta`: clients do not show it to their model."""
 
 
+FILES_MEANT = frozenset({"file", "path", "paths", "filename", "filenames", "file_path", "file_paths"})
+"""What other servers call `files`."""
+
+
 class StrictTool(Tool):
     """One tool of this server."""
 
@@ -61,7 +65,10 @@ class StrictTool(Tool):
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
             names = ", ".join(f"'{shortened(name)}'" for name in unknown[:MAX_FAULTS])
-            raise ToolError(f"There is no argument {names}. Arguments of {self.name}: {', '.join(known) or 'none'}.")
+            meant = " Did you mean 'files'?" if "files" in known and FILES_MEANT.intersection(unknown) else ""
+            raise ToolError(
+                f"There is no argument {names}.{meant} Arguments of {self.name}: {', '.join(known) or 'none'}."
+            )
         try:
             return await super().run(self._filled_in(arguments), context, convert_result)
         except ToolError as error:

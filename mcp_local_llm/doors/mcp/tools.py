@@ -1,4 +1,4 @@
-"""The five tools: each reads its arguments, calls one verb and writes the result."""
+"""The tools: each reads its arguments, calls one verb and writes the result."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -65,6 +65,13 @@ def _readable_history(history: object) -> object:
     return with_readable_past(turns, newest_turn(turns, more=True), dict)[0]
 
 
+ModelName = Annotated[
+    str, Field(description="Role, id, fragment or number; switches the resident model, not the saved choice.")
+]
+AnswerSchema = Annotated[
+    dict[str, Any] | None,
+    Field(description="JSON Schema: the answer is JSON that validates. Still say what to fill in."),
+]
 History = Annotated[list[Message], BeforeValidator(_readable_history)]
 """Earlier turns; what cannot be read in them is kept as text."""
 
@@ -85,17 +92,11 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
         history: Annotated[
             History | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
         ] = None,
-        model: Annotated[
-            str,
-            Field(description="Role, id, fragment or number; switches the resident model, not the saved choice."),
-        ] = "",
+        model: ModelName = "",
         tools: Annotated[
             list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
         ] = None,
-        response_schema: Annotated[
-            dict[str, Any] | None,
-            Field(description="JSON Schema: the answer is JSON that validates. Still say what to fill in."),
-        ] = None,
+        response_schema: AnswerSchema = None,
         thinking: Annotated[
             bool | None, Field(description="Let the model reason first, or not; default: the model's own.")
         ] = None,
@@ -125,10 +126,8 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
         )
         async with reporting(ctx) as report:
             if files or template:
-                task = FileTask(
-                    files or None, message, system or "", request, model, each_file, split, template, max_seconds
-                )
-                return file_result(await delegation.chat(task, report))
+                parts = (message, system, request, model or None, each_file, split, template, max_seconds)
+                return file_result(await delegation.chat(FileTask(files or None, *parts), report))
             request = replace(request, messages=conversation(message, system, history or []))
             result = await collect_result(llm.chat(request, report, model=model or None))
         return chat_result(result, unread_files(await anyio.to_thread.run_sync(delegation.named_in, message)))

@@ -13,6 +13,25 @@ KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 @dataclass(frozen=True)
+class ServerSettings:
+    """How servers are started where the model's own values do not apply.
+
+    Attributes:
+        context: tokens of context for each call.
+        slots: calls that llama-server answers side by side.
+        environ: variables that every server inherits.
+        folder: where hostfiles are written.
+        python: the interpreter that has mlx-lm.
+    """
+
+    context: int
+    slots: int
+    environ: Mapping[str, str]
+    folder: Path
+    python: str
+
+
+@dataclass(frozen=True)
 class ServerStart:
     """The command that serves one model.
 

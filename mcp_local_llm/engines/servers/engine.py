@@ -10,12 +10,11 @@ import socket
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.servers.commands import ServerStart, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
 from mcp_local_llm.setup.settings import Settings
@@ -51,25 +50,6 @@ ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitab
 
 Takes its model, with the endpoint, and the variables that hold its key.
 """
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """How servers are started where the model's own values do not apply.
-
-    Attributes:
-        context: tokens of context for each call.
-        slots: calls that llama-server answers side by side.
-        environ: variables that every server inherits.
-        folder: where hostfiles are written.
-        python: the interpreter that has mlx-lm.
-    """
-
-    context: int
-    slots: int
-    environ: Mapping[str, str]
-    folder: Path
-    python: str
 
 
 class ProcessEngine:

@@ -74,7 +74,7 @@ def _readable(turn: Mapping[str, Any], place: str, kept: list[str], write_argume
         texts.append(refusal)
     calls: list[dict[str, Any]] = []
     given = turn.get("tool_calls")
-    for call in cast(list[object], given) if isinstance(given, list) else [given] if given else []:
+    for call in filter(None, cast(list[object], given) if isinstance(given, list) else [given]):
         sound = _call(call, write_arguments)
         if sound is None:
             texts.append(_shortened(call))

@@ -109,21 +109,26 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_light_defaul
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("setting", "acted"), [(1.3, True), pytest.param(1.0, False, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize(
+    ("setting", "length", "drawn", "acted"),
+    [
+        (1.3, 258, {}, True),
+        pytest.param(1.3, 256, {}, False, marks=pytest.mark.sweep),
+        pytest.param(1.3, 258, {"temperature": 0.9, "seed": 1}, False, marks=pytest.mark.sweep),
+        pytest.param(1.0, 258, {}, False, marks=pytest.mark.sweep),
+    ],
+    ids=["greedy and long", "short", "drawn", "off"],
+)
 async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
-    tiny: ModelInfo, setting: float, acted: bool
+    tiny: ModelInfo, setting: float, length: int, drawn: dict[str, Any], acted: bool
 ) -> None:
     long = dataclasses.replace(tiny, context_length=16_384)
     question = prompt("word " * (LONG_INPUT // 3 + 50) + "Repeat the word la forever.")
     limits = EngineLimits(long_input_penalty=setting)
     async with engine_of(long, limits) as engine:
-        short = await ask(engine, question, SamplingParams(max_tokens=256, repetition_limit=0))
-        answer = await ask(engine, question, SamplingParams(max_tokens=258, repetition_limit=0))
-        drawn = SamplingParams(max_tokens=258, repetition_limit=0, temperature=0.9, seed=1)
-        sampled = await ask(engine, question, drawn)
-    assert answer.usage.completion_tokens == 258, "the answer ended before the penalty could act"
-    told = [[warning for warning in result.warnings if "1.3" in warning] for result in (short, answer, sampled)]
-    assert [len(warnings) for warnings in told] == [0, int(acted), 0]
+        answer = await ask(engine, question, SamplingParams(max_tokens=length, repetition_limit=0, **drawn))
+    assert answer.usage.completion_tokens == length, "the answer ended before the penalty could act"
+    assert len([warning for warning in answer.warnings if "1.3" in warning]) == int(acted)
 
 
 FILES: list[tuple[object, SamplingDefaults]] = [
