@@ -43,7 +43,8 @@ class Delegation:
         """Delete everything that the state folder keeps, and say how much that was."""
         state = self.workplace.state
         gone = state.clean()
-        return f"{gone.files} files, {human_bytes(gone.size_bytes)}, were deleted from {state.path}."
+        what = "1 file" if gone.files == 1 else f"{gone.files} files"
+        return f"{what}, {human_bytes(gone.size_bytes)}, deleted from {state.path}."
 
     def named_in(self, message: str) -> tuple[str, ...]:
         """Return the words of a message that are paths of files in the project."""

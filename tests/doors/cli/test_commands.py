@@ -195,3 +195,24 @@ def test_progress_is_shown_on_a_terminal_and_the_answer_stays_clean(online: dict
     os.close(outer)
     assert "downloading" in shown
     assert answer.startswith(f"{NAME} (1.8 MB) is in")
+
+
+def test_chat_reads_files_and_writes_its_own_words_to_stderr(environ: dict[str, str], tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.txt").write_text("Some text.\n")
+    (project / ".env").write_text("TOKEN=planted\n")
+    inside = {**environ, "CLAUDE_PROJECT_DIR": str(project)}
+    asked = ("chat", "--template", "classify-logs", "-f", "a.txt", "-f", ".env", "--each-file")
+    done = run(inside, *asked)
+    assert done.returncode == 0
+    answered, failed = map(json.loads, done.stdout.splitlines())
+    assert (answered["file"], set(answered["answer"])) == ("a.txt", {"quote", "class"})
+    assert (failed["file"], failed["error"]) == (".env", "secret")
+    assert "2 files: " in done.stderr
+    refused = run(inside, "chat", "Say hello.", "-f", ".env")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "secret" in refused.stderr
+    assert "planted" not in done.stdout + done.stderr + refused.stderr
+    cleaned = run(inside, "clean")
+    assert cleaned.stdout.startswith("0 files, ")
