@@ -18,7 +18,7 @@ COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL
 
 
 def masked(transcript: str) -> list[str]:
-    """What must be the same in every run: not the progress, sizes, times, speeds, the models or folders of a machine."""
+    """What must be the same in every run: not progress, sizes, times, speeds, models or folders of a machine."""
     lines = [
         re.sub(r"\s+", " ", re.sub(r"\d[\d.,]*( [kMGT]?B)?", "N", line)).strip() for line in transcript.splitlines()
     ]
