@@ -20,10 +20,10 @@ QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=test
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
 
-# Two processes, because most tests wait for servers that they have started; each takes a run of neighbours, so that
+# Three processes, because most tests wait for servers that they have started; each takes a run of neighbours, so that
 # what a file's tests share is made once.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep)" $(QUICK)

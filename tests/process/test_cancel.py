@@ -7,17 +7,19 @@ import pytest
 from tests.process.conftest import LARGE, SMALL
 from tests.wire import Wire, open_wire
 
-CANCELS = 20
 LONG = "Repeat the word la forever."
 PADDING = "word " * 600
 GREETING = "Hello! How can I help you today?"
 
 
 @pytest.mark.slow
-async def test_twenty_cancels_in_a_row_leave_nothing_behind(environ: dict[str, str], era: str, hub: object) -> None:
+@pytest.mark.parametrize("cancels", [6, pytest.param(20, marks=pytest.mark.sweep)])
+async def test_many_cancels_in_a_row_leave_nothing_behind(
+    environ: dict[str, str], era: str, hub: object, cancels: int
+) -> None:
     moments = random.Random(f"moments of {era}")
     async with open_wire(environ, era) as wire:
-        cancelled = [await begin_and_cancel(wire, moments) for _ in range(CANCELS)]
+        cancelled = [await begin_and_cancel(wire, moments) for _ in range(cancels)]
         last = await wire.call("chat", message="Hello", model=SMALL)
         assert await wire.text(last) == GREETING
         after = len(wire.lines)

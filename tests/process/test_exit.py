@@ -42,8 +42,26 @@ async def generating(wire: Wire) -> None:
 Step = Callable[[Wire], Awaitable[None]]
 
 
-@pytest.mark.parametrize("state", [idle, loading, generating])
-@pytest.mark.parametrize("end", [leave, interrupt, terminate])
+SWEEP = pytest.mark.sweep
+MOMENTS = [
+    (leave, generating),
+    (interrupt, loading),
+    (terminate, idle),
+    *(
+        pytest.param(end, state, marks=SWEEP)
+        for end, state in (
+            (leave, idle),
+            (leave, loading),
+            (interrupt, idle),
+            (interrupt, generating),
+            (terminate, loading),
+            (terminate, generating),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("end", "state"), MOMENTS)
 async def test_the_process_ends_promptly_and_in_order(environ: dict[str, str], state: Step, end: Step) -> None:
     async with open_wire(environ) as wire:
         await state(wire)
@@ -53,7 +71,7 @@ async def test_the_process_ends_promptly_and_in_order(environ: dict[str, str], s
         wire.messages()
 
 
-@pytest.mark.parametrize("state", [idle, loading, generating])
+@pytest.mark.parametrize("state", [pytest.param(idle, marks=SWEEP), pytest.param(loading, marks=SWEEP), generating])
 async def test_a_client_that_vanishes_takes_the_process_with_it(environ: dict[str, str], era: str, state: Step) -> None:
     async with open_wire(environ, era) as wire:
         await state(wire)
@@ -61,7 +79,7 @@ async def test_a_client_that_vanishes_takes_the_process_with_it(environ: dict[st
         await wire.ended(within=PROMPTLY_S)
 
 
-@pytest.mark.parametrize("state", [idle, generating])
+@pytest.mark.parametrize("state", [pytest.param(idle, marks=SWEEP), generating])
 async def test_a_client_that_listens_no_more_is_gone(environ: dict[str, str], era: str, state: Step) -> None:
     async with open_wire(environ, era) as wire:
         await state(wire)

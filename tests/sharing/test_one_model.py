@@ -127,10 +127,10 @@ async def test_a_batch_of_one_session_does_not_starve_the_question_of_another(en
     one_by_one = {**environ, "MCP_LOCAL_LLM_BATCH_SIZE": "1", "MCP_LOCAL_LLM_QUEUE_SIZE": "5"}
     async with sessions(one_by_one, 3) as (holder, busy, other):
         await ask(holder)
-        batch = [await busy.call("chat", **{**ENDLESS, "max_tokens": 300}) for _ in range(6)]
+        batch = [await busy.call("chat", **{**ENDLESS, "max_tokens": 120}) for _ in range(6)]
         await until(environ, lambda told: told["answers"] == 6)
         # The queue is full, and full of the other session's calls.
-        assert await ask(other, max_tokens=50)
+        assert await ask(other, max_tokens=20)
         done = [request for request in batch if busy.answers(request)]
         assert len(done) <= 3
         texts = [await busy.text(request) for request in batch]

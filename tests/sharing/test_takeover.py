@@ -65,7 +65,7 @@ async def terminated(holder: Wire) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ends", [killed, terminated])
+@pytest.mark.parametrize("ends", [killed, pytest.param(terminated, marks=pytest.mark.sweep)])
 async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(
     environ: dict[str, str], ends: Callable[[Wire], Awaitable[None]]
 ) -> None:

@@ -147,7 +147,7 @@ async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.sweep)])
 async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[str, str], kills: int) -> None:
     await survive_kills(environ, kills)
 

@@ -50,6 +50,15 @@ give `path` as "docs/{stem}.md" for a file each, or "rows.jsonl". A call that en
 Never written: an answer that was cut off, through a link, outside the project, what tools run or obey (.git, \
 .claude, workflows …)."""
 
+SEARCH_HINTS = {
+    "set_model": "choose, switch or download the local model",
+    "quick_test": "check that the local model works and how fast it is",
+    "list_models": "local models on this machine: sizes, speeds, what fits",
+    "status": "local model: what is loaded, progress, folders whose files may be read, memory",
+    "draft": "write or edit a file with the local model: docstrings, tests, boilerplate",
+}
+"""Words by which Claude Code finds a tool that it has not loaded."""
+
 SET_MODEL = """\
 Choose the local model: a role ("coding", "default"), a full id, a fragment ("32b", "qwen coder 7b") or a number from \
 list_models. The model is loaded at once, with progress, and the choice survives restarts.

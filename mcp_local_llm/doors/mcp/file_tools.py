@@ -69,9 +69,9 @@ def draft_tool(delegation: Delegation) -> StrictTool:
         model: Annotated[str, Field(description="As in chat.")] = "",
         system: Annotated[str, Field(description="System prompt.")] = "",
         thinking: Annotated[bool | None, Field(description="As in chat.")] = None,
-        max_tokens: MaxTokens | None = None,
+        max_tokens: Annotated[MaxTokens | None, Field(description="As in chat.")] = None,
         max_seconds: MaxSeconds = None,
-        temperature: Temperature | None = None,
+        temperature: Annotated[Temperature | None, Field(description="As in chat.")] = None,
     ) -> CallToolResult:
         _refuse_read_only(ctx)
         request = ChatRequest(
@@ -87,7 +87,6 @@ def draft_tool(delegation: Delegation) -> StrictTool:
         title="Draft a file with the local model",
         description=DRAFT,
         annotations=ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False),
-        meta={"anthropic/searchHint": "write a file with the local model: docstrings, tests, boilerplate, edits"},
     )
 
 

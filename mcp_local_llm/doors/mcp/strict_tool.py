@@ -15,6 +15,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
+from mcp_local_llm.doors.mcp.descriptions import SEARCH_HINTS
 from mcp_local_llm.doors.results_text import NoteWording, note
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError, shortened
@@ -55,6 +56,7 @@ class StrictTool(Tool):
         meta: dict[str, Any] | None = None,
     ) -> Self:
         """Make the tool from its function; the signature is the schema, without a structured result of its own."""
+        meta = meta or {"anthropic/searchHint": SEARCH_HINTS[function.__name__]}
         tool = cls.from_function(function, description=description, title=title, annotations=annotations, meta=meta)
         # `run` refuses them; building pydantic's model anew with extra="forbid" would cost the handshake 10 ms.
         tool.parameters = {**without_titles(tool.parameters), "additionalProperties": False}
@@ -108,12 +110,13 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     escaped line.
     """
     said = " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note, more) if part)
-    blocks = [TextContent(type="text", text=encodable(result.text))] if result.text or not said else []
-    if result.tool_calls:
-        calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
-        blocks.append(TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False))))
-    if said:
-        blocks.append(TextContent(type="text", text=f"[{said}]"))
+    notes = [TextContent(type="text", text=f"[{said}]")] if said else []
+    blocks = [TextContent(type="text", text=encodable(result.text))] if result.text or not said else notes
+    calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
+    if calls:
+        blocks = [*blocks, TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False)))]
+    if result.text:
+        blocks += notes
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
 
 

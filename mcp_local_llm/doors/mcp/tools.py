@@ -68,6 +68,10 @@ def _readable_history(history: object) -> object:
 ModelName = Annotated[
     str, Field(description="Role, id, fragment or number; switches the resident model, not the saved choice.")
 ]
+Tools = Annotated[
+    list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
+]
+Thinking = Annotated[bool | None, Field(description="Let the model reason first, or not; default: the model's own.")]
 AnswerSchema = Annotated[
     dict[str, Any] | None,
     Field(description="JSON Schema: the answer is JSON that validates. Still say what to fill in."),
@@ -93,13 +97,9 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
             History | None, Field(description="Earlier turns, oldest first; tool results as role `tool`.")
         ] = None,
         model: ModelName = "",
-        tools: Annotated[
-            list[ToolSpec] | None, Field(description="Functions that the model may ask for (OpenAI's form works).")
-        ] = None,
+        tools: Tools = None,
         response_schema: AnswerSchema = None,
-        thinking: Annotated[
-            bool | None, Field(description="Let the model reason first, or not; default: the model's own.")
-        ] = None,
+        thinking: Thinking = None,
         max_thinking_tokens: Annotated[
             MaxThinkingTokens | None, Field(description="Reasoning ends after so many tokens, then comes the answer.")
         ] = None,

@@ -16,7 +16,12 @@ from mcp_local_llm.setup.places import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ, stdio_client
 
-WAYS = ["memory-auto", "memory-legacy", "stdio-auto", pytest.param("stdio-legacy", marks=pytest.mark.sweep)]
+WAYS = [
+    pytest.param("memory-auto", marks=pytest.mark.sweep),
+    "memory-legacy",
+    "stdio-auto",
+    pytest.param("stdio-legacy", marks=pytest.mark.sweep),
+]
 """The older handshake runs over real pipes in `tests/process` as well."""
 
 

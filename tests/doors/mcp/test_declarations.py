@@ -2,10 +2,11 @@
 
 from typing import Any, cast
 
+import pytest
 from mcp import Client
 from mcp_types import Tool
 
-ORDER = ["chat", "set_model", "quick_test", "list_models", "status"]
+ORDER = ["chat", "set_model", "quick_test", "list_models", "status", "draft"]
 CLIENT_LIMIT_BYTES = 2048
 
 
@@ -13,7 +14,7 @@ async def tools_of(client: Client) -> dict[str, Tool]:
     return {tool.name: tool for tool in (await client.list_tools()).tools}
 
 
-async def test_five_tools_are_listed_in_their_order_whatever_is_loaded(client: Client) -> None:
+async def test_six_tools_are_listed_in_their_order_whatever_is_loaded(client: Client) -> None:
     before = await client.list_tools()
     await client.call_tool("quick_test", {"test": "hello"})
     after = await client.list_tools()
@@ -21,12 +22,12 @@ async def test_five_tools_are_listed_in_their_order_whatever_is_loaded(client: C
     assert after.tools == before.tools
 
 
-async def test_every_tool_but_set_model_is_read_only_and_closed_and_none_is_destructive(client: Client) -> None:
+async def test_tools_that_change_something_say_so(client: Client) -> None:
     for name, tool in (await tools_of(client)).items():
         hints = tool.annotations
         assert hints is not None
-        assert hints.read_only_hint is (name != "set_model")
-        assert hints.destructive_hint is False
+        assert hints.read_only_hint is (name not in ("set_model", "draft"))
+        assert hints.destructive_hint is (name == "draft")
         assert hints.open_world_hint is (name == "set_model")
         assert hints.idempotent_hint is (True if name == "set_model" else None)
         assert tool.title
@@ -35,7 +36,8 @@ async def test_every_tool_but_set_model_is_read_only_and_closed_and_none_is_dest
 async def test_chat_alone_is_always_loaded_and_may_answer_at_length(client: Client) -> None:
     tools = await tools_of(client)
     assert tools["chat"].meta == {"anthropic/alwaysLoad": True, "anthropic/maxResultSizeChars": 300_000}
-    assert [name for name, tool in tools.items() if tool.meta] == ["chat"]
+    for name in ORDER[1:]:
+        assert list(tools[name].meta or {}) == ["anthropic/searchHint"], name
 
 
 async def test_input_schemas_forbid_unknown_arguments_and_carry_no_titles(client: Client) -> None:
@@ -47,8 +49,8 @@ async def test_input_schemas_forbid_unknown_arguments_and_carry_no_titles(client
 
 async def test_only_the_structured_tools_publish_an_output_schema(client: Client) -> None:
     tools = await tools_of(client)
-    assert tools["chat"].output_schema is None
-    for name in ORDER[1:]:
+    assert tools["chat"].output_schema is tools["draft"].output_schema is None
+    for name in ORDER[1:-1]:
         schema = tools[name].output_schema
         assert schema is not None, name
         assert schema["type"] == "object", name
@@ -78,8 +80,14 @@ async def test_texts_stay_below_what_clients_cut_off(client: Client) -> None:
 
 async def test_instructions_say_when_to_delegate_and_when_not_to(client: Client) -> None:
     instructions = client.instructions or ""
-    assert "\nDelegate:" in instructions
-    assert "\nDo not delegate:" in instructions
+    assert "\nFiles: name them in `files`" in instructions
+    assert "\nDo not delegate" in instructions
+
+
+@pytest.mark.parametrize(("tool", "most"), [("chat", 6 * 1024), ("draft", 4 * 1024)])
+async def test_what_an_agent_reads_of_a_tool_stays_small(client: Client, tool: str, most: int) -> None:
+    declared = (await tools_of(client))[tool].model_dump_json(exclude_none=True, by_alias=True)
+    assert len(declared.encode()) < most
 
 
 async def test_the_server_says_who_it_is(client: Client) -> None:

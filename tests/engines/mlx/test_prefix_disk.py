@@ -102,7 +102,12 @@ async def state(client: Client) -> str:
 
 @pytest.mark.parametrize(
     ("config", "bits"),
-    [(PLAIN, None), (PLAIN, 8), (HYBRID, None), (SLIDING, None)],
+    [
+        (PLAIN, None),
+        pytest.param(PLAIN, 8, marks=pytest.mark.sweep),
+        (HYBRID, None),
+        pytest.param(SLIDING, None, marks=pytest.mark.sweep),
+    ],
     ids=["plain", "8 bits", "hybrid", "sliding"],
 )
 async def test_a_long_text_is_known_after_an_unload_and_in_another_engine_and_the_answer_is_the_same(
