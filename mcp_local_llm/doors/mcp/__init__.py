@@ -1,7 +1,8 @@
-"""The MCP door: five tools and a prompt over stdio. It must not know how models are chosen or loaded.
+"""The MCP door: six tools and a prompt over stdio. It must not know how models are chosen or loaded.
 
 server, stdio               the server object; serving until the client is gone
-tools, strict_tool          the five tools; their argument checks and results
+tools, file_tools           the tools; with files, and `draft`
+strict_tool                 argument checks and results
 prompts, descriptions       the prompt and its completions; texts that agents read
 progress                    progress notifications
 """

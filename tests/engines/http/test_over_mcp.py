@@ -1,4 +1,4 @@
-"""An endpoint behind the five tools: a real MCP client, a real server process, a scripted server behind it."""
+"""An endpoint behind the tools: a real MCP client, a real server process, a scripted server behind it."""
 
 import asyncio
 from pathlib import Path
