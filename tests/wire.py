@@ -59,7 +59,9 @@ class Wire:
             prefix = "io.modelcontextprotocol"
             meta |= {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientInfo": CLIENT}
             meta |= {f"{prefix}/clientCapabilities": {}}
-        await self._send({"id": self._next_id, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}})
+        await self._send(
+            {"id": self._next_id, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}}
+        )
         return self._next_id
 
     async def call(self, tool: str, **arguments: Any) -> int:

@@ -67,7 +67,8 @@ async def answer(call: Call) -> FileAnswer:
     if len(texts) > MANY_FILES:
         notes.append(f"{len(texts)} files in one question: each_file=true asks about each by itself.")
     saved = replace(saved, returned=await call.tokens(bounded.body))
-    read = f"{len(texts)} {'file' if len(texts) == 1 else 'files'}, {saved.read:,} tokens read here;"
+    about = "about " if saved.estimated else ""
+    read = f"{len(texts)} {'file' if len(texts) == 1 else 'files'}, {about}{saved.read:,} tokens read here;"
     head = " ".join(
         [
             *([read, saved_words(saved, texts)] if texts else []),
@@ -76,4 +77,4 @@ async def answer(call: Call) -> FileAnswer:
         ]
     )
     files = (bounded.rest,) if bounded.rest is not None else ()
-    return FileAnswer(head, bounded.body, replace(result, text=bounded.body), saved, files)
+    return FileAnswer(head, bounded.body, replace(result, text=bounded.body), saved, files, single=True)

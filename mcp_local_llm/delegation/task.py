@@ -1,7 +1,6 @@
 """The values of delegated work: what a door read from a call, and what it writes back. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +111,7 @@ class FileAnswer:
         saved: what the call kept out of the caller's context.
         files: paths that were written, or that hold the rest of a long answer; doors offer them as links.
         failed: whether nothing came of it.
+        single: `result` is one answer, whose own end (cut off, looped) is to be told.
     """
 
     head: str
@@ -120,7 +120,4 @@ class FileAnswer:
     saved: TokensSaved = field(default_factory=TokensSaved)
     files: tuple[Path, ...] = ()
     failed: bool = False
-
-    def returning(self, tokens: Mapping[str, int]) -> "FileAnswer":
-        """Return the outcome with more numbers of `TokensSaved`."""
-        return replace(self, saved=replace(self.saved, **tokens))
+    single: bool = False

@@ -47,7 +47,9 @@ def show_files(answer: FileAnswer) -> None:
     """Print the model's words on stdout, and this program's on stderr."""
     if answer.body:
         print(encodable(answer.body))
-    run.note(answer.head)
+    said = results_text.note(answer.result, NOTE_WORDING) if answer.single else ""
+    for line in filter(None, (*answer.result.warnings, answer.head, said)):
+        run.note(line)
     if answer.failed:
         raise typer.Exit(run.FAILED)
 

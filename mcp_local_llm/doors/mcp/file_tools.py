@@ -12,7 +12,7 @@ from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
 from mcp_local_llm.doors.mcp.descriptions import DRAFT
 from mcp_local_llm.doors.mcp.progress import reporting
-from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, numbers_of
+from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, numbers_of, told_of
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -92,7 +92,8 @@ def draft_tool(delegation: Delegation) -> StrictTool:
 
 def file_result(answer: FileAnswer) -> CallToolResult:
     """Put this program's words and the model's into blocks of their own; links to files follow."""
-    texts = (answer.head, answer.body)
+    said = told_of(answer.result) if answer.single else answer.result.switch_note
+    texts = (" ".join(part for part in (answer.head, f"[{said}]" if said else "") if part), answer.body)
     blocks: list[ContentBlock] = [TextContent(type="text", text=text) for text in texts if text]
     if answer.result.tool_calls:
         calls = [{"name": call.name, "arguments": call.arguments} for call in answer.result.tool_calls]

@@ -109,7 +109,7 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     Claude Code and Codex show their model only the JSON of a structured result, so an answer would arrive as one
     escaped line.
     """
-    said = " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note, more) if part)
+    said = " ".join(part for part in (told_of(result), more) if part)
     notes = [TextContent(type="text", text=f"[{said}]")] if said else []
     blocks = [TextContent(type="text", text=encodable(result.text))] if result.text or not said else notes
     calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
@@ -118,6 +118,11 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     if result.text:
         blocks += notes
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
+
+
+def told_of(result: ChatResult) -> str:
+    """Return what the server says of an answer: that it is cut off, or that another session changed the model."""
+    return " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note) if part)
 
 
 def numbers_of(result: ChatResult) -> dict[str, Any]:
