@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mcp_local_llm import __version__
 from mcp_local_llm.delegation.delegation import Delegation
@@ -104,12 +104,12 @@ def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path)
     """
     refusal = ConfigError(f"{error} Then start this server anew: reconnect it in the client.")
 
-    def refuse() -> "Local":
+    def refuse() -> NoReturn:
         raise refusal
 
     lease = lease_of_user(environ, home)
     session = Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False)
-    return App(session, Settings(), Delegation(session, lambda: _workplace(environ, home, Settings(), None)))
+    return App(session, Settings(), Delegation(session, refuse))
 
 
 def _workplace(environ: Mapping[str, str], home: Path, settings: Settings, folder: Path | None) -> "Workplace":

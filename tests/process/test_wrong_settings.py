@@ -12,6 +12,7 @@ CALLS: list[tuple[str, dict[str, str]]] = [
     ("chat", {"message": "Hello"}),
     ("quick_test", {}),
     ("set_model", {"name": "tiny"}),
+    ("draft", {"path": "x.md", "message": "Hello"}),
 ]
 
 
@@ -32,7 +33,7 @@ async def test_every_tool_answers_with_the_sentence(
     async with open_wire(environ | variables) as wire:
         listed = await wire.answer(await wire.request("tools/list", {}))
         assert [tool["name"] for tool in listed["result"]["tools"]] == [
-            "chat", "set_model", "quick_test", "list_models", "status"
+            "chat", "set_model", "quick_test", "list_models", "status", "draft"
         ]  # fmt: skip
         for tool, arguments in CALLS:
             result = (await wire.answer(await wire.call(tool, **arguments)))["result"]

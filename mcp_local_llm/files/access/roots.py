@@ -89,7 +89,7 @@ def find_roots(
     project = Path(named) if named else cwd
     candidates: list[tuple[Path, str]] = [] if project is None else [(project, source)]
     candidates += [(path, "the setting `roots`") for path in more]
-    temps = (temp or Path(tempfile.gettempdir()), *SHARED_TEMP)
+    temps = (temp or _temp_folder(), *SHARED_TEMP)
     folders: list[Path] = []
     refused: list[RefusedRoot] = []
     for path, origin in candidates:
@@ -138,6 +138,13 @@ def _as_the_kernel_spells(folder: Path) -> Path:
         return place_of(handle) or resolved
     finally:
         os.close(handle)
+
+
+def _temp_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return SHARED_TEMP[0]  # No folder can be written to, which Python tries to find out.
 
 
 def in_system_folder(path: Path) -> bool:
