@@ -6,7 +6,7 @@
 #   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (740 MB, once), then let them talk to the server
-#   make plugin        write anew what plugin/ repeats of other files: the slash commands and the list of tools
+#   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
