@@ -5,7 +5,8 @@
 #   make quick           lint, types and the tests that take under three minutes
 #   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
-#   make test-clients    install other people's clients (340 MB, once), then let them talk to the HTTP door
+#   make test-clients    install other people's clients (740 MB, once), then let them talk to the server
+#   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server plugin real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -46,6 +47,9 @@ llama-server: $(READY)
 
 clients: $(READY)
 	tests/client_programs/install.sh $(BIN)/python .cache/clients
+
+plugin: $(READY)
+	$(BIN)/python -m tests.plugin_files
 
 real-model: $(READY)
 	$(BIN)/python -m training.real_model

@@ -14,7 +14,7 @@ import anyio
 
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
-from mcp_local_llm.setup.places import read_prompt, settings_file
+from mcp_local_llm.setup.places import settings_file
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run_stdio() -> NoReturn:
         async with app.llm, anyio.create_task_group() as tasks:
             if app.settings.preload:
                 tasks.start_soon(_preload, app.llm, greeted)
-            server = build_server(app.llm, app.delegation, read_prompt("switch-model"), greeted.set)
+            server = build_server(app.llm, app.delegation, greeted.set)
             await serve_stdio(server, leave, app.llm.finish_others)
             leave()
 

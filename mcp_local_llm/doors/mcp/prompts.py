@@ -1,7 +1,8 @@
-"""The MCP prompt `/switch-model`, from the text of the slash command, and completions of its argument `name`."""
+"""The MCP prompts, from the texts of the slash commands in `prompts/`, and completions of their first arguments."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
 
 from mcp import MCPError
 from mcp.server.mcpserver.prompts import Prompt
@@ -15,69 +16,129 @@ from mcp_types import (
     ResourceTemplateReference,
 )
 
+from mcp_local_llm.doors.mcp.file_tools import TemplateName
 from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.setup.places import read_prompt
 from mcp_local_llm.values.errors import LocalLLMError
 
 ARGUMENTS = "$ARGUMENTS"
 """The place in a slash command's text for what the user typed after its name."""
 
-WORDS: Mapping[str, str] = MappingProxyType(
-    {"name": "Role, fragment such as 32b, or number"}
-    | {f"word{number}": "A further word of the name" for number in range(2, 9)}
-)
-"""The arguments and their descriptions. Claude Code splits what the user types at spaces, honours no quotes, and drops
-the words for which there is no argument."""
-
 MAX_COMPLETIONS = 100
 """The most that the protocol allows in one answer."""
+
+CUT_OFF = (
+    "Some clients drop what is typed after word {words} of this command. If the text between the quotes breaks off, "
+    "ask the user for the rest first."
+)
 
 Reference = PromptReference | ResourceTemplateReference
 
 
-def switch_model_prompt(command: str) -> Prompt:
-    """Make the prompt from the slash command's text (front matter and all)."""
-    body = without_front_matter(command)
+@dataclass(frozen=True)
+class Command:
+    """What a slash command's text does not say about it.
 
-    def switch_model(**words: str) -> str:
-        unknown = words.keys() - WORDS.keys()
-        if unknown:
-            message = f"There is no argument {', '.join(sorted(unknown))}. The prompt has: {', '.join(WORDS)}."
-            raise MCPError(INVALID_PARAMS, message)
-        return body.replace(ARGUMENTS, " ".join(words[name].strip() for name in WORDS if words.get(name, "").strip()))
+    Attributes:
+        name: its file's name in `prompts/`, without the ending.
+        title: for people.
+        argument: the name of the first argument.
+        about: describes the first argument.
+        words: how many arguments there are. Claude Code splits what the user types at spaces, honours no quotes, and
+            drops the words for which there is no argument.
+        values: completions of the first argument.
+    """
 
-    return Prompt(
-        name="switch-model",
-        title="Switch the local model",
-        description="Choose the local model from a menu, or name it (a role, a fragment such as 32b, or a number).",
-        arguments=[PromptArgument(name=name, description=text, required=False) for name, text in WORDS.items()],
-        fn=switch_model,
-        context_kwarg=None,
-    )
+    name: str
+    title: str
+    argument: str
+    about: str
+    words: int = 8
+    values: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Names of the arguments with their descriptions."""
+        further = {f"word{number}": f"A further word of the {self.argument}" for number in range(2, self.words + 1)}
+        return {self.argument: self.about, **further}
 
 
-def name_completion(
-    llm: LLM, prompt: str
+SWITCH_MODEL = Command("switch-model", "Switch the local model", "name", "Role, fragment such as 32b, or number")
+
+COMMANDS: Sequence[Command] = (
+    SWITCH_MODEL,
+    Command(
+        "delegate", "Delegate a task", "task", "The task, after the name of a template if you like",
+        words=24, values=get_args(TemplateName),
+    ),
+    Command(
+        "review", "Take a first look at changes", "files", "A range such as git:main..HEAD, files or patterns",
+        values=("git:staged", "git:HEAD~1..HEAD"),
+    ),
+    Command("commit", "Write a commit message", "hint", "What the message should say", words=24),
+    Command("condense", "Condense a conversation", "file", "The file to condense, then the file to write"),
+)  # fmt: skip
+
+
+def command_prompts() -> list[Prompt]:
+    """Make the prompts of this installation; reads the commands' texts."""
+    return [_prompt(command, read_prompt(command.name)) for command in COMMANDS]
+
+
+def first_argument_completion(
+    llm: LLM,
 ) -> Callable[[Reference, CompletionArgument, CompletionContext | None], Awaitable[Completion | None]]:
-    """Make the handler that completes the argument `name` of the prompt of this name."""
+    """Make the handler that completes the first argument of the prompts: models, templates, ranges."""
 
     async def complete(
         ref: Reference, argument: CompletionArgument, context: CompletionContext | None
     ) -> Completion | None:
-        if not isinstance(ref, PromptReference) or (ref.name, argument.name) != (prompt, "name"):
+        asked = (ref.name, argument.name) if isinstance(ref, PromptReference) else None
+        command = next((one for one in COMMANDS if (one.name, one.argument) == asked), None)
+        if command is None:
             return None
-        try:
-            names = await llm.complete(argument.value)
-        except LocalLLMError:
-            return None  # The call that follows says what is wrong.
+        if command is not SWITCH_MODEL:
+            names: Sequence[str] = [value for value in command.values if value.startswith(argument.value.lower())]
+        else:
+            try:
+                names = await llm.complete(argument.value)
+            except LocalLLMError:
+                return None  # The call that follows says what is wrong.
         values = list(names[:MAX_COMPLETIONS])
         return Completion(values=values, total=len(names), has_more=len(names) > len(values))
 
     return complete
 
 
-def without_front_matter(text: str) -> str:
-    """Drop the block between two lines of three dashes at the top, if there is one."""
+def _prompt(command: Command, text: str) -> Prompt:
+    """Make a prompt from the text of its slash command (front matter and all)."""
+    front, body = split_front_matter(text)
+    arguments = command.arguments
+
+    def render(**words: str) -> str:
+        unknown = words.keys() - arguments.keys()
+        if unknown:
+            message = f"There is no argument {', '.join(sorted(unknown))}. The prompt has: {', '.join(arguments)}."
+            raise MCPError(INVALID_PARAMS, message)
+        typed = [words[name].strip() for name in arguments if words.get(name, "").strip()]
+        # A client that has no argument left for a word drops it and says nothing.
+        cut = f"\n{CUT_OFF.format(words=command.words)}\n" if f"word{command.words}" in words else ""
+        return body.replace(ARGUMENTS, " ".join(typed)) + cut
+
+    return Prompt(
+        name=command.name,
+        title=command.title,
+        description=front["description"] + ".",
+        arguments=[PromptArgument(name=name, description=about, required=False) for name, about in arguments.items()],
+        fn=render,
+        context_kwarg=None,
+    )
+
+
+def split_front_matter(text: str) -> tuple[dict[str, str], str]:
+    """Split off the `key: value` lines between two lines of three dashes at the top, if there are any."""
     if not text.startswith("---\n"):
-        return text
-    _, _, rest = text[4:].partition("\n---\n")
-    return rest.lstrip("\n")
+        return {}, text
+    front, _, rest = text[4:].partition("\n---\n")
+    pairs = (line.partition(":") for line in front.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}, rest.lstrip("\n")

@@ -1,4 +1,4 @@
-"""Makes the server object: six tools, one prompt, and the error codes that the SDK does not send."""
+"""Makes the server object: six tools, the prompts, and the error codes that the SDK does not send."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,27 +12,24 @@ from mcp_local_llm import __version__
 from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.doors.mcp import descriptions
 from mcp_local_llm.doors.mcp.file_tools import draft_tool
-from mcp_local_llm.doors.mcp.prompts import name_completion, switch_model_prompt
+from mcp_local_llm.doors.mcp.prompts import command_prompts, first_argument_completion
 from mcp_local_llm.doors.mcp.tools import chat_tool, report_tools
 from mcp_local_llm.doors.mcp.unreadable_lines import StdioServer
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import shortened
 
 
-def build_server(
-    llm: LLM, delegation: Delegation, switch_model: str, greeted: Callable[[], None] | None = None
-) -> MCPServer[Any]:
+def build_server(llm: LLM, delegation: Delegation, greeted: Callable[[], None] | None = None) -> MCPServer[Any]:
     """Make the server for `llm`.
 
     Args:
         llm: executes the verbs.
         delegation: works on the files of this session.
-        switch_model: the text of the prompt of that name.
         greeted: called after each request; the first one completes the handshake.
     """
     tools = [chat_tool(llm, delegation), *report_tools(llm, delegation), draft_tool(delegation)]
-    prompt = switch_model_prompt(switch_model)
-    known = {"tools/call": [tool.name for tool in tools], "prompts/get": [prompt.name]}
+    prompts = command_prompts()
+    known = {"tools/call": [tool.name for tool in tools], "prompts/get": [prompt.name for prompt in prompts]}
 
     async def around_request(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         # The SDK answers with a tool error, and for a prompt with the code 0; the protocol wants invalid params.
@@ -62,6 +59,7 @@ def build_server(
         middleware=[around_request],
         log_level="WARNING",
     )
-    server.add_prompt(prompt)
-    server.completion()(name_completion(llm, prompt.name))
+    for prompt in prompts:
+        server.add_prompt(prompt)
+    server.completion()(first_argument_completion(llm))
     return server

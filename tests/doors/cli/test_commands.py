@@ -104,7 +104,7 @@ def test_use_can_download_on_the_way(online: dict[str, str]) -> None:
         (("pull", "acme/none"), 2, "no public repository acme/none"),
         (("pull", "32b"), 2, "mlx-community/Qwen2.5-Coder-32B-Instruct-4bit"),
         (("use", "zzz"), 2, "No model here is called 'zzz'"),
-        (("prompt", "zzz"), 2, "Prompts: switch-model"),
+        (("prompt", "zzz"), 2, "Prompts: commit, condense, delegate, review, switch-model"),
         (("chat", "Hello", "--model", "7"), 2, "there is no number 7"),
         (("test", "zzz"), 2, "zzz"),
         (("zzz",), 2, "No such command"),

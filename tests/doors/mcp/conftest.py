@@ -12,7 +12,6 @@ import pytest
 from mcp import Client
 
 from mcp_local_llm.doors.mcp import build_server
-from mcp_local_llm.setup.places import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S, private_environ, stdio_client
 
@@ -39,7 +38,7 @@ async def open_door(way: str, environ: dict[str, str]) -> AsyncGenerator[Client]
             yield client
         return
     async with opened(environ, Path(environ["HOME"])) as app:
-        server = build_server(app.llm, app.delegation, read_prompt("switch-model"))
+        server = build_server(app.llm, app.delegation)
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S) as client:
             yield client
 

@@ -11,7 +11,6 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult, PromptReference, TextContent
 
 from mcp_local_llm.doors.mcp import build_server
-from mcp_local_llm.setup.places import read_prompt
 from tests.apps import opened
 from tests.clients import WAIT_S
 from tests.loopback_hub import LoopbackHub, running
@@ -52,7 +51,7 @@ def models(home: Path) -> Path:
 @asynccontextmanager
 async def client_of(environ: dict[str, str], era: str, user: User | None) -> AsyncGenerator[Client]:
     async with opened(environ, Path(environ["HOME"])) as app:
-        server = build_server(app.llm, app.delegation, read_prompt("switch-model"))
+        server = build_server(app.llm, app.delegation)
         async with Client(server, mode=era, read_timeout_seconds=WAIT_S, elicitation_callback=user) as client:
             yield client
 
