@@ -38,6 +38,28 @@ QUESTIONS = (
     "日本の首都は?",
     "List: 1. apple 2.",
 )
+THIRTY = (
+    *QUESTIONS,
+    "Why is the sky blue?",
+    "Translate to French: cat",
+    "Count: 1, 2, 3,",
+    "SELECT * FROM",
+    "Ça va ?",
+    "1 km in m?",
+    "A rhyme for light?",
+    "Is 7 prime?",
+    "Opposite of hot?",
+    "for i in range(",
+    "Tell a joke.",
+    '{"a": 1,',
+    "Привет!",
+    "  indented",
+    "Who are you?",
+    "<b>bold</b>",
+    "Days of a week?",
+    "Name a river.",
+)
+"""The dozen, and more of the same shortness."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +105,7 @@ def info(model: RealModel) -> ModelInfo:
 def references(model: RealModel) -> dict[str, Reference]:
     """Question → what bare mlx-lm answers; each is read from its first token, by a cache of its own."""
     network, tokenizer = cast(tuple[Any, Any], load(str(model.mlx))[:2])
-    return {question: _reference(network, tokenizer, asked(question)) for question in QUESTIONS}
+    return {question: _reference(network, tokenizer, asked(question)) for question in THIRTY}
 
 
 @pytest.fixture(scope="module")
