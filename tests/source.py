@@ -5,6 +5,7 @@ import io
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "mcp_local_llm"
@@ -35,7 +36,7 @@ class Module:
 
     def imports(self) -> list[Import]:
         """Everything it imports; `from package import module` counts as the module."""
-        return list(_imports(self.tree, self.name, lazy=False, typing=False))
+        return list(_imports_of(self.name))
 
     def comments(self) -> dict[int, str]:
         """Line → comment."""
@@ -43,8 +44,9 @@ class Module:
         return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
 
+@cache
 def modules() -> dict[str, Module]:
-    """Every module of the package under its dotted name."""
+    """Every module of the package under its dotted name; read once, for it does not change under a test."""
     found: dict[str, Module] = {}
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -52,6 +54,11 @@ def modules() -> dict[str, Module]:
         text = path.read_text(encoding="utf-8")
         found[name] = Module(name, path, text, ast.parse(text, str(path)))
     return found
+
+
+@cache
+def _imports_of(name: str) -> tuple[Import, ...]:
+    return tuple(_imports(modules()[name].tree, name, lazy=False, typing=False))
 
 
 def _imports(node: ast.AST, name: str, *, lazy: bool, typing: bool) -> Iterator[Import]:
