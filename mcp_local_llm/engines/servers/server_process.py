@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,6 +42,9 @@ OUTPUT_WAIT_S = 5.0
 
 HEALTH_TIMEOUT_S = 2.0
 """Seconds that a health check may take; a busy server is asked again."""
+
+
+_ERROR = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
 
 
 class ServerProcess:
@@ -92,7 +96,9 @@ class ServerProcess:
             how = "is running"
         else:
             how = f"ended with code {code}" if code <= SIGNALLED else f"was ended by signal {code - SIGNALLED}"
-        said = list(self._lines)[-SHOWN_LINES:]
+        lines = list(self._lines)
+        # The reason may stand before the traceback of something that followed from it.
+        said = [line for line in lines[:-SHOWN_LINES] if _ERROR.match(line)][-2:] + lines[-SHOWN_LINES:]
         return (
             f"{how}. Its last lines:\n" + "\n".join(f"  {line}" for line in said) if said else f"{how}, without a word."
         )

@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import threading
 from collections.abc import Callable
 
 import anyio
@@ -11,6 +12,8 @@ from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.batch import Batch
 from mcp_local_llm.engines.mlx.file_limit import WANTED, file_limit_kept
+from mcp_local_llm.engines.mlx.messages import Command
+from mcp_local_llm.engines.mlx.thread import MlxThread
 from mcp_local_llm.engines.mlx.worker import Worker
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
@@ -106,13 +109,23 @@ async def test_commands_that_wait_in_the_queue_are_answered_when_the_thread_ends
     tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    sound, fail = Worker.run, once(SystemExit(1))
+    sound, fail, post = Worker.run, once(SystemExit(1)), MlxThread.post
+    posted = threading.Semaphore(0)
+
+    def counted(thread: MlxThread, command: Command) -> None:
+        post(thread, command)
+        posted.release()
 
     def broken(worker: Worker) -> None:
+        if len(errors) < 2:
+            # Only when both commands are in the queue.
+            assert posted.acquire(timeout=WAIT_S)
+            assert posted.acquire(timeout=WAIT_S)
         fail()
         sound(worker)
 
     monkeypatch.setattr(Worker, "run", broken)
+    monkeypatch.setattr(MlxThread, "post", counted)
     backend = MlxLoader()
     errors: list[str] = []
 
