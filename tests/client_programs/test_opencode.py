@@ -55,9 +55,9 @@ def write_model(folder: Path, file: Path) -> None:
     }
     write_reciting_model(folder, scripts)
     template = folder / "chat_template.jinja"
-    openings, _, rest = template.read_text().partition("-%}")
-    rest = rest.replace("openings.get(messages[-1].content, '')", "openings[ns.script]")
-    template.write_text(f"{openings}-%}}{CHOICE}{rest}")
+    text = template.read_text().replace("openings.get(messages[-1].content, '')", "openings[ns.script]")
+    chosen = text.index("-%}", text.index("set openings")) + len("-%}")
+    template.write_text(f"{text[:chosen]}{CHOICE}{text[chosen:]}")
 
 
 @contextmanager
