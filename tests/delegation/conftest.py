@@ -52,7 +52,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(environ: dict[str, str], project: Path, answer: Answer, settings: str = "") -> AsyncGenerator[Desk]:
+async def desk_of(
+    environ: dict[str, str], project: Path, answer: Answer, settings: str = "", window: int | None = None
+) -> AsyncGenerator[Desk]:
     """A session whose only model is scripted."""
 
     async def script(exchange: Exchange) -> None:
@@ -61,11 +63,12 @@ async def desk_of(environ: dict[str, str], project: Path, answer: Answer, settin
         reason = "length" if text.endswith("[cut]") else "stop"
         await exchange.stream(delta(content=text), delta(finish=reason), counts(50, 5))
 
-    async with fake_server(script) as server:
+    async with fake_server(script, window=window) as server:
         home = Path(environ["HOME"])
         path = home / ".config/mcp-local-llm/config.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        endpoint = f'[[endpoints]]\nname = "box"\nurl = "{server.url}"\nmodels = ["m"]\n'
-        path.write_text(f'model = "box/m"\n{settings}\n{endpoint}')
+        named = 'models = ["m"]\n' if window is None else ""  # Only a server's own list tells a window.
+        endpoint = f'[[endpoints]]\nname = "box"\nurl = "{server.url}"\n{named}'
+        path.write_text(f'model = "{"box/m" if window is None else "m"}"\n{settings}\n{endpoint}')
         async with opened({**environ, "CLAUDE_PROJECT_DIR": str(project)}, home) as app:
             yield Desk(app.delegation, server, project)
