@@ -17,6 +17,22 @@ Answer = Callable[[str], str]
 """Says what the model answers to the text of a request."""
 
 
+class Refused(Exception):
+    """What a scripted model raises instead of an answer: the server refuses the request."""
+
+    status, kind = 429, "rate_limit"
+
+
+class Overflow(Refused):
+    """The prompt does not fit into the server's window."""
+
+    status, kind = 400, "exceed_context_size_error"
+
+
+class Silent(Exception):
+    """The server never answers."""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
@@ -59,7 +75,14 @@ async def desk_of(
 
     async def script(exchange: Exchange) -> None:
         turns = exchange.received.body["messages"]
-        text = answer("\n".join(str(turn["content"]) for turn in turns))
+        try:
+            text = answer("\n".join(str(turn["content"]) for turn in turns))
+        except Refused as refused:
+            await exchange.json(refused.status, {"error": {"message": "too much", "type": refused.kind}})
+            return
+        except Silent:
+            await exchange.gone()
+            return
         reason = "length" if text.endswith("[cut]") else "stop"
         await exchange.stream(delta(content=text), delta(finish=reason), counts(50, 5))
 

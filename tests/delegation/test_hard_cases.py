@@ -8,7 +8,7 @@ import pytest
 
 from mcp_local_llm.values.chat import ChatRequest, Message, ToolCall, ToolSpec
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError, LocalLLMError
-from tests.delegation.conftest import desk_of
+from tests.delegation.conftest import Overflow, Refused, Silent, desk_of
 
 WINDOW = 4096
 
@@ -190,3 +190,95 @@ async def test_a_draft_without_files_that_does_not_pay_names_no_reading(environ:
         done = await desk.draft("x.txt", "Write the letter x. " * 20)
     assert done.saved.saved < 0
     assert "Read is cheaper" not in done.head
+
+
+async def test_a_server_that_tells_no_window_gets_smaller_parts_until_one_fits(
+    environ: dict[str, str], project: Path
+) -> None:
+    (project / "long.txt").write_text("".join(f"{number} a line of prose\n\n" for number in range(3000)))
+
+    def answer(text: str) -> str:
+        if len(text) > 9000:
+            raise Overflow
+        return "All of it." if "was read in parts" in text else "line 7: a fact"
+
+    async with desk_of(environ, project, answer) as desk:
+        done = await desk.chat("What is it about?", "long.txt", split=True)
+        each = await desk.chat("What is it about?", ["long.txt", "a.py"], split=True, each_file=True)
+    assert done.body == "All of it."
+    assert each.body == "long.txt: All of it.\na.py: line 7: a fact"
+
+
+async def test_a_full_queue_is_waited_for_while_others_of_the_call_are_in_it(
+    environ: dict[str, str], project: Path
+) -> None:
+    refused: list[str] = []
+
+    def answer(text: str) -> str:
+        if "return x" not in text and not refused:
+            refused.append(text)
+            raise Refused
+        return "fine"
+
+    async with desk_of(environ, project, answer) as desk:
+        done = await desk.chat("Classify.", ["a.py", "b.log"], each_file=True)
+    assert done.body == "a.py: fine\nb.log: fine"
+
+
+async def test_a_call_whose_time_is_up_returns_its_rows_and_the_same_call_does_the_rest(
+    environ: dict[str, str], project: Path
+) -> None:
+    slow = [True]
+
+    def answer(text: str) -> str:
+        if "disk full" in text and slow[0]:
+            raise Silent
+        return "fine"
+
+    async with desk_of(environ, project, answer) as desk:
+        first = await desk.chat("Classify.", ["b.log", "a.py"], each_file=True, max_seconds=1.0)
+        assert (first.body, first.failed) == ("a.py: fine", False)
+        assert "1 not begun" in first.head
+        slow[0] = False
+        asked = len(desk.prompts)
+        again = await desk.chat("Classify.", ["b.log", "a.py"], each_file=True, max_seconds=60.0)
+        assert len(desk.prompts) == asked + 1
+    assert again.body == "b.log: fine\na.py: fine"
+
+
+async def test_ranges_of_one_file_are_rows_of_their_own_and_repeats_are_read_once(
+    environ: dict[str, str], project: Path
+) -> None:
+    async with desk_of(environ, project, lambda text: "code" if "def f" in text else "body") as desk:
+        done = await desk.chat("What?", ["a.py:1", "a.py:2", "./a.py:1", "a.py#L2"], each_file=True)
+    assert done.body == "a.py:1-1: code\na.py:2-2: body"
+
+
+async def test_a_file_of_rows_holds_no_failure_and_its_repeat_is_refused(
+    environ: dict[str, str], project: Path
+) -> None:
+    def answer(text: str) -> str:
+        return "half[cut]" if "disk full" in text else "fine"
+
+    async with desk_of(environ, project, answer) as desk:
+        done = await desk.draft("rows.jsonl", "Classify.", ["a.py", "gone", "b.log"], each_file=True)
+        assert [row.partition(": ")[2].partition(":")[0] for row in done.body.splitlines()] == [
+            "ERROR missing",
+            "ERROR truncated",
+        ]
+        with pytest.raises(FileAccessError, match="overwrite=true"):
+            await desk.draft("rows.jsonl", "Classify.", ["a.py", "gone", "b.log"], each_file=True)
+    assert (project / "rows.jsonl").read_text() == '{"file": "a.py", "answer": "fine"}\n'
+
+
+async def test_versions_come_back_one_after_the_other(environ: dict[str, str], project: Path) -> None:
+    texts = iter(["one\n", "two\n", "three\n"])
+    async with desk_of(environ, project, lambda text: next(texts)) as desk:
+        for _ in range(3):
+            await desk.draft("c.txt", "Write.", overwrite=True)
+        await desk.draft("c.txt", restore=True)
+        assert (project / "c.txt").read_text() == "two\n"
+        await desk.draft("c.txt", restore=True)
+        assert (project / "c.txt").read_text() == "one\n"
+        with pytest.raises(FileAccessError):
+            await desk.draft("c.txt", restore=True)
