@@ -18,7 +18,7 @@ from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
 from mcp_local_llm.files.writing.drafts import Drafts, unfinished
 from mcp_local_llm.files.writing.journal import Journal, content_digest
 from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths
-from mcp_local_llm.values.errors import InvalidRequestError
+from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
 
 NEW_FILE = (
     "Your answer becomes the file {path} as it is. Answer with the content of that file alone: no words before or "
@@ -64,7 +64,13 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
     if edited:
         # An edit needs the whole text before it, so it is never made from notes about its parts.
         call = replace(call, task=replace(call.task, split=False))
-    result, _, saved = await answer_whole(call)
+    try:
+        result, _, saved = await answer_whole(call)
+    except ContextLengthError as error:
+        if not edited:
+            raise
+        told = f"An edit needs the whole file at once, so split=true does not help. {error}"
+        raise ContextLengthError(told) from error
     if not unfinished(result) and (fault := await anyio.to_thread.run_sync(draft.fault, result.text)):
         request = whole_request(call.question, call.reading.texts, call.workplace.key)
         result, _ = await call.asker.second(request, result, fault)
