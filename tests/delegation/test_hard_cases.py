@@ -282,3 +282,11 @@ async def test_versions_come_back_one_after_the_other(environ: dict[str, str], p
         assert (project / "c.txt").read_text() == "one\n"
         with pytest.raises(FileAccessError):
             await desk.draft("c.txt", restore=True)
+
+
+async def test_a_deeply_nested_answer_does_not_keep_its_check_busy_for_minutes(
+    environ: dict[str, str], project: Path
+) -> None:
+    async with desk_of(environ, project, lambda text: "[" * 20_000) as desk:
+        done = await desk.draft("deep.yaml", "Write.")
+    assert "nested too deeply" in done.head
