@@ -8,13 +8,15 @@ import anyio.to_thread
 from mcp_local_llm.delegation.asking import Checks
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.counting import answer_room, too_long
+from mcp_local_llm.delegation.parts import ASSUMED_WINDOW
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import without_unquoted
 from mcp_local_llm.files.writing.rows import bounded_answer, repeated_lines
-from mcp_local_llm.values.chat import ChatResult
+from mcp_local_llm.values.chat import ChatResult, TokenCounts
+from mcp_local_llm.values.errors import ContextLengthError
 
 REPEATED = 20
 """Lines of a file in an answer from which on reading the file would have been the better way."""
@@ -33,15 +35,32 @@ async def answer_whole(call: Call) -> tuple[ChatResult, str, TokensSaved]:
     texts = call.reading.texts
     request = whole_request(call.question, texts, call.workplace.key)
     counts, saved = await call.counted((request,))
-    window = counts.window
+    window = window_of(call, counts)
     if window is not None and (needed := counts.tokens[0] + answer_room(request, window)) > window and texts:
         if not call.task.split:
             of_texts = counts.tokens[1 : 1 + len(texts)]
             raise too_long(counts, texts, of_texts, needed, call.workplace.totals.prefill_rate)
-        result = await call.long_reader.answer(call.question, texts, counts)
-        return result, checks_of(call, texts).fault(result.text), saved
-    result, fault = await call.asker.ask_checked(request, checks_of(call, texts))
-    return result, fault, saved
+        return *await in_parts(call, texts, counts), saved
+    try:
+        return *await call.asker.ask_checked(request, checks_of(call, texts)), saved
+    except ContextLengthError:
+        if counts.window is not None or not (call.task.split and texts):
+            raise
+    return *await in_parts(call, texts, counts), saved
+
+
+def window_of(call: Call, counts: TokenCounts) -> int | None:
+    """Return the window that a request is held against; one that nobody tells is assumed where parts are allowed.
+
+    Some servers cut a longer prompt without a word.
+    """
+    return counts.window or (ASSUMED_WINDOW if call.task.split else None)
+
+
+async def in_parts(call: Call, texts: Sequence[FileText], counts: TokenCounts) -> tuple[ChatResult, str]:
+    """Answer from the parts of texts; return the fault that is left as well."""
+    result = await call.long_reader.answer(call.question, texts, counts)
+    return result, checks_of(call, texts).fault(result.text)
 
 
 def checks_of(call: Call, texts: Sequence[FileText]) -> Checks:

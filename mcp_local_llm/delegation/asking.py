@@ -14,7 +14,7 @@ from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_t
 from mcp_local_llm.files.writing.drafts import unfinished
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
-from mcp_local_llm.values.errors import BusyError
+from mcp_local_llm.values.errors import BusyError, LocalLLMError
 from mcp_local_llm.values.progress import Phase, Progress, ReportProgress
 
 UNKNOWN_PLACES = 4
@@ -77,11 +77,24 @@ class Asker:
         found = "" if unfinished(result) else checks.fault(result.text)
         if not found:
             return result, ""
-        again = await self.ask(retry_request(request, result.text, second_try(found)), report)
-        left = unfinished(again) or checks.fault(again.text)
+        result, again = await self.second(request, result, found, report)
+        left = again is None or unfinished(again) or checks.fault(again.text)
+        return result, found if left else ""
+
+    async def second(
+        self, request: ChatRequest, first: ChatResult, found: str, report: ReportProgress | None = None
+    ) -> tuple[ChatResult, ChatResult | None]:
+        """Name a fault to the model; return the better answer with the numbers of both, and the second one.
+
+        A second try that fails, because it does not fit or the queue is full, leaves the first answer as it is.
+        """
+        try:
+            again = await self.ask(retry_request(request, first.text, second_try(found)), report)
+        except LocalLLMError:
+            return first, None
         # A second answer that is worse does not replace the first.
-        better = result if unfinished(again) else again
-        return added([result, again], better.text, better), left and found
+        better = first if unfinished(again) else again
+        return added([first, again], better.text, better), again
 
 
 class Crowd:
@@ -100,17 +113,20 @@ class Crowd:
         self._phase: Phase = phase
         self._report = report
         self._done = 0
+        self._inside = 0
+        self._failures: list[Exception] = []
         self._tokens = 0
         self._began = time.monotonic()
 
     async def run(self, jobs: Sequence[Job]) -> None:
-        """Run every job; the first exception ends the others and is raised.
+        """Run every job; after the first exception no other begins, and it is raised when those that run have ended.
+
+        Parts without each other are worth nothing, so their jobs are cancelled; answers about files are rows.
 
         Args:
             jobs: they begin in this order.
         """
         waiting = iter(jobs)
-        failures: list[Exception] = []
 
         async def work(scope: anyio.CancelScope) -> None:
             for job in waiting:
@@ -118,8 +134,11 @@ class Crowd:
                     result = await self._patient(job)
                 except Exception as error:
                     # The edge of one task: a task group would wrap the error, which doors handle by its class.
-                    failures.append(error)
-                    scope.cancel()
+                    self._failures.append(error)
+                    if self._phase == "parts":
+                        scope.cancel()
+                    return
+                if self._failures:
                     return
                 self._done += 1
                 self._tokens += result.usage.completion_tokens if result else 0
@@ -128,8 +147,8 @@ class Crowd:
         async with anyio.create_task_group() as group:
             for _ in range(min(self._places, len(jobs))):
                 group.start_soon(work, group.cancel_scope)
-        if failures:
-            raise failures[0]
+        if self._failures:
+            raise self._failures[0]
 
     def inner(self, progress: Progress) -> None:
         """Take the progress of one job."""
@@ -137,14 +156,17 @@ class Crowd:
             self._report(progress)
 
     async def _patient(self, job: Job) -> ChatResult | None:
-        """Run a job; once others have been answered, a full queue is waited for."""
+        """Run a job; once others are in the queue or answered, a full queue is waited for."""
         while True:
+            self._inside += 1
             try:
                 return await job()
             except BusyError:
-                if not self._done:
+                if self._failures or (not self._done and self._inside == 1):
                     raise
-                await anyio.sleep(BUSY_WAIT_S)
+            finally:
+                self._inside -= 1
+            await anyio.sleep(BUSY_WAIT_S)
 
     def _tell(self) -> None:
         passed = time.monotonic() - self._began

@@ -1,6 +1,6 @@
 """One call: its files read, its task completed, its tokens counted, and the means to ask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mcp_local_llm.delegation.workplace import Workplace
 from mcp_local_llm.files.reading.file_text import Reading
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatRequest, TokenCounts
+from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
 
 
@@ -66,10 +67,16 @@ async def begin(task: FileTask, workplace: Workplace, llm: LLM, report: ReportPr
         InvalidRequestError: the task is not whole, or there is no such template.
         FileAccessError: a file cannot be read.
     """
+    if task.files is None and (task.each_file or task.split):
+        flag = "each_file" if task.each_file else "split"
+        raise InvalidRequestError(f"{flag}=true is about `files`, and there are none. Name the files, or leave it out.")
     template = workplace.templates.load(task.template) if task.template else None
     question = question_of(task.message, task.system, task.request, template)
     reading = Reading(())
     if task.files is not None:
         reading = await anyio.to_thread.run_sync(partial(workplace.reader.read, task.files, each_file=task.each_file))
+    if task.max_seconds is not None and not task.each_file:
+        ignored = "max_seconds had no effect: it ends calls with each_file=true."
+        reading = replace(reading, notes=(*reading.notes, ignored))
     asker = Asker(llm, report, task.model, workplace.totals)
     return Call(task, question, reading, workplace, asker, Counter(llm, report, task.model))

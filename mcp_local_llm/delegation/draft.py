@@ -1,6 +1,6 @@
 """Writes answers into files: one, one for each file read, or rows into one file as they come."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,20 +8,17 @@ from pathlib import Path
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import answer_whole
-from mcp_local_llm.delegation.asking import added
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.each_file import Batch, ask_each, source_of, told
-from mcp_local_llm.delegation.requests import retry_request, whole_request
+from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer
 from mcp_local_llm.delegation.workplace import saved_words
-from mcp_local_llm.files.reading.file_text import FileText
-from mcp_local_llm.files.tasks.checks import second_try
+from mcp_local_llm.files.reading.file_text import FileText, shown
 from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
 from mcp_local_llm.files.writing.drafts import Drafts, unfinished
 from mcp_local_llm.files.writing.journal import Journal, content_digest
-from mcp_local_llm.files.writing.output_names import is_rows_file, output_paths
-from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.errors import InvalidRequestError
+from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths
+from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
 
 NEW_FILE = (
     "Your answer becomes the file {path} as it is. Answer with the content of that file alone: no words before or "
@@ -60,11 +57,23 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
     if call.task.each_file:
         return await (_rows if is_rows_file(order.path) else _many)(call, order, drafts)
     draft = await anyio.to_thread.run_sync(partial(drafts.begin, path, overwrite=order.overwrite))
-    edited = draft.previous is not None and any(text.path == draft.target.path for text in call.reading.texts)
+    if draft.previous is None and has_placeholder(order.path):
+        raise InvalidRequestError(f"path {order.path!r} holds the name of each file: call again with each_file=true.")
+    edited = _edits(call, [draft.target.path])
     call = _with_form(call, (EDIT if edited else NEW_FILE).format(path=path.name))
-    result, _, saved = await answer_whole(call)
+    if edited:
+        # An edit needs the whole text before it, so it is never made from notes about its parts.
+        call = replace(call, task=replace(call.task, split=False))
+    try:
+        result, _, saved = await answer_whole(call)
+    except ContextLengthError as error:
+        if not edited:
+            raise
+        told = f"An edit needs the whole file at once, so split=true does not help. {error}"
+        raise ContextLengthError(told) from error
     if not unfinished(result) and (fault := await anyio.to_thread.run_sync(draft.fault, result.text)):
-        result = await _second(call, result, fault)
+        request = whole_request(call.question, call.reading.texts, call.workplace.key)
+        result, _ = await call.asker.second(request, result, fault)
     report = await anyio.to_thread.run_sync(draft.finish, result)
     saved = replace(
         saved, written=await call.tokens(result.text), returned=await call.tokens(report.head + report.excerpt)
@@ -73,12 +82,20 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
     return FileAnswer(head, report.excerpt, replace(result, text=report.excerpt), saved, (report.path,))
 
 
-async def _second(call: Call, result: ChatResult, fault: str) -> ChatResult:
-    """Name a fault to the model, and return the better answer with the numbers of both."""
-    request = whole_request(call.question, call.reading.texts, call.workplace.key)
-    again = await call.asker.ask(retry_request(request, result.text, second_try(fault)))
-    better = result if unfinished(again) else again
-    return added([result, again], better.text, better)
+def _edits(call: Call, paths: Sequence[Path]) -> bool:
+    """Whether files that are read are those that the answers replace.
+
+    Raises:
+        InvalidRequestError: of one of them only a range is read, and the rest would be lost.
+    """
+    read = [text for text in call.reading.texts if text.path in paths]
+    whole = {text.path for text in read if (text.first, text.last) == (1, text.total)}
+    if part := next((text for text in read if text.path not in whole), None):
+        raise InvalidRequestError(
+            f"The answer would replace the whole of {shown(part.name)}, of which only lines {part.first}-{part.last} "
+            "are read. Name the file without a range, or another path."
+        )
+    return bool(read)
 
 
 async def _many(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
@@ -86,15 +103,17 @@ async def _many(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
     texts = {source_of(text): text for text in call.reading.texts}
     paths = output_paths(order.path, [text.name for text in texts.values()])
     places = {source: call.workplace.absolute(path) for source, path in zip(texts, paths, strict=True)}
+    edited = _edits(call, [*places.values()])
 
     def make(journal: Journal, found: Mapping[str, FileText]) -> Batch:
         wanted = [Place(source, content_digest(text.text), places[source]) for source, text in found.items()]
         return DraftBatch(drafts, journal, wanted, overwrite=order.overwrite)
 
-    call = _with_form(call, NEW_FILE.format(path="that belongs to it"))
+    call = _with_form(call, (EDIT if edited else NEW_FILE).format(path="that belongs to it"))
+    if edited:
+        call = replace(call, task=replace(call.task, split=False))
     outcome = await ask_each(call, make)
-    written = [one.text for one in outcome.results]
-    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(written)))
+    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(outcome.written)))
     answered = await told(call, outcome, outcome.rows(call))
     done = [places[row.path] for row in outcome.batch.rows if not row.error]
     return replace(answered, files=(*done[:10], *answered.files))
@@ -117,17 +136,13 @@ async def _rows(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
     finally:
         report = made[0].close() if made else None
     assert report is not None
-    outcome.saved = replace(outcome.saved, written=await _written(call, path))
+    answers = [row.answer for row in outcome.batch.rows if not row.error]
+    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(answers)))
     failures = [row for row in outcome.rows(call) if row.error]
     answered = await told(call, outcome, failures)
     count = len(outcome.batch.rows) - sum(bool(row.error) for row in outcome.batch.rows)
     head = f"{report.head} {count} of {len(call.reading.entries)} files have a row. {answered.head}"
     return replace(answered, head=head, files=(path, *answered.files), failed=not count)
-
-
-async def _written(call: Call, path: Path) -> int:
-    text = await anyio.to_thread.run_sync(lambda: path.read_text(errors="replace"))
-    return await call.tokens(text)
 
 
 def _with_form(call: Call, form: str) -> Call:

@@ -1,12 +1,13 @@
 """Asks the same question about each file; the rows of a call that ended early are taken up by the same call."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import anyio.to_thread
 
-from mcp_local_llm.delegation.answer import checks_of
+from mcp_local_llm.delegation.answer import checks_of, in_parts, window_of
 from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added, ended_after
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.counting import answer_room
@@ -21,6 +22,7 @@ from mcp_local_llm.files.writing.rows import Row, rows_text
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, TokenCounts, Usage
 from mcp_local_llm.values.errors import (
     ContextLengthError,
+    FileAccessError,
     GenerationError,
     InvalidRequestError,
     LocalLLMError,
@@ -45,6 +47,10 @@ class Batch(Protocol):
     @property
     def rows(self) -> tuple[Row, ...]:
         """The outcomes so far, in the order of the sources."""
+        ...
+
+    def fault(self, source: str, answer: str) -> str:
+        """Return what is wrong with an answer, for a second try; else an empty text. On a thread."""
         ...
 
     def write(self, source: str, result: ChatResult) -> Row:
@@ -81,13 +87,18 @@ class AnswerBatch:
         """See `Batch`."""
         return tuple(row for row in self._rows.values() if row is not None)
 
+    def fault(self, source: str, answer: str) -> str:
+        """See `Batch`: answers that go back have no form but their template's."""
+        return ""
+
     def write(self, source: str, result: ChatResult) -> Row:
         """See `Batch`."""
         if why := unfinished(result):
             row = Row(source, error="cut_off", remedy=why)
         else:
             row = Row(source, result.text)
-            self._journal.add(JournalRow(source, self._digests[source], result.text))
+            with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
+                self._journal.add(JournalRow(source, self._digests[source], result.text))
         self._rows[source] = row
         return row
 
@@ -106,6 +117,7 @@ class Outcome:
         saved: tokens of the files and of the call.
         batch: the rows of the files that could be read.
         results: the answers that were computed in this call.
+        written: the answers among them that were taken.
         faults: sources whose answers did not pass the check.
         stopped: the error that ended the call early.
     """
@@ -114,6 +126,7 @@ class Outcome:
     saved: TokensSaved
     batch: Batch
     results: list[ChatResult] = field(default_factory=list[ChatResult])
+    written: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])
     stopped: LocalLLMError | None = None
 
@@ -156,10 +169,11 @@ async def answer_each(call: Call) -> FileAnswer:
 
 async def told(call: Call, outcome: Outcome, rows: list[Row], *, as_json: bool = False) -> FileAnswer:
     """Write the rows within the bounds of what may go back."""
+    about = "about " if outcome.saved.estimated else ""
     missing = len(call.reading.entries) - len(outcome.rows(call))
 
     bounded = await anyio.to_thread.run_sync(
-        lambda: rows_text(rows, call.keep, tokens=outcome.saved.read, as_json=as_json, missing=missing)
+        lambda: rows_text(rows, call.keep, tokens=outcome.saved.read, about=about, as_json=as_json, missing=missing)
     )
     outcome.saved = replace(outcome.saved, returned=await call.tokens(bounded.body))
     head = " ".join([bounded.head, *outcome.notes(call)])
@@ -203,12 +217,17 @@ async def _ask_pending(
             try:
                 request = requests[source]
                 result, fault = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
+                if not unfinished(result) and (
+                    wrong := await anyio.to_thread.run_sync(batch.fault, source, result.text)
+                ):
+                    result, _ = await call.asker.second(request, result, wrong, crowd.inner)
             except tuple(ROW_ERRORS) as error:
                 word = next(word for kind, word in ROW_ERRORS.items() if isinstance(error, kind))
                 batch.fail(source, word, str(error))
                 return None
             row = await anyio.to_thread.run_sync(batch.write, source, result)
             outcome.results.append(result)
+            outcome.written += [] if row.error else [result.text]
             if fault and not row.error:
                 outcome.faults.append(source)
             return result
@@ -234,14 +253,13 @@ async def _ask_one(
     """
     request, tokens = counted
     checks: Checks = checks_of(call, [text])
-    window = counts.window
+    window = window_of(call, counts)
     if window is not None and tokens + answer_room(request, window) > window:
         if not call.task.split:
             raise ContextLengthError(
                 f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; split=true reads it in parts"
             )
-        result = await call.long_reader.answer(call.question, [text], counts)
-        fault = checks.fault(result.text)
+        result, fault = await in_parts(call, [text], counts)
     else:
         result, fault = await call.asker.ask_checked(request, checks, crowd.inner)
     if "quote" in checks.names:
@@ -263,6 +281,7 @@ def _key(call: Call, model: str) -> str:
             "history": [message.model_dump() for message in base.messages],
             "question": call.question.text,
             "template": call.task.template,
+            "tools": [tool.model_dump() for tool in base.tools],
             "schema": base.response_schema,
             "sampling": asdict(base.sampling),
             "thinking": [base.thinking, base.max_thinking_tokens],

@@ -6,7 +6,7 @@ A question that asks for a list gets the lists of all parts, one behind the othe
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcp_local_llm.delegation.asking import Asker, Crowd, Job, added
 from mcp_local_llm.delegation.counting import Counter, answer_room
@@ -14,11 +14,16 @@ from mcp_local_llm.delegation.requests import Question, text_request
 from mcp_local_llm.files.reading.fences import DATA_SENTENCE, fenced
 from mcp_local_llm.files.reading.file_text import FileText, shown
 from mcp_local_llm.files.reading.split import part_budget, split
+from mcp_local_llm.files.writing.drafts import unfinished
 from mcp_local_llm.values.chat import ChatResult, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
 
 NOTHING = "NONE"
 """The answer to a part that holds nothing of what is asked."""
+
+ASSUMED_WINDOW = 32_768
+SMALLEST_WINDOW = 2048
+"""Where a server does not tell its window, parts are cut for the first; it is halved when the server refuses a part."""
 
 NOTE_TOKENS = 400
 """The most tokens of the facts of one part."""
@@ -74,6 +79,16 @@ class LongReader:
             ContextLengthError: the window is too small to read anything in.
             LocalLLMError: as `LLM.chat`.
         """
+        window = counts.window or ASSUMED_WINDOW
+        while True:
+            try:
+                return await self._answer(question, texts, replace(counts, window=window))
+            except ContextLengthError:
+                if counts.window is not None or window <= SMALLEST_WINDOW:
+                    raise
+            window //= 2
+
+    async def _answer(self, question: Question, texts: Sequence[FileText], counts: TokenCounts) -> ChatResult:
         parts = [part for text in texts for part in await self._parts(question, text, counts)]
         listing = question.base.response_schema is None and _LISTING.match(question.text) is not None
         system = f"{question.system}\n\n{DATA_SENTENCE}\n\n{_ENTRIES if listing else _FACTS}".strip()
@@ -93,19 +108,27 @@ class LongReader:
         await crowd.run([job(at) for at in range(len(parts))])
         read = [result for result in results if result is not None]
         if listing:
-            return added(read, _entries(parts, read))
+            cut = next((result for result in read if unfinished(result)), read[-1])
+            return added(read, _entries(parts, read), cut)
         notes = [
             f"{shown(part.name)}, lines {part.first}-{part.last}:\n{result.text.strip()}"
             for part, result in zip(parts, read, strict=True)
             if not _is_nothing(result.text)
         ]
+        cut = sum(bool(unfinished(result)) for result in read)
         last = await self._combined(question, notes, counts, read)
-        return added([*read, last], last.text, last)
+        whole = added([*read, last], last.text, last)
+        if not cut:
+            return whole
+        told = f"The notes of {cut} of {len(parts)} parts were cut off, so facts may be missing; ask for less at once."
+        return replace(whole, warnings=(*whole.warnings, told))
 
     async def _parts(self, question: Question, text: FileText, counts: TokenCounts) -> tuple[FileText, ...]:
         """Cut one text; every part is counted, and cut smaller where an estimate was wrong."""
-        window = counts.window or 32_768
-        overhead = (await self.counter.count((question.text + question.system + _FACTS,))).tokens[0] + 200
+        window = counts.window or ASSUMED_WINDOW
+        history = "".join(message.content for message in question.base.messages)
+        own = question.text + question.system + history + DATA_SENTENCE + _FACTS
+        overhead = (await self.counter.count((own,))).tokens[0] + 200
         budget = min(part_budget(window), window - overhead - answer_room(question.base, window))
         if budget < 64:
             raise ContextLengthError(
@@ -126,7 +149,7 @@ class LongReader:
         self, question: Question, notes: list[str], counts: TokenCounts, read: list[ChatResult]
     ) -> ChatResult:
         """Answer from notes; in levels where they do not fit."""
-        window = counts.window or 32_768
+        window = counts.window or ASSUMED_WINDOW
         while True:
             user = "\n\n".join([_REDUCE, *(notes or ["Nothing was found in any part."]), f"Task: {question.text}"])
             request = text_request(question, question.system, user, schema=True)

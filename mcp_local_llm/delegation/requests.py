@@ -41,7 +41,8 @@ def question_of(message: str, system: str, base: ChatRequest, template: TaskTemp
         InvalidRequestError: there is no message, and none or no whole template.
     """
     if template is None:
-        if not message.strip():
+        answers_tool = bool(base.messages) and base.messages[-1].role == "tool"
+        if not message.strip() and not answers_tool:
             raise InvalidRequestError("message is empty. Say what to do with the files, or name a template.")
         return Question(message, system, base)
     base = replace(
@@ -61,8 +62,9 @@ def whole_request(question: Question, texts: Sequence[FileText], key: bytes) -> 
         texts: the files, in their order.
         key: makes the tags of the fences, see `fenced`.
     """
+    asked = (_user(question.text),) if question.text.strip() else ()
     if not texts:
-        turns = (*question.base.messages, _user(question.text))
+        turns = (*question.base.messages, *asked)
         return replace(_request(question, question.system, turns), holds_files=False)
     files = fenced_files(texts, key)
     system = _joined(question.system, DATA_SENTENCE)
@@ -71,7 +73,7 @@ def whole_request(question: Question, texts: Sequence[FileText], key: bytes) -> 
         return _request(question, system, (_user(_joined(files, question.text)),))
     first, later = history[0], history[1:]
     opening = (_user(_joined(files, first.content)),) if first.role == "user" else (_user(files), first)
-    return _request(question, system, (*opening, *later, _user(question.text)))
+    return _request(question, system, (*opening, *later, *asked))
 
 
 def row_request(question: Question, text: FileText, key: bytes) -> ChatRequest:
@@ -90,7 +92,7 @@ def retry_request(request: ChatRequest, answer: str, fault: str) -> ChatRequest:
 def text_request(
     question: Question, system: str, user: str, *, schema: bool = False, max_tokens: int = 0
 ) -> ChatRequest:
-    """Return a request of two turns, as the steps of a long reading need them.
+    """Return a request as the steps of a long reading need them: history, then one turn.
 
     Args:
         question: gives sampling and so on.
@@ -101,10 +103,11 @@ def text_request(
     """
     base = question.base
     if not schema:
-        base = replace(base, response_schema=None)
+        base = replace(base, response_schema=None, tools=(), must_call=())
     if max_tokens:
-        base = replace(base, sampling=SamplingParams(max_tokens=max_tokens).over(base.sampling))
-    return _request(replace(question, base=base), system, (_user(user),))
+        # Reasoning would use up the few tokens of a note.
+        base = replace(base, sampling=SamplingParams(max_tokens=max_tokens).over(base.sampling), thinking=False)
+    return _request(replace(question, base=base), system, (*base.messages, _user(user)))
 
 
 def _request(question: Question, system: str, turns: Sequence[Message]) -> ChatRequest:

@@ -112,6 +112,8 @@ def saved_words(saved: TokensSaved, texts: tuple[FileText, ...] = ()) -> str:
     about = "about " if saved.estimated else ""
     if saved.saved >= 0:
         return f"{about}{saved.saved:,} tokens stayed out of your context."
+    if not saved.read:
+        return f"{about}{-saved.saved:,} tokens more than writing it yourself."
     size = human_bytes(sum(len(text.text.encode("utf-8", "replace")) for text in texts))
     what = f" for {'one file' if len(texts) == 1 else f'{len(texts)} files'} of {size}" if texts else ""
     return f"{about}{-saved.saved:,} tokens more than reading: Read is cheaper{what}."

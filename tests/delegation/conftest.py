@@ -17,6 +17,22 @@ Answer = Callable[[str], str]
 """Says what the model answers to the text of a request."""
 
 
+class Refused(Exception):
+    """What a scripted model raises instead of an answer: the server refuses the request."""
+
+    status, kind = 429, "rate_limit"
+
+
+class Overflow(Refused):
+    """The prompt does not fit into the server's window."""
+
+    status, kind = 400, "exceed_context_size_error"
+
+
+class Silent(Exception):
+    """The server never answers."""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
@@ -52,20 +68,30 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(environ: dict[str, str], project: Path, answer: Answer, settings: str = "") -> AsyncGenerator[Desk]:
+async def desk_of(
+    environ: dict[str, str], project: Path, answer: Answer, settings: str = "", window: int | None = None
+) -> AsyncGenerator[Desk]:
     """A session whose only model is scripted."""
 
     async def script(exchange: Exchange) -> None:
         turns = exchange.received.body["messages"]
-        text = answer("\n".join(str(turn["content"]) for turn in turns))
+        try:
+            text = answer("\n".join(str(turn["content"]) for turn in turns))
+        except Refused as refused:
+            await exchange.json(refused.status, {"error": {"message": "too much", "type": refused.kind}})
+            return
+        except Silent:
+            await exchange.gone()
+            return
         reason = "length" if text.endswith("[cut]") else "stop"
         await exchange.stream(delta(content=text), delta(finish=reason), counts(50, 5))
 
-    async with fake_server(script) as server:
+    async with fake_server(script, window=window) as server:
         home = Path(environ["HOME"])
         path = home / ".config/mcp-local-llm/config.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        endpoint = f'[[endpoints]]\nname = "box"\nurl = "{server.url}"\nmodels = ["m"]\n'
-        path.write_text(f'model = "box/m"\n{settings}\n{endpoint}')
+        named = 'models = ["m"]\n' if window is None else ""  # Only a server's own list tells a window.
+        endpoint = f'[[endpoints]]\nname = "box"\nurl = "{server.url}"\n{named}'
+        path.write_text(f'model = "{"box/m" if window is None else "m"}"\n{settings}\n{endpoint}')
         async with opened({**environ, "CLAUDE_PROJECT_DIR": str(project)}, home) as app:
             yield Desk(app.delegation, server, project)

@@ -141,8 +141,8 @@ def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
         """Ask the chosen model once and print its answer."""
         text = sys.stdin.read() if message == "-" else message
         request = ChatRequest((), sampling=SamplingParams(max_tokens), thinking=thinking)
-        if file or template:
-            task = FileTask(file, text, system or "", request, model, each_file, split, template)
+        if file or template or each_file or split:
+            task = FileTask(file or None, text, system or "", request, model, each_file, split, template)
             perform_on_files(open_llm, lambda parts, report: parts.delegation.chat(task, report), show.show_files)
             return
         if not text.strip():

@@ -125,7 +125,7 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
             response_schema=response_schema,
         )
         async with reporting(ctx) as report:
-            if files or template:
+            if files or template or each_file or split:
                 parts = (message, system, request, model or None, each_file, split, template, max_seconds)
                 return file_result(await delegation.chat(FileTask(files or None, *parts), report))
             request = replace(request, messages=conversation(message, system, history or []))

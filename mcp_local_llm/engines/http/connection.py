@@ -20,6 +20,7 @@ from mcp_local_llm import __version__
 from mcp_local_llm.engines.http.api_key import read_key
 from mcp_local_llm.engines.http.failures import EndpointErrors
 from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.wire.json_values import encodable
 
 CONNECT_TIMEOUT_S = 5.0
 """Seconds until a machine that does not answer counts as unreachable."""
@@ -83,7 +84,7 @@ class Connection:
             BackendProtocolError: not HTTP.
             ConfigError: this process lacks the key, or the URL cannot be used.
         """
-        content = json.dumps(body, ensure_ascii=False).encode()
+        content = encodable(json.dumps(body, ensure_ascii=False)).encode()
         async with self._sent("POST", path, content, self.endpoint.read_timeout_s, errors) as response:
             yield response
 

@@ -96,6 +96,7 @@ class _Gathering:
     entries: list[FileText | FileFailure] = field(default_factory=list[FileText | FileFailure])
     left_out: Counter[str] = field(default_factory=Counter[str])
     notes: list[str] = field(default_factory=list[str])
+    changes: dict[int, str] = field(default_factory=dict[int, str])
     seen: set[tuple[object, int, int]] = field(default_factory=set[tuple[object, int, int]])
 
     def add(self, text: str) -> None:
@@ -115,9 +116,11 @@ class _Gathering:
             more = len(failures) - MAX_TOLD
             told = [failure.message for failure in failures[:MAX_TOLD]] + ([f"{more} more failed."] if more > 0 else [])
             raise FileAccessError("\n".join(dict.fromkeys(told)), failures[0].kind)
+        if (more := len(self.notes) - MAX_TOLD) > 0:
+            self.notes[MAX_TOLD:] = [f"{more} more notes of this kind."]
         if self.left_out:
             self.notes.append(f"Left out: {left_out_words(self.left_out)}.")
-        return Reading(tuple(self.entries), dict(self.left_out), tuple(self.notes))
+        return Reading(self._told_apart(), dict(self.left_out), tuple(self.notes))
 
     def _add(self, entry: Entry) -> None:
         match entry:
@@ -125,7 +128,7 @@ class _Gathering:
                 self._take([self._text(entry)])
             case GitSource(text):
                 found = read_git(text, self.gate, self.environ, each_file=self.each_file)
-                self._take(found.texts)
+                self._take(found.texts, entry.text)
                 self.left_out.update(found.left_out)
                 self.notes += found.notes
             case Pattern(text):
@@ -180,15 +183,27 @@ class _Gathering:
             self.notes.append(f"{name} has {len(lines)} lines; lines {has} were read, not {named.lines}.")
         return replace(text, text="".join(wanted), first=has.first, last=has.last)
 
-    def _take(self, texts: Iterable[FileText]) -> None:
+    def _take(self, texts: Iterable[FileText], comparison: str = "") -> None:
         for text in texts:
-            mark = (text.path or text.name, text.first, text.last)
+            mark = (text.path or f"{comparison}:{text.name}", text.first, text.last)
             if mark in self.seen:
                 continue
             self.seen.add(mark)
             if len(self.seen) > MAX_FILES:
                 raise _too_many("The list stands for more files")
+            if comparison:
+                self.changes[len(self.entries)] = comparison
             self.entries.append(text)
+
+    def _told_apart(self) -> tuple[FileText | FileFailure, ...]:
+        """Return the entries; a change names its comparison where a file or another change has its name."""
+        names = Counter(entry.name for entry in self.entries)
+        return tuple(
+            replace(entry, name=f"git:{self.changes[at]} {entry.name}")
+            if at in self.changes and names[entry.name] > 1
+            else entry
+            for at, entry in enumerate(self.entries)
+        )
 
 
 WORDS: Mapping[str, tuple[str, str]] = {

@@ -48,6 +48,10 @@ class Outcomes:
         """The rows of the other sources."""
         return tuple(row for row in self._rows.values() if row is not None)
 
+    def fault(self, source: str, answer: str) -> str:
+        """Return what is wrong with an answer, for a second try; nothing is, unless a batch says so."""
+        return ""
+
     def fail(self, source: str, error: str, remedy: str) -> Row:
         """Note that a source has no answer; `error` is one word."""
         return self.note(Row(source, error=error, remedy=remedy))

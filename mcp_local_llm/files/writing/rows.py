@@ -75,13 +75,16 @@ Keep = Callable[[str, str], Path]
 """Keeps a text (with the ending of its file, such as `.txt`) and returns where, as `StateFolder.keep_answer` does."""
 
 
-def rows_text(rows: Sequence[Row], keep: Keep, *, tokens: int, as_json: bool = False, missing: int = 0) -> Bounded:
+def rows_text(
+    rows: Sequence[Row], keep: Keep, *, tokens: int, about: str = "", as_json: bool = False, missing: int = 0
+) -> Bounded:
     """Write the rows in their order, and everything into a file where that is more than may come back.
 
     Args:
         rows: the outcomes, in the order of the call's files.
         keep: keeps the whole text.
         tokens: number of tokens of the files that the model read.
+        about: stands before that number where it is estimated.
         as_json: one JSON object a line, never cut.
         missing: files that a call which ended early has no row for.
     """
@@ -101,7 +104,7 @@ def rows_text(rows: Sequence[Row], keep: Keep, *, tokens: int, as_json: bool = F
         shown.append(short)
         budget -= size
         cut += short != whole
-    head, rest = _counts(rows, missing, tokens), None
+    head, rest = _counts(rows, missing, f"{about}{tokens:,}"), None
     if cut or left_out:
         text = "\n".join(write(row, None) for row in rows) + "\n"
         rest, where = _kept(keep, text, ".jsonl" if as_json else ".txt")
@@ -185,7 +188,7 @@ def _refuse(name: str) -> None:
     raise ValueError(name)
 
 
-def _counts(rows: Sequence[Row], missing: int, tokens: int) -> str:
+def _counts(rows: Sequence[Row], missing: int, tokens: str) -> str:
     """Write how many files there are, how each kind ended, and what was read."""
     total = len(rows) + missing
     answered = sum(bool(not row.error and row.answer.strip()) for row in rows)
@@ -199,7 +202,7 @@ def _counts(rows: Sequence[Row], missing: int, tokens: int) -> str:
         head += f" {taken} of the rows {'is' if taken == 1 else 'are'} from the same call, which had ended early."
     if missing:
         head += " The call ended early; the same call later does only what is missing."
-    return f"{head} {tokens:,} tokens read here."
+    return f"{head} {tokens} tokens read here."
 
 
 def _kept(keep: Keep, text: str, ending: str) -> tuple[Path | None, str]:

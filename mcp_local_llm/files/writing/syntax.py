@@ -12,6 +12,9 @@ from types import MappingProxyType
 MAX_CHARACTERS = 2_000_000
 """A longer text is not parsed: the check must not take longer than a person would wait."""
 
+MAX_YAML_DEPTH = 200
+"""The parser's time grows with the square of the depth: minutes for some thousand brackets."""
+
 
 def syntax_fault(path: PurePath, text: str) -> str | None:
     """Return what is wrong with a text, an empty text where it parses, None where nothing here can parse it."""
@@ -61,8 +64,11 @@ def _yaml(text: str) -> str | None:
         return None
     try:
         # Events alone: nothing is built, so neither tags nor nested aliases can do anything.
-        for _ in yaml.parse(text):
-            pass
+        depth = 0
+        for event in yaml.parse(text):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_YAML_DEPTH:
+                raise ValueError("it is nested too deeply")
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())[:200]) from error
     return ""

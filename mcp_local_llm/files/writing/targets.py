@@ -57,6 +57,10 @@ PROTECTED_ENDINGS = (".code-workspace", ".git")
 """Endings of protected names: editor workspaces with tasks, and bare repositories with hooks."""
 
 
+MAX_PATH_BYTES = 4096
+"""PATH_MAX of Linux."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A place that an answer may be written to.
@@ -90,6 +94,8 @@ def draft_target(path: Path, roots: Sequence[Path], check: Callable[[Path], None
     assert path.is_absolute(), path
     if any(unicodedata.category(letter) == "Cc" for letter in str(path)):
         raise FileAccessError(f"{str(path)!r}: a name with control characters is not written. Choose another.", "name")
+    if not _can_be_a_name(path):
+        raise FileAccessError(f"{str(path)[:80]!a}: no file can be called so. Choose a shorter, plain name.", "name")
     path = _existing_spelling(path)
     _refuse_links(path, roots)
     resolved = Path(os.path.realpath(path))
@@ -134,6 +140,13 @@ def protected_part(target: Target) -> str | None:
         if (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir():
             return f"the repository {folder.name}"
     return None
+
+
+def _can_be_a_name(path: Path) -> bool:
+    try:
+        return len(os.fsencode(path)) < MAX_PATH_BYTES and all(len(os.fsencode(part)) < 256 for part in path.parts)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
+        return False
 
 
 def _folded(name: str) -> str:

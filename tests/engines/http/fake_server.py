@@ -82,8 +82,11 @@ class FakeServer:
 
 
 @asynccontextmanager
-async def fake_server(script: Script, models: Sequence[str] = ("m",)) -> AsyncGenerator[FakeServer]:
-    """Serve `script` on a free port of this machine."""
+async def fake_server(
+    script: Script, models: Sequence[str] = ("m",), window: int | None = None
+) -> AsyncGenerator[FakeServer]:
+    """Serve `script` on a free port of this machine; `window` is the length that each model's entry tells."""
+    told = {} if window is None else {"max_model_len": window}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -91,7 +94,7 @@ async def fake_server(script: Script, models: Sequence[str] = ("m",)) -> AsyncGe
             server.received.append(received)
             exchange = Exchange(received, reader, writer)
             if received.method == "GET":
-                await exchange.json(200, {"object": "list", "data": [{"id": name} for name in server.models]})
+                await exchange.json(200, {"object": "list", "data": [{"id": name} | told for name in server.models]})
             else:
                 await script(exchange)
         except (ConnectionError, asyncio.IncompleteReadError):
