@@ -80,7 +80,8 @@ class Reference:
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        """The text, without the last character where the answer was cut in the middle of it."""
+        return "".join(self.pieces).removesuffix("\ufffd")
 
 
 @pytest.fixture(scope="module")

@@ -89,12 +89,12 @@ async def chat(session: Wire, question: str) -> tuple[str, str, int, int]:
     assert not result.get("isError"), result
     numbers = result["_meta"]["local-llm/result"]
     usage = numbers["usage"]
-    text = result["content"][0]["text"]
+    text = "\n\n".join(block["text"] for block in result["content"])
     return (text, numbers["finish_reason"], usage["prompt_tokens"], usage["completion_tokens"])
 
 
 def expected(reference: Reference) -> tuple[str, str, int, int]:
-    """The same of what mlx-lm made, with the server's note where it was cut off."""
+    """The same of what mlx-lm made, with the server's note, a block of its own, where it was cut off."""
     note = f"\n\n[Cut off: max_tokens was reached after {TOKENS} tokens. Call again with a larger max_tokens.]"
     text = reference.text + (note if reference.finish_reason == "length" else "")
     return (text, reference.finish_reason, reference.prompt_tokens, reference.tokens)
