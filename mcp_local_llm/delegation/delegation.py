@@ -46,9 +46,11 @@ class Delegation:
         what = "1 file" if gone.files == 1 else f"{gone.files} files"
         return f"{what}, {human_bytes(gone.size_bytes)}, deleted from {state.path}."
 
-    def named_in(self, message: str) -> tuple[str, ...]:
-        """Return the words of a message that are paths of files in the project."""
-        return self.workplace.named_in(message)
+    async def named_in(self, message: str) -> tuple[str, ...]:
+        """Return the words of a message that are paths of files in the project; the disk is asked for few messages."""
+        words = dict.fromkeys(word.strip("`'\"()[]{}<>,;:!?").removesuffix(".") for word in message[:4000].split())
+        paths = [word for word in words if "." in word or "/" in word]
+        return await anyio.to_thread.run_sync(lambda: self.workplace.files_among(paths)) if paths else ()
 
     async def chat(self, task: FileTask, report: ReportProgress) -> FileAnswer:
         """Answer a question about files.

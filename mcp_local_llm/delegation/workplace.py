@@ -1,5 +1,6 @@
 """What delegated work needs besides a model: a reader of files, places for drafts, the state folder, templates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,13 +88,10 @@ class Workplace:
             raise FileAccessError(self.roots.told(), "outside")
         return self.roots.base / named
 
-    def named_in(self, message: str) -> tuple[str, ...]:
-        """Return the words of a message that are paths of files in the project; at most three."""
+    def files_among(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Return the words that are paths of files in the project; at most three."""
         base = self.roots.base
-        if base is None:
-            return ()
-        words = dict.fromkeys(word.strip("`'\"()[]{}<>,;:!?").removesuffix(".") for word in message[:4000].split())
-        found = (word for word in words if ("." in word or "/" in word) and _is_file(base, word))
+        found = (word for word in words if base is not None and _is_file(base, word))
         return tuple(word for word, _ in zip(found, range(3), strict=False))
 
     def notes(self) -> tuple[str, ...]:

@@ -80,8 +80,8 @@ class Reference:
 
     @property
     def text(self) -> str:
-        """The text, without the last character where the answer was cut in the middle of it."""
-        return "".join(self.pieces).removesuffix("\ufffd")
+        """The text as a chat shows it: without a last character that was cut in two, and without blanks at its end."""
+        return "".join(self.pieces).removesuffix("\ufffd").rstrip()
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
                 return file_result(await delegation.chat(FileTask(files or None, *parts), report))
             request = replace(request, messages=conversation(message, system, history or []))
             result = await collect_result(llm.chat(request, report, model=model or None))
-        return chat_result(result, unread_files(await anyio.to_thread.run_sync(delegation.named_in, message)))
+        return chat_result(result, unread_files(await delegation.named_in(message)))
 
     return StrictTool.of(
         chat,
