@@ -1,8 +1,7 @@
 """Asks the model: one request, with a check and one more try, or many requests side by side."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -172,13 +171,6 @@ class Crowd:
         passed = time.monotonic() - self._began
         left = passed / self._done * (self._total - self._done)
         self._report(Progress(self._phase, self._done, self._total, self._tokens / max(passed, 1e-6), left))
-
-
-@asynccontextmanager
-async def ended_after(seconds: float | None) -> AsyncGenerator[anyio.CancelScope]:
-    """Cancel the block after so many seconds; never where it is None."""
-    with anyio.move_on_after(seconds) as scope:
-        yield scope
 
 
 def added(results: Sequence[ChatResult], text: str, last: ChatResult | None = None) -> ChatResult:

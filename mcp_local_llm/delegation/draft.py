@@ -9,12 +9,12 @@ import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import answer_whole
 from mcp_local_llm.delegation.call import Call
-from mcp_local_llm.delegation.each_file import Batch, ask_each, source_of, told
+from mcp_local_llm.delegation.each_file import ask_each, source_of, told
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer
 from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText, shown
-from mcp_local_llm.files.writing.draft_batch import DraftBatch, Place, RowsBatch
+from mcp_local_llm.files.writing.draft_batch import Batch, DraftBatch, Place, RowsBatch
 from mcp_local_llm.files.writing.drafts import Drafts, unfinished
 from mcp_local_llm.files.writing.journal import Journal, content_digest
 from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths

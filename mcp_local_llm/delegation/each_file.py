@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
 
+import anyio
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import checks_of, in_parts, window_of
-from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added, ended_after
+from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.counting import answer_room
 from mcp_local_llm.delegation.requests import row_request
@@ -16,6 +16,7 @@ from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.files.writing.draft_batch import Batch
 from mcp_local_llm.files.writing.drafts import unfinished
 from mcp_local_llm.files.writing.journal import Journal, JournalRow, call_key, content_digest
 from mcp_local_llm.files.writing.rows import Row, rows_text
@@ -36,76 +37,28 @@ ROW_ERRORS: Mapping[type[Exception], str] = {
 """Errors of one file, and their words; any other error is one of the whole call."""
 
 
-class Batch(Protocol):
-    """Takes the answers of one call; a source is a file as the call names it, with its range."""
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """The sources that still need an answer, in their order."""
-        ...
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """The outcomes so far, in the order of the sources."""
-        ...
-
-    def fault(self, source: str, answer: str) -> str:
-        """Return what is wrong with an answer, for a second try; else an empty text. On a thread."""
-        ...
-
-    def write(self, source: str, result: ChatResult) -> Row:
-        """Take an answer, on a thread; one that is not whole is a row that says so."""
-        ...
-
-    def fail(self, source: str, error: str, remedy: str) -> Row:
-        """Note that a source has no answer; `error` is one word."""
-        ...
-
-
 MakeBatch = Callable[[Journal, Mapping[str, FileText]], Batch]
 """Makes the batch of a call from its journal and its texts by source."""
 
 
-class AnswerBatch:
-    """Keeps answers in the journal alone: they go back to the caller."""
+class AnswerBatch(Batch):
+    """Keeps answers in the journal alone: they go back to the caller, and have no form but their template's."""
 
     def __init__(self, journal: Journal, texts: Mapping[str, FileText]) -> None:
+        super().__init__(texts)
         self._journal = journal
         self._digests = {source: content_digest(text.text) for source, text in texts.items()}
-        self._rows: dict[str, Row | None] = {}
         for source, digest in self._digests.items():
-            earlier = journal.taken_up(source, digest)
-            self._rows[source] = None if earlier is None else Row(source, earlier, taken_up=True)
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """See `Batch`."""
-        return tuple(source for source, row in self._rows.items() if row is None)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """See `Batch`."""
-        return tuple(row for row in self._rows.values() if row is not None)
-
-    def fault(self, source: str, answer: str) -> str:
-        """See `Batch`: answers that go back have no form but their template's."""
-        return ""
+            if (earlier := journal.taken_up(source, digest)) is not None:
+                self.note(Row(source, earlier, taken_up=True))
 
     def write(self, source: str, result: ChatResult) -> Row:
-        """See `Batch`."""
+        """Take an answer; one that is not whole is a row that says so."""
         if why := unfinished(result):
-            row = Row(source, error="cut_off", remedy=why)
-        else:
-            row = Row(source, result.text)
-            with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
-                self._journal.add(JournalRow(source, self._digests[source], result.text))
-        self._rows[source] = row
-        return row
-
-    def fail(self, source: str, error: str, remedy: str) -> Row:
-        """See `Batch`."""
-        row = self._rows[source] = Row(source, error=error, remedy=remedy)
-        return row
+            return self.fail(source, "cut_off", why)
+        with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
+            self._journal.add(JournalRow(source, self._digests[source], result.text))
+        return self.note(Row(source, result.text))
 
 
 @dataclass
@@ -235,7 +188,7 @@ async def _ask_pending(
         return run
 
     try:
-        async with ended_after(call.task.max_seconds):
+        with anyio.move_on_after(call.task.max_seconds):
             await crowd.run([job_of(source) for source in pending])
     except LocalLLMError as error:
         if all(row.error for row in batch.rows):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from mcp_local_llm.engines.http.failures import EndpointErrors, loading
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts, estimated_tokens
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import ModelLoadError
@@ -41,10 +41,6 @@ USAGE_WAIT_S = 5.0
 
 PROBE_TIMEOUT_S = 10.0
 """Seconds that a server may take to answer at the first call."""
-
-
-CHARACTERS_PER_TOKEN = 1.5
-"""For estimates that rather come out too high: log files were measured at 1.57, prose at about 3."""
 
 
 class HttpEngine:
@@ -119,7 +115,7 @@ class HttpEngine:
 
     async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
         """Estimate prompt tokens from the characters; see `Engine.count`."""
-        tokens = tuple(math.ceil(_characters(item) / CHARACTERS_PER_TOKEN) for item in items)
+        tokens = tuple(estimated_tokens(_characters(item)) for item in items)
         return TokenCounts(self._model.id, tokens, self._model.context_length, estimated=True)
 
     async def unload(self) -> None:

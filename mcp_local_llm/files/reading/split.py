@@ -4,7 +4,6 @@ A border is, from the outermost inwards: the beginning of a file in a diff, of a
 begins in the first column after an empty one), an empty line, a line, a letter. No parser is needed for that.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,9 +21,6 @@ MAX_PART_TOKENS = 8192
 OVERLAP_LINES = 6
 """Lines of prose and logs that a part repeats from the one before."""
 
-CHARACTERS_PER_TOKEN = 1.5
-"""For servers whose tokenizer is not known. Logs and lock files were measured at 1.57, sources at 2.93."""
-
 MAX_INSIDE = 120
 """Characters of each enclosing line that are told."""
 
@@ -40,11 +36,6 @@ _DIFF = "diff --git "
 def part_budget(window: int) -> int:
     """Return the tokens that a part may have in a window of so many."""
     return min(window // 4, MAX_PART_TOKENS)
-
-
-def estimated_tokens(text: str) -> int:
-    """Estimate the tokens of a text without a tokenizer; rather too many than too few."""
-    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
 def split(text: FileText, count: Count, budget: int) -> tuple[FileText, ...]:

@@ -3,6 +3,7 @@
 An answer is in the journal before its file is written: what a crash leaves unwritten is written without the model.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ class Place:
     path: Path
 
 
-class Outcomes:
-    """What became of the files of one call, in their order."""
+class Batch(ABC):
+    """Takes the answers of one call, and knows what became of its files; a source is a file as the call names it."""
 
     def __init__(self, sources: Iterable[str]) -> None:
         self._rows: dict[str, Row | None] = dict.fromkeys(sources)
@@ -52,6 +53,10 @@ class Outcomes:
         """Return what is wrong with an answer, for a second try; nothing is, unless a batch says so."""
         return ""
 
+    @abstractmethod
+    def write(self, source: str, result: ChatResult) -> Row:
+        """Take an answer; one that is not whole, or cannot be written, is a row that says so."""
+
     def fail(self, source: str, error: str, remedy: str) -> Row:
         """Note that a source has no answer; `error` is one word."""
         return self.note(Row(source, error=error, remedy=remedy))
@@ -62,7 +67,7 @@ class Outcomes:
         return row
 
 
-class DraftBatch(Outcomes):
+class DraftBatch(Batch):
     """Drafts of one call. Every place is checked before the first answer is computed; one that will not do is a row.
 
     Args:
@@ -108,7 +113,7 @@ class DraftBatch(Outcomes):
             self.note(Row(place.source, _told(draft, draft.write(answer)), taken_up=True))
 
 
-class RowsBatch(Outcomes):
+class RowsBatch(Batch):
     """One call whose answers become the rows of one file, a JSON object a line, written as they come.
 
     Args:

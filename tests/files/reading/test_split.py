@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from mcp_local_llm.files.reading.file_text import FileText
-from mcp_local_llm.files.reading.split import OVERLAP_LINES, estimated_tokens, part_budget, split
+from mcp_local_llm.files.reading.split import OVERLAP_LINES, part_budget, split
 from mcp_local_llm.files.reading.text import lines_of
+from mcp_local_llm.values.chat import estimated_tokens
 
 
 def words(text: str) -> int:
@@ -133,4 +134,4 @@ def test_a_part_has_a_quarter_of_the_window_and_8192_tokens_at_most(window: int,
 
 
 def test_without_a_tokenizer_rather_too_many_tokens_are_assumed() -> None:
-    assert estimated_tokens("x" * 300) == 200
+    assert estimated_tokens(300) == 200
