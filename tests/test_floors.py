@@ -48,6 +48,18 @@ INSIDE: Mapping[str, Rooms] = {
         {"parser", "certain_output"},
         {"streaming", "server_messages"},
     ),
+    "files": ({"byte_order_marks"}, {"access"}, {"reading", "writing"}, {"tasks"}),
+    "delegation": (
+        {"task", "requests"},
+        {"workplace", "counting"},
+        {"asking"},
+        {"parts"},
+        {"call"},
+        {"answer"},
+        {"each_file"},
+        {"draft"},
+        {"delegation"},
+    ),
     "llm": (
         {"llm", "line_socket", "attached", "listing", "quick_test", "request_log", "request_schemas", "counters"},
         {"verb_lines", "retry", "loading"},

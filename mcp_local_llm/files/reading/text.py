@@ -1,20 +1,10 @@
 """Bytes of a file → text, lines and ranges of lines. Pure."""
 
-import codecs
 import re
 from dataclasses import dataclass
 
+from mcp_local_llm.files.byte_order_marks import MARKS
 from mcp_local_llm.values.errors import FileAccessError
-
-_MARKS = (
-    # The mark of UTF-32 (little endian) begins with that of UTF-16.
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-"""Byte order mark → encoding."""
 
 _BINARY_STARTS = (
     b"%PDF-",
@@ -49,7 +39,7 @@ def decoded(content: bytes, name: str) -> Decoded:
     Raises:
         FileAccessError: of kind `binary`.
     """
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if content.startswith(mark):
             try:
                 return Decoded(content[len(mark) :].decode(encoding), encoding)

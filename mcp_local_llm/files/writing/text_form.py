@@ -1,21 +1,11 @@
 """The form of a text file beyond its letters: encoding, byte order mark, line ends, last line end. Pure."""
 
-import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcp_local_llm.files.byte_order_marks import MARKS
 from mcp_local_llm.values.errors import FileAccessError
-
-MARKS: Sequence[tuple[bytes, str]] = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its beginning
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-"""Byte order marks and the encodings that they tell."""
 
 LINE_END = re.compile(r"\r\n|\n|\r")
 """What ends a line; unlike `str.splitlines`, no form feed and no U+2028 do."""
