@@ -278,13 +278,31 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(drafts: Dra
 
 def test_a_name_that_is_swapped_for_a_link_gets_no_row(drafts: Drafts, root: Path) -> None:
     rows = RowsFile(drafts.look_at(root / "rows.jsonl"))
+    rows.append(row(0))
     outside = root.parent / "outside"
     outside.write_text("theirs")
     (root / "rows.jsonl").unlink()
     (root / "rows.jsonl").symlink_to(outside)
-    rows.append(row(0))
+    rows.append(row(1))
     rows.close()
     assert outside.read_text() == "theirs"
+
+
+def test_a_file_of_rows_is_made_with_its_first_row(drafts: Drafts, root: Path) -> None:
+    path = root / "rows.jsonl"
+    RowsFile(drafts.look_at(path)).close()
+    assert not path.exists()
+    path.write_text("theirs\n")
+    rows = RowsFile(drafts.look_at(path), overwrite=True)
+    assert path.read_text() == "theirs\n"
+    assert kept(drafts, VERSIONS) == []
+    path.write_text("changed meanwhile\n")
+    assert refusal(rows.append, row(0)).kind == "changed"
+    assert kept(drafts, VERSIONS) == []
+    late = RowsFile(drafts.look_at(root / "late.jsonl"))
+    (root / "late.jsonl").symlink_to(root.parent / "outside")
+    assert refusal(late.append, row(0)).kind == "exists"
+    assert not (root.parent / "outside").exists()
 
 
 def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones(drafts: Drafts, root: Path) -> None:
