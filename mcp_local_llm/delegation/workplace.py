@@ -110,6 +110,8 @@ def saved_words(saved: TokensSaved, texts: tuple[FileText, ...] = ()) -> str:
     about = "about " if saved.estimated else ""
     if saved.saved >= 0:
         return f"{about}{saved.saved:,} tokens stayed out of your context."
+    if not saved.read and not saved.written:
+        return f"{about}{-saved.saved:,} tokens went into a call that read nothing."
     if not saved.read:
         return f"{about}{-saved.saved:,} tokens more than writing it yourself."
     size = human_bytes(sum(len(text.text.encode("utf-8", "replace")) for text in texts))

@@ -1,7 +1,7 @@
 """Tells files that hold secrets: by their names, by a private key at their beginning, by rules of the user and agent.
 
-Names are compared by whole components and without upper and lower case, so that `keyboard.ts` and `environment.rs`
-are read and `.ENV` is not.
+Names are compared by whole components and as the laxest file system compares them, so that `keyboard.ts` and
+`environment.rs` are read and `.ENV` is not.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mcp_local_llm.files.access.globs import nfc
+from mcp_local_llm.files.access.globs import folded
 from mcp_local_llm.files.access.ignore_rules import IgnoreRules, ignore_rules
 
 SECRET_FOLDERS = (
@@ -95,7 +95,8 @@ class SecretRules:
         parts = path.parts[1:]
         below = path.relative_to(root).parts
         own = self._more.holds(below) or self._more.holds(parts)
-        return own or secret_name(parts) or _below_roots().holds(below) or _in_bare_repository(path, root)
+        named = own or secret_name(parts) or _below_roots().holds([folded(part) for part in below])
+        return named or _in_bare_repository(path, root)
 
     @cached_property
     def _allowed(self) -> IgnoreRules:
@@ -108,7 +109,8 @@ class SecretRules:
 
 def secret_name(parts: Sequence[str]) -> bool:
     """Whether a path, given as its components, is a secret by the known names; copies of a file count as well."""
-    folders, name = tuple(parts[:-1]), nfc(parts[-1])
+    *above, name = (folded(part) or part for part in parts)
+    folders = tuple(above)
     if _in_secret_folder(folders):
         return True
     while True:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.files.access.globs import folded
 from mcp_local_llm.values.errors import FileAccessError
 
 PROTECTED_FOLDERS = frozenset(
@@ -125,7 +126,7 @@ def draft_target(path: Path, roots: Sequence[Path], check: Callable[[Path], None
 
 def protected_part(target: Target) -> str | None:
     """Return the part of the path that is protected, None where there is none. Only parts below the root count."""
-    parts = [_folded(part) for part in target.path.parts]
+    parts = [folded(part) for part in target.path.parts]
     above = len(target.root.parts)
     for place in range(above, len(parts)):
         name, shown = parts[place], target.path.parts[place]
@@ -147,12 +148,6 @@ def _can_be_a_name(path: Path) -> bool:
         return len(os.fsencode(path)) < MAX_PATH_BYTES and all(len(os.fsencode(part)) < 256 for part in path.parts)
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
         return False
-
-
-def _folded(name: str) -> str:
-    """Return the name as the laxest file system compares it: HFS+ ignores case and joiners, SMB dots at the end."""
-    letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
-    return "".join(letters).casefold().rstrip(". ")
 
 
 def _existing_spelling(path: Path) -> Path:

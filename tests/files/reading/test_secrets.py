@@ -40,6 +40,25 @@ def test_a_file_with_such_a_name_is_a_secret(name: str) -> None:
     assert secret_name(["home", "me", *name.upper().split("/")]) or name.endswith(".pub")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env ",
+        ".env.",
+        ".e\u200bnv",
+        "．env",
+        ".ｅnv",
+        "id_rsa. .",
+        ".SSH /x",
+        ".g\u200dit/config",
+        "ＳＥＣＲＥＴＳ.yml",
+        "x.pem ",
+    ],
+)
+def test_a_name_that_some_disk_takes_for_a_secret_s_is_one(name: str) -> None:
+    assert secret_name(name.split("/"))
+
+
 @pytest.mark.parametrize("name", READ.split())
 def test_a_file_with_such_a_name_is_read(name: str) -> None:
     assert not secret_name(name.split("/"))
