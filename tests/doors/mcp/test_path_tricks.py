@@ -69,7 +69,7 @@ OWN_TRICKS: list[tuple[str, Prepare, str]] = [
     (".env.", written(".env.", PLANTED), "!secret"),
     (".env ", written(".env ", PLANTED), "!secret"),
     ("./.env::$DATA", nothing, "!missing"),
-    (unicodedata.normalize("NFKD", "．env"), nothing, "!secret"),
+    (unicodedata.normalize("NFKD", "\uff0eenv"), nothing, "!secret"),
     (f"{NFD}.pem", written(f"{NFD}.pem", PLANTED), "!secret"),
     # The kernel's folders, by every way.
     ("/proc/self/root{folder}/a.py", nothing, "!special"),
@@ -269,7 +269,7 @@ async def test_a_hostile_repository_runs_no_program_and_tells_no_secret(tmp_path
         project.write(".env", f"{PLANTED}\nmore\n")
         project.git("add", "-f", ".env")
         set_traps(project)
-        assert [name for name, kind in GIT_REFUSED[:-1] if await agent.outcome([name]) != f"!{kind}"] == []
+        assert [name for name, kind in GIT_REFUSED[:-1:3] if await agent.outcome([name]) != f"!{kind}"] == []
         for source in ("git:staged", "git:HEAD~1..HEAD", "git:HEAD~1...HEAD"):
             assert "+++ b/a.py\n" in await agent.outcome([source]), texts(agent.results[-2])
         before = tree(project.folder)
