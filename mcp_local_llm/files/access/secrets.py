@@ -24,14 +24,18 @@ SECRET_FOLDERS = (
 SECRET_FILES = (
     # Keys. An `id_` with an ending is a source file (`id_map.py`) unless it begins as ssh-keygen names keys.
     *("id_*", "!id_*.*", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "!id_*.pub"),
-    *("*.pem", "*.key", "*.ppk", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx"),
+    *("*.pem", "*.key", "*.ppk", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ovpn"),
+    *("ssh_host_*_key",),
     # Files of clients that log in somewhere.
     *("**/.docker/config.json", ".dockercfg", ".netrc", "_netrc", ".git-credentials", "**/.config/git/credentials"),
     *(".npmrc", ".pypirc", ".pgpass", "**/.cargo/credentials", "**/.cargo/credentials.toml", "**/.gem/credentials"),
     *(".my.cnf", ".mylogin.cnf", "**/.terraform.d/credentials.tfrc.json", ".boto", ".s3cfg", ".vault-token"),
+    *("rclone.conf", ".terraformrc", "kubeconfig", ".dockerconfigjson", ".Xauthority", ".*_history"),
     *(".claude*.json", "**/.claude/.credentials.json", "**/.codex/auth.json", "**/.gemini/oauth_creds.json"),
     # Environments and configuration with secrets.
     *(".env.*", ".env[-_~]*", "*.env", ".envrc", ".htpasswd", "secrets.y*ml", "secrets.json", "secrets.toml"),
+    *("*.env.local", "*.env.prod*", "*.env.dev*", "*.env.staging", "*.env.test", ".flaskenv", ".dev.vars"),
+    *(".secrets", ".secrets.*", "*-firebase-adminsdk-*.json", "application_default_credentials.json"),
     *("credentials.json", "service-account*.json", "service_account*.json", "client_secret*.json"),
     *("client-secret*.json", "*.tfstate*", "*.tfvars", "*.tfvars.json"),
 )
@@ -46,7 +50,7 @@ BACKUP = re.compile(r"(?:~|\.(?:bak|backup|old|orig|save|saved|copy|tmp|swp|swo|
 KEY_BYTES = 4096
 """How far into a file a private key is looked for."""
 
-_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|PuTTY-User-Key-File-\d")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|PuTTY-User-Key-File-\d|AGE-SECRET-KEY-1")
 
 
 def holds_private_key(content: bytes) -> bool:

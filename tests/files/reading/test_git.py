@@ -279,7 +279,29 @@ def linked_objects(project: Project, data: Path) -> None:
         (project.folder / ".git" / name).symlink_to(data / name)
 
 
-@pytest.mark.parametrize("prepare", [git_file, git_link, common_folder, linked_objects])
+def alternate_objects(project: Project, data: Path) -> None:
+    project.git("init", "-q", "-b", "main")
+    project.write(".git/objects/info/alternates", f"{data}/objects\n")
+    ends = Project(data.parent, project.home).git("rev-list", "HEAD").split()
+    project.write(".git/refs/heads/main", ends[0] + "\n")
+
+
+def linked_pack(project: Project, data: Path) -> None:
+    Project(data.parent, project.home).git("gc", "-q")
+    project.git("init", "-q", "-b", "main")
+    (project.folder / ".git/objects/pack").rmdir()
+    (project.folder / ".git/objects/pack").symlink_to(data / "objects/pack")
+
+
+def linked_heads(project: Project, data: Path) -> None:
+    project.git("init", "-q", "-b", "main")
+    (project.folder / ".git/refs/heads").rmdir()
+    (project.folder / ".git/refs/heads").symlink_to(data / "refs/heads")
+
+
+@pytest.mark.parametrize(
+    "prepare", [git_file, git_link, common_folder, linked_objects, alternate_objects, linked_pack, linked_heads]
+)
 def test_a_repository_whose_data_lie_outside_is_refused(
     project: Project, prepare: Callable[[Project, Path], None]
 ) -> None:

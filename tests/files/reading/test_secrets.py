@@ -20,6 +20,8 @@ id_work id_rsa.old id_rsa.txt server.pem cert.PEM tls.key private.Key a.ppk Auth
 vault.kdbx service-account.json service-account-prod.json service_account.json credentials.json Credentials.JSON
 client_secret.json client_secret_12.apps.json terraform.tfstate terraform.tfstate.backup prod.tfvars prod.auto.tfvars
 secrets.yaml secrets.yml SECRETS.YML .git .git/config .git/objects/ab/cdef sub/.git/HEAD server.key.bak .netrc.save
+ssh_host_rsa_key client.ovpn rclone.conf kubeconfig .bash_history .python_history prod.env.local api.env.production
+.flaskenv .dev.vars .secrets.toml app-firebase-adminsdk-x1.json application_default_credentials.json
 credentials.json~ .npmrc.orig id_rsa~ deep/er/.env a/.env/x
 """
 
@@ -30,6 +32,7 @@ id_ed25519.pub keys/server.pub .github/workflows/ci.yml .github/CODEOWNERS .edit
 pem.py id.py id_map.py id_generator.ts id_card.png idea.md identity.rs secret.py secrets.py secret_santa.md
 credentials.py credentials.md service_account.py tfvars.md git/config aws/credentials.tf ssh/config.py
 docker/config.json config.json settings.json .claude/settings.json .claude/commands/x.md .vscode/settings.json
+jest.env.js vite-env.d.ts config.env.ts kubeconfig.md history.py _history.md ssh_host_key.md
 .envoy.yaml envrc.md dotenv.js .storybook/main.ts src/id_maps/x.py npmrc.md token.ts tokens.json password.py
 """
 
@@ -83,7 +86,10 @@ def test_a_private_key_is_found_in_the_first_four_kilobytes(begin: str, kind: st
     assert not holds_private_key(text.replace("PRIVATE", "PUBLIC").encode())
 
 
-@pytest.mark.parametrize("text", ["-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "PuTTY-User-Key-File-3: ssh-ed25519\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "PuTTY-User-Key-File-3: ssh-ed25519\n", "# key\nAGE-SECRET-KEY-1QQ\n"],
+)
 def test_other_keys_are_found_as_well(text: str) -> None:
     assert holds_private_key(text.encode())
 
