@@ -55,8 +55,8 @@ class AnswerBatch(Batch):
 
     def write(self, source: str, result: ChatResult) -> Row:
         """Take an answer; one that is not whole is a row that says so."""
-        if why := unfinished(result):
-            return self.fail(source, "cut_off", why)
+        if end := unfinished(result):
+            return self.fail(source, end.kind, end.told)
         with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
             self._journal.add(JournalRow(source, self._digests[source], result.text))
         return self.note(Row(source, result.text))

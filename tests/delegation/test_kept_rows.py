@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mcp_local_llm.delegation.task import DraftOrder, FileTask
 from mcp_local_llm.values.chat import ChatRequest
-from mcp_local_llm.values.errors import FileAccessError
+from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
 from tests.delegation.conftest import Desk, desk_of
 
 FILES = ["a.py", "b.log"]
@@ -139,3 +140,28 @@ async def test_rows_that_all_fail_leave_no_file_and_the_same_call_goes_on(
                 assert "2 files: 0 answered, 2 truncated." in done.head
     assert not (project / "rows.jsonl").exists()
     assert (project / "old.jsonl").read_text() == "theirs\n"
+
+
+async def test_a_restore_says_that_a_message_had_no_effect(environ: dict[str, str], project: Path) -> None:
+    async with desk_of(environ, project, lambda text: "new\n") as desk:
+        await desk.draft("b.log", "Write.", overwrite=True)
+        order = DraftOrder("b.log", FileTask(None, "Write it better."), restore=True)
+        done = await desk.delegation.draft(order, desk.seen.append)
+    assert "restore=true has no use for message" in done.head
+    assert "disk full" in (project / "b.log").read_text()
+
+
+async def test_two_ranges_of_a_file_have_no_place_each(environ: dict[str, str], project: Path) -> None:
+    async with desk_of(environ, project, lambda text: "x") as desk:
+        with pytest.raises(InvalidRequestError, match=r"Two parts of a\.py"):
+            await desk.draft("docs/{stem}.md", "Describe.", ["a.py:1", "a.py:2"], each_file=True)
+
+
+@pytest.mark.parametrize(("answer", "word"), [("half[cut]", "truncated"), ("no JSON", "schema")])
+async def test_a_row_says_in_a_word_why_an_answer_is_not_whole(
+    environ: dict[str, str], project: Path, answer: str, word: str
+) -> None:
+    request = ChatRequest((), response_schema={"type": "object"})
+    async with desk_of(environ, project, lambda text: answer) as desk:
+        done = await desk.chat("Classify.", FILES, each_file=True, request=request)
+    assert {json.loads(row)["error"] for row in done.body.split("\n")} == {word}

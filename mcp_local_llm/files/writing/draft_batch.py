@@ -147,8 +147,8 @@ class RowsBatch(Batch):
     def write(self, source: str, result: ChatResult) -> Row:
         """Write an answer. One that is not whole, or cannot be written, is a row that says so, and no line."""
         try:
-            if fault := unfinished(result):
-                return self.fail(source, "truncated", fault)
+            if end := unfinished(result):
+                return self.fail(source, end.kind, end.told)
             line = self._line(source, result.text)
             self._journal.add(JournalRow(source, self._digests[source], result.text))
             self._file.append(line)

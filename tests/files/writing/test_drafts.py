@@ -108,22 +108,22 @@ def test_a_file_that_never_parsed_is_not_blamed_on_the_answer(drafts: Drafts, ro
 
 
 @pytest.mark.parametrize(
-    "result",
+    ("result", "kind"),
     [
-        replace(WHOLE, finish_reason="length"),
-        replace(WHOLE, finish_reason="length", looped=True),
-        replace(WHOLE, schema_met=False),
-        replace(WHOLE, thinking_closed=False),
+        (replace(WHOLE, finish_reason="length"), "truncated"),
+        (replace(WHOLE, finish_reason="length", looped=True), "looped"),
+        (replace(WHOLE, schema_met=False), "schema"),
+        (replace(WHOLE, thinking_closed=False), "truncated"),
     ],
 )
 @pytest.mark.parametrize("old", [None, OLD])
 def test_an_answer_that_is_cut_off_is_never_written_but_kept(
-    drafts: Drafts, root: Path, result: ChatResult, old: str | None
+    drafts: Drafts, root: Path, result: ChatResult, kind: str, old: str | None
 ) -> None:
     if old:
         (root / "a.py").write_text(old)
     error = refusal(drafts.begin(root / "a.py", overwrite=True).finish, result)
-    assert error.kind == "truncated"
+    assert error.kind == kind
     assert (root / "a.py").exists() == (old is not None)
     assert not old or (root / "a.py").read_text() == old
     assert kept(drafts, ANSWERS) == ["x = 1"]
@@ -327,3 +327,15 @@ def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones
     assert all(len(set(lines := path.read_text().splitlines())) == 1 and len(lines) == 5000 for path in files)
     drafts.begin(root / "new.txt").write("x")
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_answer_with_characters_that_no_text_has_is_refused_by_name(drafts: Drafts, root: Path) -> None:
+    error = refusal(drafts.begin(root / "a.txt").write, "a\0b")
+    assert error.kind == "binary"
+    assert str(root / "a.txt") in str(error)
+    assert not (root / "a.txt").exists()
+
+
+@pytest.mark.parametrize("answer", ["", " \n", "```python\n```", "```"])
+def test_an_answer_without_content_is_a_fault_for_a_second_try(drafts: Drafts, root: Path, answer: str) -> None:
+    assert drafts.begin(root / "a.py").fault(answer) == "it is empty"
