@@ -231,6 +231,51 @@ def test_settings_without_rules_forbid_nothing(project: Project, value: object) 
     assert project.outcome("src/app.py") == "app\n"
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("Read(.)", "Read(./)", "Read(/)", "Read(//)", "Read()", "Read(src/app.py", "Read(src/../src/app.py)"),
+        *(
+            "Read(docs/x/../../src/**)",
+            "Read({src,docs}/**)",
+            "Read({folder}/src/**)",
+            "Read(~/../work/project/src/**)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_rule_that_is_written_oddly_forbids_what_it_may_mean(project: Project, rule: str, whole: bool) -> None:
+    rule = rule.replace("{folder}", str(project.folder))
+    deny(project.folder / ".claude" / "settings.json", "Read(other.txt)", rule)
+    if whole:
+        project.write(".claude/settings.json", json.dumps({"permissions": {"deny": rule}}))
+    assert project.outcome("src/app.py") == "!denied"
+
+
+@pytest.mark.parametrize(
+    "rule", ["read(src/**)", "Read(!src/app.py)", "Read(/other/**)", "Bash(cat src/app.py)", "", "("]
+)
+def test_a_rule_about_something_else_forbids_nothing(project: Project, rule: str) -> None:
+    deny(project.folder / ".claude" / "settings.json", rule)
+    assert project.outcome("src/app.py") == "app\n"
+
+
+def test_a_rule_about_a_file_in_the_home_folder_is_not_about_its_names_below(project: Project) -> None:
+    inside = Project(project.home / "project", project.home)
+    inside.write("notes.txt", "text\n")
+    deny(inside.folder / ".claude" / "settings.json", "Read(~/notes.txt)")
+    assert inside.outcome("notes.txt") == "text\n"
+
+
+def test_settings_that_are_empty_or_reached_through_a_link_count(project: Project) -> None:
+    project.write(".claude/settings.json", " \n")
+    assert project.outcome("src/app.py") == "app\n"
+    (project.folder / ".claude/settings.json").unlink()
+    deny(project.beside / "mine.json", "Read(src/**)")
+    project.link(".claude/settings.json", project.beside / "mine.json")
+    assert project.outcome("src/app.py") == "!denied"
+
+
 def deny(file: Path, *rules: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"permissions": {"deny": list(rules)}}))
