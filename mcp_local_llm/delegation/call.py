@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import anyio.to_thread
 
@@ -29,6 +29,7 @@ class Call:
         reading: the files.
         workplace: the session's means.
         asker, counter: ask and count with the call's model.
+        path: the one file that the answer becomes.
     """
 
     task: FileTask
@@ -37,6 +38,7 @@ class Call:
     workplace: Workplace
     asker: Asker
     counter: Counter
+    path: PurePath | None = None
 
     @property
     def long_reader(self) -> LongReader:

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import answer_whole
+from mcp_local_llm.delegation.asking import Faults
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.each_file import ask_each, source_of, told
 from mcp_local_llm.delegation.requests import whole_request
@@ -64,8 +65,9 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
     if edited:
         # An edit needs the whole text before it, so it is never made from notes about its parts.
         call = replace(call, task=replace(call.task, split=False))
+    call = replace(call, path=draft.target.path)
     try:
-        result, _, saved = await answer_whole(call)
+        result, faults, saved = await answer_whole(call)
     except ContextLengthError as error:
         if not edited:
             raise
@@ -73,13 +75,25 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
         raise ContextLengthError(told) from error
     if not unfinished(result) and (fault := await anyio.to_thread.run_sync(draft.fault, result.text)):
         request = whole_request(call.question, call.reading.texts, call.workplace.key)
-        result, _ = await call.asker.second(request, result, fault)
+        result, again = await call.asker.second(request, result, fault)
+        # A fault that is left is a warning of the report.
+        faults = () if again is None else (fault, "")
     report = await anyio.to_thread.run_sync(draft.finish, result)
     saved = replace(
         saved, written=await call.tokens(result.text), returned=await call.tokens(report.head + report.excerpt)
     )
-    head = " ".join([report.head, *report.warnings, *call.reading.notes, saved_words(saved, call.reading.texts)])
+    words = saved_words(saved, call.reading.texts)
+    head = " ".join([report.head, *_tries(faults), *report.warnings, *call.reading.notes, words])
     return FileAnswer(head, report.excerpt, replace(result, text=report.excerpt), saved, (report.path,))
+
+
+def _tries(faults: Faults) -> list[str]:
+    """Say what the checks of an answer found, where they found anything."""
+    if not any(faults):
+        return []
+    if faults[-1]:
+        return [f"Check the answer: {faults[-1]}."]
+    return [f"This is the second try; the first had a fault: {faults[0]}."]
 
 
 def _edits(call: Call, paths: Sequence[Path]) -> bool:

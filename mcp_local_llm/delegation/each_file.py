@@ -1,5 +1,6 @@
 """Asks the same question about each file; the rows of a call that ended early are taken up by the same call."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -8,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import checks_of, in_parts, window_of
-from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added
+from mcp_local_llm.delegation.asking import Checks, Crowd, Faults, Job, added
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.counting import answer_room
 from mcp_local_llm.delegation.requests import row_request
@@ -72,6 +73,7 @@ class Outcome:
         results: the answers that were computed in this call.
         written: the answers among them that were taken.
         faults: sources whose answers did not pass the check.
+        passed: answers that did, by the try that passed.
         stopped: the error that ended the call early.
     """
 
@@ -81,7 +83,15 @@ class Outcome:
     results: list[ChatResult] = field(default_factory=list[ChatResult])
     written: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])
+    passed: Counter[int] = field(default_factory=Counter[int])
     stopped: LocalLLMError | None = None
+
+    def check(self, source: str, faults: Faults) -> None:
+        """Note what the checks of an answer found."""
+        if faults[-1]:
+            self.faults.append(source)
+        else:
+            self.passed[len(faults)] += 1
 
     def rows(self, call: Call) -> list[Row]:
         """Return the rows of all files, those that could not be read among them, in the order of the call."""
@@ -105,6 +115,9 @@ class Outcome:
         notes = [saved_words(self.saved, call.reading.texts), *call.reading.notes]
         if self.stopped is not None:
             notes.append(f"It ended early: {self.stopped}")
+        if self.passed:
+            again = f", {self.passed[2]} of them at the second try" if self.passed[2] else ""
+            notes.append(f"{self.passed.total()} answers passed their checks{again}.")
         if self.faults:
             notes.append(f"Check these answers, they do not have the form that was asked for: {_some(self.faults)}.")
         return notes
@@ -169,7 +182,7 @@ async def _ask_pending(
         async def run() -> ChatResult | None:
             try:
                 request = requests[source]
-                result, fault = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
+                result, faults = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
                 if not unfinished(result) and (
                     wrong := await anyio.to_thread.run_sync(batch.fault, source, result.text)
                 ):
@@ -181,8 +194,8 @@ async def _ask_pending(
             row = await anyio.to_thread.run_sync(batch.write, source, result)
             outcome.results.append(result)
             outcome.written += [] if row.error else [result.text]
-            if fault and not row.error:
-                outcome.faults.append(source)
+            if faults and not row.error:
+                outcome.check(source, faults)
             return result
 
         return run
@@ -198,8 +211,8 @@ async def _ask_pending(
 
 async def _ask_one(
     call: Call, text: FileText, counted: tuple[ChatRequest, int], counts: TokenCounts, crowd: Crowd
-) -> tuple[ChatResult, str]:
-    """Return the answer about one file and the fault that is left in it.
+) -> tuple[ChatResult, Faults]:
+    """Return the answer about one file and what its checks found.
 
     Raises:
         ContextLengthError: it does not fit, and `split` is not set.
@@ -212,12 +225,12 @@ async def _ask_one(
             raise ContextLengthError(
                 f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; split=true reads it in parts"
             )
-        result, fault = await in_parts(call, [text], counts)
+        result, faults = await in_parts(call, [text], counts)
     else:
-        result, fault = await call.asker.ask_checked(request, checks, crowd.inner)
+        result, faults = await call.asker.ask_checked(request, checks, crowd.inner)
     if "quote" in checks.names:
         result = replace(result, text=without_unquoted(result.text, checks.sources)[0])
-    return result, fault
+    return result, faults
 
 
 def source_of(text: FileText) -> str:
