@@ -22,7 +22,7 @@ from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, Sampling
 from mcp_local_llm.values.progress import Progress
 
 FILES = 40
-FILE_TOKENS = 200
+FILE_TOKENS = 120
 ROW_TOKENS = 32
 BATCH = 4
 """Answers that both sides compute together; our default."""

@@ -116,8 +116,9 @@ class Outcome:
         if self.stopped is not None:
             notes.append(f"It ended early: {self.stopped}")
         if self.passed:
-            again = f", {self.passed[2]} of them at the second try" if self.passed[2] else ""
-            notes.append(f"{self.passed.total()} answers passed their checks{again}.")
+            count, again = self.passed.total(), self.passed[2]
+            passed = "1 answer passed its checks" if count == 1 else f"{count} answers passed their checks"
+            notes.append(f"{passed}{f', {again} at the second try' if again else ''}.")
         if self.faults:
             notes.append(f"Check these answers, they do not have the form that was asked for: {_some(self.faults)}.")
         return notes

@@ -304,7 +304,7 @@ async def test_what_the_checks_of_an_answer_found_is_told(environ: dict[str, str
     assert again.body == "Keep f whole"
     assert "passed its checks (commit-message) at the second try; the first had a fault: 'fixed' is not" in again.head
     assert "The answer passed its checks (commit-message)." in first.head
-    assert "2 answers passed their checks, 1 of them at the second try." in rows.head
+    assert "2 answers passed their checks, 1 at the second try." in rows.head
     assert "This is the second try; the first had a fault: 'fixed' is not imperative" in draft.head
 
 
