@@ -7,7 +7,7 @@ import anyio.to_thread
 
 from mcp_local_llm.delegation.asking import Checks, Faults
 from mcp_local_llm.delegation.call import Call
-from mcp_local_llm.delegation.counting import answer_room, too_long
+from mcp_local_llm.delegation.counting import EDIT_HELP, answer_room, split_help, too_long
 from mcp_local_llm.delegation.parts import ASSUMED_WINDOW
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
@@ -37,14 +37,17 @@ async def answer_whole(call: Call) -> tuple[ChatResult, Faults, TokensSaved]:
     counts, saved = await call.counted((request,))
     window = window_of(call, counts)
     if window is not None and (needed := counts.tokens[0] + answer_room(request, window)) > window and texts:
-        if not call.task.split:
+        if not call.splits:
             of_texts = counts.tokens[1 : 1 + len(texts)]
-            raise too_long(counts, texts, of_texts, needed, call.workplace.totals.prefill_rate)
+            help_ = EDIT_HELP if call.edits else split_help(counts, of_texts, call.workplace.totals.prefill_rate)
+            raise too_long(counts, texts, of_texts, needed, help_)
         return *await in_parts(call, texts, counts), saved
     try:
         return *await call.asker.ask_checked(request, checks_of(call, texts)), saved
-    except ContextLengthError:
-        if counts.window is not None or not (call.task.split and texts):
+    except ContextLengthError as error:
+        if call.edits:
+            raise ContextLengthError(f"{error} What helps: {EDIT_HELP}.") from error
+        if counts.window is not None or not (call.splits and texts):
             raise
     return *await in_parts(call, texts, counts), saved
 
@@ -54,7 +57,7 @@ def window_of(call: Call, counts: TokenCounts) -> int | None:
 
     Some servers cut a longer prompt without a word.
     """
-    return counts.window or (ASSUMED_WINDOW if call.task.split else None)
+    return counts.window or (ASSUMED_WINDOW if call.splits else None)
 
 
 async def in_parts(call: Call, texts: Sequence[FileText], counts: TokenCounts) -> tuple[ChatResult, Faults]:

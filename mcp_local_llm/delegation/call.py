@@ -30,6 +30,7 @@ class Call:
         workplace: the session's means.
         asker, counter: ask and count with the call's model.
         path: the one file that the answer becomes.
+        edits: answers replace the files that are read, so they are never made from notes about parts.
     """
 
     task: FileTask
@@ -39,6 +40,12 @@ class Call:
     asker: Asker
     counter: Counter
     path: PurePath | None = None
+    edits: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether what is longer than the window is read in parts."""
+        return self.task.split and not self.edits
 
     @property
     def long_reader(self) -> LongReader:

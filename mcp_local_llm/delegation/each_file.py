@@ -11,7 +11,7 @@ import anyio.to_thread
 from mcp_local_llm.delegation.answer import checks_of, in_parts, window_of
 from mcp_local_llm.delegation.asking import Checks, Crowd, Faults, Job, added
 from mcp_local_llm.delegation.call import Call
-from mcp_local_llm.delegation.counting import answer_room
+from mcp_local_llm.delegation.counting import EDIT_HELP, answer_room
 from mcp_local_llm.delegation.requests import row_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
@@ -222,13 +222,17 @@ async def _ask_one(
     checks: Checks = checks_of(call, [text])
     window = window_of(call, counts)
     if window is not None and tokens + answer_room(request, window) > window:
-        if not call.task.split:
-            raise ContextLengthError(
-                f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; split=true reads it in parts"
-            )
+        if not call.splits:
+            help_ = EDIT_HELP if call.edits else "split=true reads it in parts"
+            raise ContextLengthError(f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; {help_}")
         result, faults = await in_parts(call, [text], counts)
     else:
-        result, faults = await call.asker.ask_checked(request, checks, crowd.inner)
+        try:
+            result, faults = await call.asker.ask_checked(request, checks, crowd.inner)
+        except ContextLengthError as error:
+            if not call.edits:
+                raise
+            raise ContextLengthError(f"{error} What helps: {EDIT_HELP}.") from error
     if "quote" in checks.names:
         result = replace(result, text=without_unquoted(result.text, checks.sources)[0])
     return result, faults
@@ -252,7 +256,7 @@ def _key(call: Call, model: str) -> str:
             "schema": base.response_schema,
             "sampling": asdict(base.sampling),
             "thinking": [base.thinking, base.max_thinking_tokens],
-            "split": call.task.split,
+            "split": call.splits,
             "files": [entry.name for entry in call.reading.entries],
         }
     )

@@ -25,13 +25,28 @@ async def test_an_edit_of_a_range_is_refused_because_the_rest_of_the_file_would_
     assert (project / "a.py").read_text() == old
 
 
-async def test_a_file_that_does_not_fit_is_not_edited_from_notes_about_its_parts(
-    environ: dict[str, str], project: Path
+@pytest.mark.parametrize("window", [WINDOW, None])
+@pytest.mark.parametrize("each", [False, True])
+async def test_a_file_that_does_not_fit_is_not_edited_and_what_would_help_is_no_split(
+    environ: dict[str, str], project: Path, window: int | None, each: bool
 ) -> None:
     (project / "long.txt").write_text("a line of prose\n" * 3000)
-    async with desk_of(environ, project, lambda text: "notes", window=WINDOW) as desk:
-        with pytest.raises(LocalLLMError, match="split=true does not help"):
-            await desk.draft("long.txt", "Mend it.", "long.txt", split=True, overwrite=True)
+
+    def answer(text: str) -> str:
+        raise Overflow  # Reached where nobody tells a window.
+
+    async with desk_of(environ, project, answer, window=window) as desk:
+        more = {"split": True, "overwrite": True}
+        if each:
+            done = await desk.draft("{name}", "Mend it.", ["long.txt"], each_file=True, **more)
+            assert done.failed
+            told = done.body
+        else:
+            with pytest.raises(LocalLLMError) as refused:
+                await desk.draft("long.txt", "Mend it.", "long.txt", **more)
+            told = str(refused.value)
+    assert "an edit needs the whole file at once, so split=true does not help" in told, told
+    assert "reads" not in told.replace("What helps", "")
     assert (project / "long.txt").read_text() == "a line of prose\n" * 3000
 
 
