@@ -47,7 +47,7 @@ class Side:
     async def begin(self, files: list[str], message: str, tokens: int, *, each_file: bool = False) -> Call:
         """Begin a call whose answers have just so many tokens."""
         sampling = SamplingParams(max_tokens=tokens, temperature=0.0, repetition_limit=0)
-        task = FileTask(files, message, request=ChatRequest((), sampling=sampling, thinking=False), each_file=each_file)
+        task = FileTask(files, message, request=ChatRequest((), sampling=sampling), each_file=each_file)
         return await begin(task, self.app.delegation.workplace, self.app.llm, _ignore)
 
 
