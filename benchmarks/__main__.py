@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.decoding import beside_a_long_prompt, eight_at_once, one_stream
+from benchmarks.each_file import each_file, file_again
 from benchmarks.figures import Row, table
 from benchmarks.loading import loading
 from benchmarks.peers import OPTIONAL, find_peers, parse_places
@@ -29,8 +30,10 @@ COMPARISONS: tuple[Comparison, ...] = (
     second_question,
     loading,
     eight_at_once,
+    each_file,
+    file_again,
 )
-LONG = (beside_a_long_prompt, sixth_turn, three_conversations, second_question)
+LONG = (beside_a_long_prompt, sixth_turn, three_conversations, second_question, each_file, file_again)
 """Those that read long prompts; left out for a model that is slow here."""
 REPORT = Path("docs/benchmarks.md")
 

@@ -1,17 +1,22 @@
 """mlx-lm as a library, used as its own documentation does: the reference that everything is measured against."""
 
+import copy
 import importlib
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import mlx.core
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
 from mlx_lm.utils import load
 
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 from mcp_local_llm.values.chat import Message
+
+# mlx declares its types in part only.
+mx: Any = mlx.core
 
 
 class Bare:
@@ -75,6 +80,26 @@ class Bare:
             count += len(responses)
         generator.close()
         return count / (time.perf_counter() - started)
+
+    def together_from_shared(self, conversations: list[list[Message]], tokens: list[int], batch_size: int) -> float:
+        """Return the seconds of all conversations through `BatchGenerator`, with `tokens` tokens for each of them.
+
+        What all of them begin with is computed once, and each gets a copy of that cache.
+        """
+        started = time.perf_counter()
+        prompts = [self.prompt(messages) for messages in conversations]
+        same = min(alike(prompts[0], prompt) for prompt in prompts[1:])
+        layers = make_prompt_cache(self.network)
+        self.network(mx.array(prompts[0][:same])[None], cache=layers)
+        mx.eval([layer.state for layer in layers])
+        generator: Any = BatchGenerator(self.network, completion_batch_size=batch_size, prefill_batch_size=batch_size)
+        caches = [copy.deepcopy(layers) for _ in prompts]
+        generator.insert([prompt[same:] for prompt in prompts], tokens, caches=caches)
+        left = sum(tokens)
+        while left:
+            left -= len(generator.next()[1])
+        generator.close()
+        return time.perf_counter() - started
 
     def worst_gap(self, running: list[Message], arriving: list[Message], tokens: int) -> float:
         """Return the longest time between two tokens of one request while another's prompt is read in steps of 2048."""

@@ -44,6 +44,16 @@ The tokens of an answer are counted from its first to its last; prompts are incl
 milliseconds: what the client waited less what the engine in the server counted for the same call. Without reuse means
 `stream_generate` over the whole conversation; by hand, the same with a `prompt_cache` that the caller keeps and trims.
 
+The rows of `each_file` are made in one call to our application in this process: it reads 40 files of 120 tokens,
+counts, asks, keeps a journal and writes the text that goes back. Bare mlx-lm gets the same conversations; it renders
+them, computes the beginning that all share once, gives each a copy of that cache, and computes as many tokens of each
+row. A row has 32 tokens, some of `tiny` fewer. The second question about a file is a second call, with a file of its
+own each round, timed from the call to its answer of one token, reading and counting included:
+
+```bash
+python -m benchmarks --models small,tiny --only each_file --only file_again
+```
+
 Other servers run as their documentation starts them, each in a process of its own that is idle while another is
 measured; `vllm-mlx` with continuous batching, `llama-server` with eight slots. What is not installed has no row;
 CONTRIBUTING.md tells how to get it. The servers that are made of MLX bring an mlx-lm of their own, and load the same

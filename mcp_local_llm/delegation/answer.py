@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import anyio.to_thread
 
-from mcp_local_llm.delegation.asking import Checks
+from mcp_local_llm.delegation.asking import Checks, Faults
 from mcp_local_llm.delegation.call import Call
-from mcp_local_llm.delegation.counting import answer_room, too_long
+from mcp_local_llm.delegation.counting import EDIT_HELP, answer_room, split_help, too_long
 from mcp_local_llm.delegation.parts import ASSUMED_WINDOW
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText
-from mcp_local_llm.files.tasks.checks import without_unquoted
+from mcp_local_llm.files.tasks.checks import outcome, without_unquoted
 from mcp_local_llm.files.writing.rows import bounded_answer, repeated_lines
 from mcp_local_llm.values.chat import ChatResult, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
@@ -25,8 +25,8 @@ MANY_FILES = 25
 """Files of one question from which on a question to each of them is suggested."""
 
 
-async def answer_whole(call: Call) -> tuple[ChatResult, str, TokensSaved]:
-    """Return the answer about all files together, the fault that is left in it, and the tokens so far.
+async def answer_whole(call: Call) -> tuple[ChatResult, Faults, TokensSaved]:
+    """Return the answer about all files together, what its checks found, and the tokens so far.
 
     Raises:
         ContextLengthError: the files do not fit, and `split` is not set.
@@ -37,14 +37,17 @@ async def answer_whole(call: Call) -> tuple[ChatResult, str, TokensSaved]:
     counts, saved = await call.counted((request,))
     window = window_of(call, counts)
     if window is not None and (needed := counts.tokens[0] + answer_room(request, window)) > window and texts:
-        if not call.task.split:
+        if not call.splits:
             of_texts = counts.tokens[1 : 1 + len(texts)]
-            raise too_long(counts, texts, of_texts, needed, call.workplace.totals.prefill_rate)
+            help_ = EDIT_HELP if call.edits else split_help(counts, of_texts, call.workplace.totals.prefill_rate)
+            raise too_long(counts, texts, of_texts, needed, help_)
         return *await in_parts(call, texts, counts), saved
     try:
         return *await call.asker.ask_checked(request, checks_of(call, texts)), saved
-    except ContextLengthError:
-        if counts.window is not None or not (call.task.split and texts):
+    except ContextLengthError as error:
+        if call.edits:
+            raise ContextLengthError(f"{error} What helps: {EDIT_HELP}.") from error
+        if counts.window is not None or not (call.splits and texts):
             raise
     return *await in_parts(call, texts, counts), saved
 
@@ -54,30 +57,28 @@ def window_of(call: Call, counts: TokenCounts) -> int | None:
 
     Some servers cut a longer prompt without a word.
     """
-    return counts.window or (ASSUMED_WINDOW if call.task.split else None)
+    return counts.window or (ASSUMED_WINDOW if call.splits else None)
 
 
-async def in_parts(call: Call, texts: Sequence[FileText], counts: TokenCounts) -> tuple[ChatResult, str]:
-    """Answer from the parts of texts; return the fault that is left as well."""
+async def in_parts(call: Call, texts: Sequence[FileText], counts: TokenCounts) -> tuple[ChatResult, Faults]:
+    """Answer from the parts of texts; return what the checks found as well."""
     result = await call.long_reader.answer(call.question, texts, counts)
-    return result, checks_of(call, texts).fault(result.text)
+    return result, checks_of(call, texts).faults(result)
 
 
 def checks_of(call: Call, texts: Sequence[FileText]) -> Checks:
     """Return the checks of the call's template."""
     names = call.question.template.check if call.question.template else ()
-    return Checks(names, tuple(text.text for text in texts))
+    return Checks(names, tuple(text.text for text in texts), call.path)
 
 
 async def answer(call: Call) -> FileAnswer:
     """Answer for a caller: within the bounds of what may go back, the rest in a file. Raises as `answer_whole`."""
-    result, fault, saved = await answer_whole(call)
+    result, faults, saved = await answer_whole(call)
     texts = call.reading.texts
-    notes = list(call.reading.notes)
-    if fault:
-        notes.append(f"Check the answer: {fault}.")
-    text = result.text
-    if "quote" in checks_of(call, texts).names:
+    text, names = result.text, checks_of(call, texts).names
+    notes = [*call.reading.notes, *([told] if (told := outcome(names, faults)) else [])]
+    if "quote" in names:
         text, dropped = without_unquoted(text, [one.text for one in texts])
         notes += [f"{dropped} findings were left out: their quotes stand in no file."] if dropped else []
     bounded = await anyio.to_thread.run_sync(bounded_answer, text, call.keep)

@@ -23,6 +23,9 @@ BUSY_WAIT_S = 0.5
 """Seconds between two tries to enter a full queue, once the call has begun."""
 
 
+Faults = tuple[str, ...]
+"""What the checks of an answer found at each try, empty texts for nothing; no entry where nothing was checked."""
+
 Job = Callable[[], Awaitable[ChatResult | None]]
 """Does one piece of work; the tokens of its result count for the speed."""
 
@@ -41,9 +44,11 @@ class Checks:
     sources: tuple[str, ...] = ()
     path: PurePath | None = None
 
-    def fault(self, answer: str) -> str:
-        """Return the first fault of an answer, in words; else an empty text."""
-        return fault(self.names, Checked(answer, self.sources, self.path))
+    def faults(self, result: ChatResult) -> Faults:
+        """Return the first fault of one answer in words, an empty text for none; nothing where nothing is checked."""
+        if not self.names or unfinished(result):
+            return ()
+        return (fault(self.names, Checked(result.text, self.sources, self.path)),)
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,16 @@ class Asker:
 
     async def ask_checked(
         self, request: ChatRequest, checks: Checks, report: ReportProgress | None = None
-    ) -> tuple[ChatResult, str]:
-        """Return an answer and the fault that is left in it; a fault is named to the model once, for another try."""
+    ) -> tuple[ChatResult, Faults]:
+        """Return an answer and what its checks found; a fault is named to the model once, for another try."""
         result = await self.ask(request, report)
-        found = "" if unfinished(result) else checks.fault(result.text)
-        if not found:
-            return result, ""
-        result, again = await self.second(request, result, found, report)
-        left = again is None or unfinished(again) or checks.fault(again.text)
-        return result, found if left else ""
+        faults = checks.faults(result)
+        if not any(faults):
+            return result, faults
+        result, again = await self.second(request, result, faults[0], report)
+        if again is None:
+            return result, faults
+        return result, (*faults, *(checks.faults(again) or faults))
 
     async def second(
         self, request: ChatRequest, first: ChatResult, found: str, report: ReportProgress | None = None

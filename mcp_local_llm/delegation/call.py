@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import anyio.to_thread
 
@@ -29,6 +29,8 @@ class Call:
         reading: the files.
         workplace: the session's means.
         asker, counter: ask and count with the call's model.
+        path: the one file that the answer becomes.
+        edits: answers replace the files that are read, so they are never made from notes about parts.
     """
 
     task: FileTask
@@ -37,6 +39,13 @@ class Call:
     workplace: Workplace
     asker: Asker
     counter: Counter
+    path: PurePath | None = None
+    edits: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether what is longer than the window is read in parts."""
+        return self.task.split and not self.edits
 
     @property
     def long_reader(self) -> LongReader:

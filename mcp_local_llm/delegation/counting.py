@@ -17,6 +17,12 @@ BATCH_CHARACTERS = 4_000_000
 MIN_ANSWER = 512
 """Tokens that must be left for an answer where the call names no number, in a window of 4096 and more."""
 
+EDIT_HELP = (
+    "an edit needs the whole file at once, so split=true does not help; draft the new text of a range such as "
+    "path:1-400 into another file and put it in place yourself, or choose a model with a larger window"
+)
+"""What helps where a file that is to be edited does not fit."""
+
 TOLD = 8
 """Files whose sizes one refusal tells."""
 
@@ -50,7 +56,7 @@ def answer_room(request: ChatRequest, window: int) -> int:
 
 
 def too_long(
-    counts: TokenCounts, texts: Sequence[FileText], tokens: Sequence[int], needed: int, prefill_rate: float
+    counts: TokenCounts, texts: Sequence[FileText], tokens: Sequence[int], needed: int, help_: str
 ) -> ContextLengthError:
     """Return the refusal of files that do not fit, with the number of each and what would help.
 
@@ -59,20 +65,32 @@ def too_long(
         texts: the files.
         tokens: of each file.
         needed: tokens of the whole prompt and the room for its answer.
-        prefill_rate: tokens per second that this machine reads; 0 where that is not known.
+        help_: what would help, as a list without a full stop.
     """
-    window = counts.window or 0
     order = sorted(zip(tokens, texts, strict=True), key=lambda pair: -pair[0])
     sizes = ", ".join(f"{shown(text.name)} {count:,}" for count, text in order[:TOLD])
     more = f" and {len(order) - TOLD} smaller ones" if len(order) > TOLD else ""
-    budget = max(part_budget(window), 1)
-    parts = sum(math.ceil(count / budget) for count in tokens)
-    wait = f", about {duration_words(sum(tokens) / prefill_rate)}" if prefill_rate else ""
     about = "about " if counts.estimated else ""
     return ContextLengthError(
-        f"The call needs {about}{needed:,} tokens with its answer, and {counts.model} has a window of {window:,}. "
-        f"Tokens of the files: {sizes}{more}. What helps: split=true reads them in {parts} parts{wait}; "
-        "a range such as path:1-400, fewer files, or each_file=true; or a model with a larger window."
+        f"The call needs {about}{needed:,} tokens with its answer, and {counts.model} has a window of "
+        f"{counts.window or 0:,}. Tokens of the files: {sizes}{more}. What helps: {help_}."
+    )
+
+
+def split_help(counts: TokenCounts, tokens: Sequence[int], prefill_rate: float) -> str:
+    """Return what helps where files do not fit.
+
+    Args:
+        counts: model and window.
+        tokens: of each file.
+        prefill_rate: tokens per second that this machine reads; 0 where that is not known.
+    """
+    budget = max(part_budget(counts.window or 0), 1)
+    parts = sum(math.ceil(count / budget) for count in tokens)
+    wait = f", about {duration_words(sum(tokens) / prefill_rate)}" if prefill_rate else ""
+    return (
+        f"split=true reads them in {parts} parts{wait}; a range such as path:1-400, fewer files, or each_file=true; or "
+        "a model with a larger window"
     )
 
 

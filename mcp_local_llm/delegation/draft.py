@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import answer_whole
+from mcp_local_llm.delegation.asking import Faults
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.each_file import ask_each, source_of, told
 from mcp_local_llm.delegation.requests import whole_request
@@ -18,7 +19,7 @@ from mcp_local_llm.files.writing.draft_batch import Batch, DraftBatch, Place, Ro
 from mcp_local_llm.files.writing.drafts import Drafts, unfinished
 from mcp_local_llm.files.writing.journal import Journal, content_digest
 from mcp_local_llm.files.writing.output_names import has_placeholder, is_rows_file, output_paths
-from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.errors import InvalidRequestError
 
 NEW_FILE = (
     "Your answer becomes the file {path} as it is. Answer with the content of that file alone: no words before or "
@@ -59,27 +60,31 @@ async def write_draft(call: Call, order: DraftOrder) -> FileAnswer:
     draft = await anyio.to_thread.run_sync(partial(drafts.begin, path, overwrite=order.overwrite))
     if draft.previous is None and has_placeholder(order.path):
         raise InvalidRequestError(f"path {order.path!r} holds the name of each file: call again with each_file=true.")
-    edited = _edits(call, [draft.target.path])
-    call = _with_form(call, (EDIT if edited else NEW_FILE).format(path=path.name))
-    if edited:
-        # An edit needs the whole text before it, so it is never made from notes about its parts.
-        call = replace(call, task=replace(call.task, split=False))
-    try:
-        result, _, saved = await answer_whole(call)
-    except ContextLengthError as error:
-        if not edited:
-            raise
-        told = f"An edit needs the whole file at once, so split=true does not help. {error}"
-        raise ContextLengthError(told) from error
+    edits = _edits(call, [draft.target.path])
+    call = _with_form(call, (EDIT if edits else NEW_FILE).format(path=path.name))
+    call = replace(call, path=draft.target.path, edits=edits)
+    result, faults, saved = await answer_whole(call)
     if not unfinished(result) and (fault := await anyio.to_thread.run_sync(draft.fault, result.text)):
         request = whole_request(call.question, call.reading.texts, call.workplace.key)
-        result, _ = await call.asker.second(request, result, fault)
+        result, again = await call.asker.second(request, result, fault)
+        # A fault that is left is a warning of the report.
+        faults = () if again is None else (fault, "")
     report = await anyio.to_thread.run_sync(draft.finish, result)
     saved = replace(
         saved, written=await call.tokens(result.text), returned=await call.tokens(report.head + report.excerpt)
     )
-    head = " ".join([report.head, *report.warnings, *call.reading.notes, saved_words(saved, call.reading.texts)])
+    words = saved_words(saved, call.reading.texts)
+    head = " ".join([report.head, *_tries(faults), *report.warnings, *call.reading.notes, words])
     return FileAnswer(head, report.excerpt, replace(result, text=report.excerpt), saved, (report.path,))
+
+
+def _tries(faults: Faults) -> list[str]:
+    """Say what the checks of an answer found, where they found anything."""
+    if not any(faults):
+        return []
+    if faults[-1]:
+        return [f"Check the answer: {faults[-1]}."]
+    return [f"This is the second try; the first had a fault: {faults[0]}."]
 
 
 def _edits(call: Call, paths: Sequence[Path]) -> bool:
@@ -103,15 +108,13 @@ async def _many(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
     texts = {source_of(text): text for text in call.reading.texts}
     paths = output_paths(order.path, [text.name for text in texts.values()])
     places = {source: call.workplace.absolute(path) for source, path in zip(texts, paths, strict=True)}
-    edited = _edits(call, [*places.values()])
+    edits = _edits(call, [*places.values()])
 
     def make(journal: Journal, found: Mapping[str, FileText]) -> Batch:
         wanted = [Place(source, content_digest(text.text), places[source]) for source, text in found.items()]
         return DraftBatch(drafts, journal, wanted, overwrite=order.overwrite)
 
-    call = _with_form(call, (EDIT if edited else NEW_FILE).format(path="that belongs to it"))
-    if edited:
-        call = replace(call, task=replace(call.task, split=False))
+    call = replace(_with_form(call, (EDIT if edits else NEW_FILE).format(path="that belongs to it")), edits=edits)
     outcome = await ask_each(call, make, order.path)
     outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(outcome.written)))
     answered = await told(call, outcome)

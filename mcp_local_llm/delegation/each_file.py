@@ -1,5 +1,6 @@
 """Asks the same question about each file; the rows of a call that ended early are taken up by the same call."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -9,9 +10,9 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm.delegation.answer import checks_of, in_parts, window_of
-from mcp_local_llm.delegation.asking import Checks, Crowd, Job, added
+from mcp_local_llm.delegation.asking import Checks, Crowd, Faults, Job, added
 from mcp_local_llm.delegation.call import Call
-from mcp_local_llm.delegation.counting import answer_room
+from mcp_local_llm.delegation.counting import EDIT_HELP, answer_room
 from mcp_local_llm.delegation.requests import row_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
@@ -73,6 +74,7 @@ class Outcome:
         results: the answers that were computed in this call.
         written: the answers among them that were taken.
         faults: sources whose answers did not pass the check.
+        passed: answers that did, by the try that passed.
         stopped: the error that ended the call early.
         not_kept: why the rows are not kept for the same call later; empty where they are.
     """
@@ -83,8 +85,16 @@ class Outcome:
     results: list[ChatResult] = field(default_factory=list[ChatResult])
     written: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])
+    passed: Counter[int] = field(default_factory=Counter[int])
     stopped: LocalLLMError | None = None
     not_kept: str = ""
+
+    def check(self, source: str, faults: Faults) -> None:
+        """Note what the checks of an answer found."""
+        if faults[-1]:
+            self.faults.append(source)
+        else:
+            self.passed[len(faults)] += 1
 
     def rows(self, call: Call) -> list[Row]:
         """Return the rows of all files, those that could not be read among them, in the order of the call."""
@@ -110,6 +120,10 @@ class Outcome:
             notes.append(f"It ended early: {self.stopped}")
         if self.not_kept:
             notes.append(f"Nothing is kept for a repeat of this call. {self.not_kept}")
+        if self.passed:
+            count, again = self.passed.total(), self.passed[2]
+            passed = "1 answer passed its checks" if count == 1 else f"{count} answers passed their checks"
+            notes.append(f"{passed}{f', {again} at the second try' if again else ''}.")
         if self.faults:
             notes.append(f"Check these answers, they do not have the form that was asked for: {_some(self.faults)}.")
         return notes
@@ -182,7 +196,7 @@ async def _ask_pending(
         async def run() -> ChatResult | None:
             try:
                 request = requests[source]
-                result, fault = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
+                result, faults = await _ask_one(call, texts[source], (request, tokens[source]), counts, crowd)
                 if not unfinished(result) and (
                     wrong := await anyio.to_thread.run_sync(batch.fault, source, result.text)
                 ):
@@ -195,8 +209,8 @@ async def _ask_pending(
                 row = await anyio.to_thread.run_sync(batch.write, source, result)
             outcome.results.append(result)
             outcome.written += [] if row.error else [result.text]
-            if fault and not row.error:
-                outcome.faults.append(source)
+            if faults and not row.error:
+                outcome.check(source, faults)
             return result
 
         return run
@@ -212,8 +226,8 @@ async def _ask_pending(
 
 async def _ask_one(
     call: Call, text: FileText, counted: tuple[ChatRequest, int], counts: TokenCounts, crowd: Crowd
-) -> tuple[ChatResult, str]:
-    """Return the answer about one file and the fault that is left in it.
+) -> tuple[ChatResult, Faults]:
+    """Return the answer about one file and what its checks found.
 
     Raises:
         ContextLengthError: it does not fit, and `split` is not set.
@@ -222,16 +236,20 @@ async def _ask_one(
     checks: Checks = checks_of(call, [text])
     window = window_of(call, counts)
     if window is not None and tokens + answer_room(request, window) > window:
-        if not call.task.split:
-            raise ContextLengthError(
-                f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; split=true reads it in parts"
-            )
-        result, fault = await in_parts(call, [text], counts)
+        if not call.splits:
+            help_ = EDIT_HELP if call.edits else "split=true reads it in parts"
+            raise ContextLengthError(f"{tokens:,} tokens, and {counts.model} has a window of {window:,}; {help_}")
+        result, faults = await in_parts(call, [text], counts)
     else:
-        result, fault = await call.asker.ask_checked(request, checks, crowd.inner)
+        try:
+            result, faults = await call.asker.ask_checked(request, checks, crowd.inner)
+        except ContextLengthError as error:
+            if not call.edits:
+                raise
+            raise ContextLengthError(f"{error} What helps: {EDIT_HELP}.") from error
     if "quote" in checks.names:
         result = replace(result, text=without_unquoted(result.text, checks.sources)[0])
-    return result, fault
+    return result, faults
 
 
 def source_of(text: FileText) -> str:
@@ -252,7 +270,7 @@ def _key(call: Call, model: str, path: str) -> str:
             "schema": base.response_schema,
             "sampling": asdict(base.sampling),
             "thinking": [base.thinking, base.max_thinking_tokens],
-            "split": call.task.split,
+            "split": call.splits,
             "path": path,
             "files": [entry.name for entry in call.reading.entries],
         }

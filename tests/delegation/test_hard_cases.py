@@ -25,13 +25,28 @@ async def test_an_edit_of_a_range_is_refused_because_the_rest_of_the_file_would_
     assert (project / "a.py").read_text() == old
 
 
-async def test_a_file_that_does_not_fit_is_not_edited_from_notes_about_its_parts(
-    environ: dict[str, str], project: Path
+@pytest.mark.parametrize("window", [WINDOW, None])
+@pytest.mark.parametrize("each", [False, True])
+async def test_a_file_that_does_not_fit_is_not_edited_and_what_would_help_is_no_split(
+    environ: dict[str, str], project: Path, window: int | None, each: bool
 ) -> None:
     (project / "long.txt").write_text("a line of prose\n" * 3000)
-    async with desk_of(environ, project, lambda text: "notes", window=WINDOW) as desk:
-        with pytest.raises(LocalLLMError, match="split=true does not help"):
-            await desk.draft("long.txt", "Mend it.", "long.txt", split=True, overwrite=True)
+
+    def answer(text: str) -> str:
+        raise Overflow  # Reached where nobody tells a window.
+
+    async with desk_of(environ, project, answer, window=window) as desk:
+        more = {"split": True, "overwrite": True}
+        if each:
+            done = await desk.draft("{name}", "Mend it.", ["long.txt"], each_file=True, **more)
+            assert done.failed
+            told = done.body
+        else:
+            with pytest.raises(LocalLLMError) as refused:
+                await desk.draft("long.txt", "Mend it.", "long.txt", **more)
+            told = str(refused.value)
+    assert "an edit needs the whole file at once, so split=true does not help" in told, told
+    assert "reads" not in told.replace("What helps", "")
     assert (project / "long.txt").read_text() == "a line of prose\n" * 3000
 
 
@@ -290,3 +305,33 @@ async def test_a_deeply_nested_answer_does_not_keep_its_check_busy_for_minutes(
     async with desk_of(environ, project, lambda text: "[" * 20_000) as desk:
         done = await desk.draft("deep.yaml", "Write.")
     assert "nested too deeply" in done.head
+
+
+async def test_what_the_checks_of_an_answer_found_is_told(environ: dict[str, str], project: Path) -> None:
+    def answer(text: str) -> str:
+        return "Keep f whole" if "cannot be used" in text or "b.log" in text else "Fixed it"
+
+    async with desk_of(environ, project, answer) as desk:
+        again = await desk.chat("", "a.py", template="commit-message")
+        first = await desk.chat("", "b.log", template="commit-message")
+        rows = await desk.chat("", ["a.py", "b.log"], template="commit-message", each_file=True)
+        draft = await desk.draft("subject.txt", "", "a.py", template="commit-message")
+    assert again.body == "Keep f whole"
+    assert "passed its checks (commit-message) at the second try; the first had a fault: 'fixed' is not" in again.head
+    assert "The answer passed its checks (commit-message)." in first.head
+    assert "2 answers passed their checks, 1 at the second try." in rows.head
+    assert "This is the second try; the first had a fault: 'fixed' is not imperative" in draft.head
+
+
+async def test_a_draft_that_does_not_parse_is_asked_for_again_as_the_file_that_it_becomes(
+    environ: dict[str, str], project: Path
+) -> None:
+    def answer(text: str) -> str:
+        return "def test_f():\n    pass" if "cannot be used" in text else "def test_f(:\n    pass"
+
+    async with desk_of(environ, project, answer) as desk:
+        done = await desk.draft("test_a.py", "", "a.py", template="tests")
+        plain = await desk.draft("plain.py", "Write it.")
+    assert (project / "test_a.py").read_text() == (project / "plain.py").read_text() == "def test_f():\n    pass\n"
+    for told in (done, plain):
+        assert "This is the second try; the first had a fault: it does not parse" in told.head, told.head

@@ -93,6 +93,9 @@ class MlxThread:
         # Imported here, on this thread: the first import of mlx and mlx-lm takes one to two seconds, and arrays
         # that an import creates belong to the thread that made them.
         with file_limit_kept(), _forgotten_if_broken():
+            from mcp_local_llm.engines.mlx.load.transformers_import import import_transformers
+
+            import_transformers()
             from mcp_local_llm.engines.mlx.worker import Worker
 
         return Worker(self._commands, self._limits, self.watch, self._clock)

@@ -81,7 +81,8 @@ def outcome(checks: Sequence[CheckName], faults: Sequence[str]) -> str:
     if not checks or not faults:
         return ""
     if faults[-1]:
-        return f"Check it: the answer has a fault, also at the second try: {faults[-1]}."
+        tries = " It was named to the model, and the second try has one as well." if len(faults) > 1 else ""
+        return f"Check the answer: {faults[-1]}.{tries}"
     again = f" at the second try; the first had a fault: {faults[0]}" if len(faults) > 1 else ""
     return f"The answer passed its checks ({', '.join(checks)}){again}."
 

@@ -14,7 +14,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.decoder import Decoder
-from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, Prefill
+from mcp_local_llm.engines.mlx.batch.prefill import PREFILL_SHARED, PREFILL_UNWATCHED, Prefill
 from mcp_local_llm.engines.mlx.batch.prepare import PreparedRequest, RequestPreparer
 from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken, RequestState, RunningRequest
 from mcp_local_llm.engines.mlx.batch.request_queue import RequestQueue
@@ -158,7 +158,7 @@ class Batch:
 
     def _read_prompts(self) -> None:
         """Read prompts for one step: one chunk of a long one, or several short ones that are joined together."""
-        left = PREFILL_SHARED if len(self._decoder) else None
+        left = self._shared_step() if len(self._decoder) else None
         while left is None or left > 0:
             if self._prefill is None and not self._admit_next():
                 return
@@ -173,8 +173,13 @@ class Batch:
             self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
                 self._start(prefill)
-            # Once a request is decoded, only a small chunk of this step is left for prompts.
-            left = max(PREFILL_SHARED - computed, 0) if left is None else left - max(computed, 1)
+            # Once a request is decoded, what prompts get of this step is limited.
+            left = max(self._shared_step() - computed, 0) if left is None else left - max(computed, 1)
+
+    def _shared_step(self) -> int:
+        """Return the tokens of prompts that one step may read while requests are decoded."""
+        streamed = any(running.state.job.request.stream for running in self._live.values())
+        return PREFILL_SHARED if streamed else PREFILL_UNWATCHED
 
     def _admit_next(self) -> bool:
         """Admit the request whose turn it is; False when there is none or no place for it."""

@@ -13,11 +13,15 @@ from mcp_local_llm.engines.mlx.load.weights import LoadedModel
 from mcp_local_llm.engines.mlx.prompt.checkpoints import Checkpoint
 
 PREFILL_SHARED = 256
-"""Tokens of a prompt computed at once while other requests are decoded; the plan's step (2048) while none is.
+"""Tokens of a prompt computed at once while streamed requests are decoded; the plan's step (2048) while none is.
 
 The other requests wait for a chunk. 512 would make them wait a little more than a quarter of 2048, because the last
 chunk of a long prompt attends to all of it; smaller than 256, the weights are read too often for too few tokens.
 """
+
+PREFILL_UNWATCHED = 1024
+"""The same where no request is streamed: nobody sees its tokens come, and short prompts, such as those of one file of
+many, join the batch sooner and are not cut in two."""
 
 
 class Prefill:
