@@ -86,7 +86,7 @@ async def replay(engine: MlxEngine, divide: int = 1, rounds: int = ROUNDS) -> Se
             run.send(f"main, round {number + 1}", "main", main.request()),
             run.send(f"subagent, round {number + 1}", "sub", sub.request()),
         )
-    await run.send("title", "title", AgentSession(TITLE.divided(divide), "titles", "title").request(tools=()))
+    await run.send("title", "title", AgentSession(TITLE.divided(divide), "titles", "title").request())
     await run.send("main, summary asked for", "summary", main.compaction(characters=INSTRUCTION // divide), 0.3, cold)
     main.say(800 // divide)
     await run.send("main, goes on all the same", "main", main.request())

@@ -79,11 +79,10 @@ class AgentSession:
         if shape.state:
             self.messages.append(Message(role="system", content=prose(shape.state, f"state of {project}")))
 
-    def request(self, tokens: int = 4, **fields: object) -> ChatRequest:
+    def request(self, tokens: int = 4) -> ChatRequest:
         """Return the next request; the answer has at most `tokens` tokens."""
         sampling = SamplingParams(max_tokens=tokens, temperature=0.0, repetition_limit=0)
-        request = ChatRequest(tuple(self.messages), tools=self.tools, sampling=sampling, client=self._words)
-        return replace(request, **fields)  # type: ignore[arg-type]
+        return ChatRequest(tuple(self.messages), tools=self.tools, sampling=sampling, client=self._words)
 
     def read(self, characters: int = 600) -> None:
         """Go on with a call of a tool and its result."""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -57,8 +58,8 @@ async def at_once(engine: MlxEngine, items: Sequence[ChatRequest]) -> float:
 
 async def generating(engine: MlxEngine, during: Callable[[], Awaitable[list[float]]]) -> list[float]:
     """Do something while the engine generates."""
-    request = AgentSession(MAIN.divided(8), "other", "long").request(tokens=100_000 // 4, lower_max_tokens=True)
-    async with aclosing(engine.stream(request)) as chunks:
+    request = AgentSession(MAIN.divided(8), "other", "long").request(tokens=25_000)
+    async with aclosing(engine.stream(replace(request, lower_max_tokens=True))) as chunks:
         async for chunk in chunks:
             if chunk.progress is not None and chunk.progress.phase in ("reasoning", "answer"):
                 return await during()

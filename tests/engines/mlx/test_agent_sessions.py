@@ -14,7 +14,11 @@ from mcp_local_llm.values.model import ModelInfo
 from tests.engines.mlx.asking import engine_of
 from tests.engines.mlx.random_models import HYBRID, PLAIN, SLIDING, random_model
 
-ALL = pytest.mark.parametrize("config", [PLAIN, HYBRID, SLIDING], ids=["plain", "hybrid", "sliding"])
+ALL = pytest.mark.parametrize(
+    "config",
+    [PLAIN, HYBRID, pytest.param(SLIDING, marks=pytest.mark.sweep)],
+    ids=["plain", "hybrid", "sliding"],
+)
 DIVIDED = 40
 """Makes the first request 600 tokens of the built-in model's small vocabulary long."""
 
