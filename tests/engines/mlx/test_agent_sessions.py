@@ -29,8 +29,8 @@ def model(tiny: ModelInfo, tmp_path: Path, config: dict[str, Any]) -> ModelInfo:
 
 
 def too_much(readings: Sequence[Reading]) -> list[Reading]:
-    # The opening of an answer is computed again, and so is the token before a fork: of short texts that is a share.
-    return [reading for reading in readings if reading.read > reading.most + 8]
+    # The last token of a prompt is computed again, and so is the one before a fork: of short texts that is a share.
+    return [reading for reading in readings if reading.read > reading.most + 2]
 
 
 @ALL
