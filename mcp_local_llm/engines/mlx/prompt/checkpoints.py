@@ -4,13 +4,14 @@ They are found by rendering the template again with less in it, so no template i
 """
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 from mcp_local_llm.engines.mlx.prompt.conversation import render_conversation
 from mcp_local_llm.engines.mlx.prompt.render import Prompt, encode_rendered
 from mcp_local_llm.engines.mlx.prompt.text_model import TextModel
-from mcp_local_llm.values.chat import ChatRequest, Message
+from mcp_local_llm.values.chat import ChatRequest, Message, ToolCall
 from mcp_local_llm.values.errors import InvalidRequestError
 
 CheckpointKind = Literal["system", "files", "user", "answer"]
@@ -33,7 +34,7 @@ class Checkpoint:
 
 
 def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple[Checkpoint, ...]:
-    """Return the ends of system part, files and last turn.
+    """Return the ends of system part, files and prompt, or of its last turn where an answer is opened in another way.
 
     Behind the files of the last user message another question about them may follow. The end of the last turn is
     where the next prompt of the conversation will part from this one: a template may strip the reasoning of earlier
@@ -48,8 +49,9 @@ def checkpoints(request: ChatRequest, prompt: Prompt, model: TextModel) -> tuple
         (_with_files(request, prompt, model, round(LEAST_TOKENS * per_token)), "files"),
     )
     found += [Checkpoint(_tokens_of(head, prompt, model), kind) for head, kind in heads if head]
-    body = _without_opening(request, prompt, model)
-    if body:
+    if _opens_as_answered(request, prompt, model):
+        found.append(Checkpoint(len(prompt.tokens) - 1, "user"))
+    elif body := _without_opening(request, prompt, model):
         opening = encode_rendered(prompt.text[len(body) :], model)
         if opening and prompt.tokens[-len(opening) :] == opening:
             found.append(Checkpoint(len(prompt.tokens) - len(opening), "user"))
@@ -62,9 +64,12 @@ def beyond(found: tuple[Checkpoint, ...], cached: int) -> tuple[Checkpoint, ...]
 
 
 def _system_part(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
-    """Return the text up to the first message that is no system message: instructions and tools."""
-    system = [message for message in request.messages if message.role == "system"][:1]
-    rest = [message for message in request.messages if message.role != "system"]
+    """Return the text up to the first message that is no system message: instructions and tools.
+
+    Every new session of a project begins with it, and the same session after it was summarized.
+    """
+    system = list(takewhile(lambda message: message.role == "system", request.messages))
+    rest = request.messages[len(system) :]
     if not (system or request.tools) or not rest:
         return ""
     # Any first letter but the conversation's own makes the two texts part where its first message begins.
@@ -91,6 +96,17 @@ def _with_files(request: ChatRequest, prompt: Prompt, model: TextModel, least: i
     files = content[start:end]
     place = prompt.text.rfind(files)
     return "" if place < 0 else prompt.text[: place + len(files)]
+
+
+def _opens_as_answered(request: ChatRequest, prompt: Prompt, model: TextModel) -> bool:
+    """Whether the next prompts begin with all of this one: the answer is opened as an answer of the past is."""
+    answers = [Message(role="assistant", content="a")]
+    answers += [Message(role="assistant", tool_calls=[ToolCall(name=tool.name)]) for tool in request.tools[:1]]
+    try:
+        later = [replace(request, messages=(*request.messages, answer)) for answer in answers]
+        return all(render_conversation(one, model, opening=False).text.startswith(prompt.text) for one in later)
+    except InvalidRequestError:
+        return False
 
 
 def _without_opening(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
