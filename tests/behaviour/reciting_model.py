@@ -79,7 +79,7 @@ def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
 
 
 def write_reciting_model(
-    folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", anywhere: bool = False, window: int = WINDOW
+    folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", by_part: bool = False, window: int = WINDOW
 ) -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 
@@ -87,7 +87,8 @@ def write_reciting_model(
         folder: where to.
         scripts: what it says.
         mentions: markup that its template names, as the templates of a family of models do.
-        anywhere: the name of a script may stand anywhere in the last message that is no system turn.
+        by_part: a script is said where its name stands somewhere in the last message that is no system turn, the first
+            of them that does.
         window: tokens of prompt and answer together.
 
     Raises:
@@ -114,7 +115,7 @@ def write_reciting_model(
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, anywhere=anywhere))
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, by_part=by_part))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -187,17 +188,12 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str], mentions: str, *, anywhere: bool) -> str:
+def _template(openings: Mapping[str, str], mentions: str, *, by_part: bool) -> str:
     """ChatML; what opens an answer depends on the last message."""
-    opening = "{{- '<|im_start|>assistant\\n' + openings.get(messages[-1].content, '') -}}"
-    if anywhere:
-        opening = (
-            "{%- set said = messages | rejectattr('role', 'equalto', 'system') | list -%}"
-            "{{- '<|im_start|>assistant\\n' -}}"
-            "{%- for name, opening in openings.items() if name in said[-1].content -%}"
-            "{%- if loop.first -%}{{- opening -}}{%- endif -%}"
-            "{%- endfor -%}"
-        )
+    last = (
+        "(messages | rejectattr('role', 'equalto', 'system') | list)[-1].content" if by_part else "messages[-1].content"
+    )
+    part = f"((openings | select('in', {last}) | list) + [''])[0]"
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
         f"{{%- set openings = {json.dumps(openings)} -%}}"
@@ -205,7 +201,9 @@ def _template(openings: Mapping[str, str], mentions: str, *, anywhere: bool) -> 
         "{%- for message in messages -%}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
         "{%- endfor -%}"
-        f"{{%- if add_generation_prompt -%}}{opening}{{%- endif -%}}"
+        "{%- if add_generation_prompt -%}"
+        f"{{{{- '<|im_start|>assistant\\n' + openings.get({part if by_part else last}, '') -}}}}"
+        "{%- endif -%}"
     )
 
 
