@@ -79,7 +79,7 @@ def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
 
 
 def write_reciting_model(
-    folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", by_part: bool = False
+    folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", by_part: bool = False, window: int = WINDOW
 ) -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 
@@ -87,7 +87,9 @@ def write_reciting_model(
         folder: where to.
         scripts: what it says.
         mentions: markup that its template names, as the templates of a family of models do.
-        by_part: a script is said where its name stands somewhere in the last message, the first of them that does.
+        by_part: a script is said where its name stands somewhere in the last message that is no system turn, the first
+            of them that does.
+        window: tokens of prompt and answer together.
 
     Raises:
         ValueError: two scripts say the same tag of the vocabulary.
@@ -106,7 +108,7 @@ def write_reciting_model(
         "rms_norm_eps": 1e-6,
         "rope_theta": 10_000.0,
         "vocab_size": size,
-        "max_position_embeddings": WINDOW,
+        "max_position_embeddings": window,
         "tie_word_embeddings": False,
         "eos_token_id": end,
     }
@@ -188,7 +190,9 @@ def _byte_symbols(text: str) -> str:
 
 def _template(openings: Mapping[str, str], mentions: str, *, by_part: bool) -> str:
     """ChatML; what opens an answer depends on the last message."""
-    last = "messages[-1].content"
+    last = (
+        "(messages | rejectattr('role', 'equalto', 'system') | list)[-1].content" if by_part else "messages[-1].content"
+    )
     part = f"((openings | select('in', {last}) | list) + [''])[0]"
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"

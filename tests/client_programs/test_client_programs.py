@@ -53,7 +53,12 @@ ANSWERS: dict[str, Any] = {
     "required": True,
     "structured": {"name": "Ada Lovelace", "age": 36},
 }
-MORE = {"openai": {}, "langchain": {"by_call": {"city": "Rome"}}, "ai_sdk": {"record": ["a"]}}
+MORE = {
+    "openai": {},
+    "anthropic": {"thought": ["thinking", "text"], "counted": True},
+    "langchain": {"by_call": {"city": "Rome"}},
+    "ai_sdk": {"record": ["a"]},
+}
 
 
 @pytest.fixture(scope="module")
