@@ -1,20 +1,20 @@
-"""The ASGI application: routes, and every error in OpenAI's envelope with its HTTP status."""
+"""The ASGI application: its routes, and the reports that need no generation."""
 
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from mcp_local_llm.doors.http.answer_route import AnswerRoute
+from mcp_local_llm.doors.http.error_responses import EXCEPTION_HANDLERS
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
-from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
-from mcp_local_llm.doors.http.streaming import failure_body
+from mcp_local_llm.doors.http.openai import CHAT, TEXT
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError, shortened
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.openai.errors import envelope
 from mcp_local_llm.wire.openai.write_response import model_list
 
@@ -31,13 +31,7 @@ def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
         Route("/health", reports.health, methods=["GET"]),
         Route("/metrics", reports.metrics, methods=["GET"]),
     ]
-    handlers = {
-        LocalLLMError: _failure,
-        HTTPException: _http_failure,
-        ClientDisconnect: _gone,
-        Exception: _unexpected,
-    }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
 
 
 @dataclass(frozen=True)
@@ -76,30 +70,3 @@ class ReportRoutes:
         roles = [role for row in rows for role in row.roles]
         profiles = [profile.name for profile in table.profiles]
         return list(dict.fromkeys([*resident, *roles, *profiles, *(row.name for row in rows)]))
-
-
-async def _failure(request: Request, error: Exception) -> Response:
-    assert isinstance(error, LocalLLMError)
-    # OpenAI's client repeats every 409 and 5xx by itself; most of ours fail the same way again.
-    again = isinstance(error, BusyError | BackendUnavailableError)
-    return JSONResponse(failure_body(error), error.status, {"x-should-retry": str(again).lower()})
-
-
-async def _http_failure(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    message, path = error.detail, shortened(request.url.path)
-    if error.status_code == 404:
-        message = f"There is no {path} here. Requests go to /v1/chat/completions, /v1/models and the like."
-    elif error.status_code == 405:
-        message = f"{path} does not take {shortened(request.method)}."
-    return JSONResponse(envelope(message, status=error.status_code), error.status_code, error.headers)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """End a request whose client disconnected while it was still sending."""
-    return Response(status_code=400)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """Answer 500 for a defect; starlette logs its traceback after the response."""
-    return JSONResponse(envelope("The server failed; its log says why.", status=500, code="internal"), 500)
