@@ -8,11 +8,12 @@ from starlette.responses import JSONResponse, Response
 
 from mcp_local_llm.doors.http.api import ErrorFormat
 from mcp_local_llm.doors.http.openai import OPENAI_ERRORS
+from mcp_local_llm.doors.http.responses import RESPONSES_ERRORS
 from mcp_local_llm.doors.http.streaming import in_words_of_http
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.wire.http_error import HttpError
 
-ERROR_FORMATS: Mapping[str, ErrorFormat] = {}
+ERROR_FORMATS: Mapping[str, ErrorFormat] = {"/v1/responses": RESPONSES_ERRORS}
 """Path, with all below it, → the form of its errors; everywhere else they have OpenAI's."""
 
 

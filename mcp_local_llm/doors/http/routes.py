@@ -13,6 +13,7 @@ from mcp_local_llm.doors.http.error_responses import EXCEPTION_HANDLERS
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.openai import CHAT, TEXT
+from mcp_local_llm.doors.http.responses import RESPONSES
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.openai.errors import envelope
@@ -22,10 +23,11 @@ from mcp_local_llm.wire.openai.write_response import model_list
 def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
     """Make the application; `in_flight` counts and cancels its answers."""
     chat, completions = AnswerRoute(llm, in_flight, CHAT), AnswerRoute(llm, in_flight, TEXT)
-    reports = ReportRoutes(llm, in_flight)
+    responses, reports = AnswerRoute(llm, in_flight, RESPONSES), ReportRoutes(llm, in_flight)
     routes = [
         Route("/v1/chat/completions", chat.answer, methods=["POST"]),
         Route("/v1/completions", completions.answer, methods=["POST"]),
+        Route("/v1/responses", responses.answer, methods=["POST"]),
         Route("/v1/models", reports.models, methods=["GET"]),
         Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
         Route("/health", reports.health, methods=["GET"]),

@@ -73,7 +73,7 @@ class IncomingResponse(IncomingRequest):
         echo: members that the answer repeats.
     """
 
-    names: ToolNames = ToolNames()
+    names: ToolNames = field(default_factory=ToolNames)
     echo: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -90,7 +90,7 @@ def incoming_response(body: object) -> IncomingResponse:
     tools = given.get("tools")
     if not isinstance(tools, list | None):
         raise ParameterError("Invalid value for 'tools': it must be a list.", "tools")
-    offered = offered_functions(tools)
+    offered = offered_functions(cast(list[object], tools or []))
     turns = InputReader(offered.names)
     _read_conversation(given, turns)
     chat = {name: value for name, value in given.items() if name not in IGNORED | {"input", "instructions", "text"}}

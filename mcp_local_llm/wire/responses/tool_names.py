@@ -4,9 +4,9 @@ A namespace's tools and custom tools are functions for the model; a client wants
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from mcp_local_llm.wire.json_values import JsonObject, as_list, as_object, as_text
 
@@ -51,7 +51,7 @@ class ToolNames:
         return next(found, name)
 
     def of_call(self, name: str) -> ToolName:
-        """Return the client's name of a called tool; a model may write the namespace before the name or leave it out."""
+        """Return the client's name of a called tool; a model may write the namespace before it, or leave that out."""
         if name in self.tools:
             return self.tools[name]
         meant = [tool for tool in self.tools.values() if name in _spellings(tool)]
@@ -75,7 +75,7 @@ class OfferedFunctions:
     warnings: tuple[str, ...]
 
 
-def offered_functions(tools: object) -> OfferedFunctions:
+def offered_functions(tools: Sequence[object]) -> OfferedFunctions:
     """Read the member `tools`; hosted tools are skipped, and unknown kinds with a warning."""
     found, unknown = list(_tools(tools)), list[str]()
     functions, places, names = list[dict[str, Any]](), list[str](), dict[str, ToolName]()
@@ -100,12 +100,12 @@ def function_choice(choice: object, names: ToolNames) -> object:
     """Write the member `tool_choice` with the names of the prompt; an allowed tool that is hosted is left out."""
     match choice:
         case {"type": "allowed_tools"}:
-            whole = as_object(cast(object, choice))
+            whole = as_object(choice)
             listed = as_list((as_object(whole.get("allowed_tools")) or whole).get("tools"))
             named = [tool for entry in listed for tool in _named(as_object(entry), names)]
             return {"type": "allowed_tools", "mode": whole.get("mode"), "tools": named}
         case {"type": "function" | "custom", "name": str()}:
-            return _named(as_object(cast(object, choice)), names)[0]
+            return _named(as_object(choice), names)[0]
         case _:
             return choice
 
@@ -125,9 +125,9 @@ def _named(entry: JsonObject, names: ToolNames) -> list[dict[str, Any]]:
     return [{"type": "function", "name": key} for key in meant]
 
 
-def _tools(tools: object) -> Iterator[tuple[JsonObject, str | None, str]]:
+def _tools(tools: Sequence[object]) -> Iterator[tuple[JsonObject, str | None, str]]:
     """Yield each tool with its namespace and its place; what a namespace says of itself stands in its first tool."""
-    for index, entry in enumerate(as_list(tools)):
+    for index, entry in enumerate(tools):
         tool, place = as_object(entry), f"tools[{index}]"
         if tool.get("type") != "namespace":
             yield as_object(tool.get("function")) or tool, None, place
