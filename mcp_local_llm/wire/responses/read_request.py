@@ -38,6 +38,9 @@ STORED: Mapping[str, str] = {
 }
 """Fields that refer to what a server stores → why they are refused."""
 
+MOVED: Mapping[str, str] = {"messages": "input", "response_format": "text.format"}
+"""Fields of chat completions → where this API has them."""
+
 ECHOED: Mapping[str, object] = {
     "instructions": None,
     "max_output_tokens": None,
@@ -86,7 +89,7 @@ def incoming_response(body: object) -> IncomingResponse:
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
     given = filled_in(cast(dict[str, Any], body))
-    _refuse_stored(given)
+    _refuse(given)
     tools = given.get("tools")
     if not isinstance(tools, list | None):
         raise ParameterError("Invalid value for 'tools': it must be a list.", "tools")
@@ -98,7 +101,7 @@ def incoming_response(body: object) -> IncomingResponse:
         "messages": [turn.message for turn in turns.turns],
         "tools": offered.functions,
         "tool_choice": function_choice(given.get("tool_choice"), offered.names),
-        "max_completion_tokens": chat.pop("max_output_tokens", None),
+        "max_completion_tokens": chat.pop("max_output_tokens", chat.get("max_completion_tokens")),
         "response_format": as_object(given.get("text")).get("format"),
     }
     names = _Places(turns.turns, offered.places)
@@ -111,7 +114,11 @@ def incoming_response(body: object) -> IncomingResponse:
     return IncomingResponse(read.request, read.model, read.stream, True, warnings, offered.names, echo)
 
 
-def _refuse_stored(given: Mapping[str, Any]) -> None:
+def _refuse(given: Mapping[str, Any]) -> None:
+    """Refuse what needs a store, what this API has elsewhere, and a request without input."""
+    for name, here in MOVED.items():
+        if name in given:
+            raise ParameterError(f"Unsupported parameter: '{name}'. In this API it is '{here}'.", name)
     for name, reason in STORED.items():
         if name in given:
             raise ParameterError(f"{name} is not supported by this server: {reason}.", name)

@@ -5,6 +5,7 @@ member `local_llm` tells that an answer was cut.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from mcp_local_llm.wire.responses.tool_names import CUSTOM_INPUT, ToolName
 
 Json = dict[str, Any]
 TextKind = Literal["reasoning", "message"]
+
+_MAX_TOKENS = re.compile(r"\bmax_tokens\b")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class ResponseStream:
             used.add(id)
             yield from self._call(call, id)
         told = write_extension(result)
-        told[EXTENSION_KEY] = {"finish_reason": result.finish_reason, **told[EXTENSION_KEY]}
+        # The engine's warnings name a limit as chat completions do.
+        warnings = [_MAX_TOKENS.sub("max_output_tokens", warning) for warning in result.warnings]
+        told[EXTENSION_KEY] |= {"finish_reason": result.finish_reason, "warnings": warnings}
         yield self._lifecycle("completed", "completed", output=self._output, usage=usage(result.usage), **told)
 
     def _text(self, kind: TextKind, text: str, *, empty: bool = False) -> Iterator[Json]:
