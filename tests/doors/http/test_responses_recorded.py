@@ -87,7 +87,7 @@ def bounded(schema: Json) -> Json:
 
 
 async def test_titles_beside_a_turn_take_nothing_from_the_prompt_of_the_next_turn(reciting: Door) -> None:
-    first, title = REQUESTS["codex_first"], {**REQUESTS["codex_title"], "text": None}
+    first, title = REQUESTS["codex_first"], dict[str, Any](REQUESTS["codex_title"], text=None)
     usages = list[Json]()
 
     async def turn(body: Json) -> None:
