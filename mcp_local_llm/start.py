@@ -106,7 +106,14 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     app = compose({**os.environ, **idle}, Path.home(), options.model)
     settings = app.settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    address = Address(options.host, options.port, key, settings.allowed_hosts, settings.allowed_origins)
+    address = Address(
+        options.host,
+        options.port,
+        key,
+        settings.allowed_hosts,
+        settings.allowed_origins,
+        any_model=settings.serve_any_model,
+    )
 
     async def serve() -> None:
         async with app.llm:

@@ -15,10 +15,12 @@ from starlette.responses import Response
 
 from mcp_local_llm.doors.http.api import ApiFormat, Asked, Json
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers, client_of
+from mcp_local_llm.doors.http.model_names import ModelNames
 from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse, in_words_of_http
 from mcp_local_llm.llm.llm import LLM, collect_result
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
-from mcp_local_llm.values.progress import ReportProgress
+from mcp_local_llm.values.errors import ContextLengthError, UnknownModelError
+from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.wire.json_values import mended_json, read_json
 from mcp_local_llm.wire.openai.errors import ParameterError
 
@@ -33,6 +35,7 @@ class AnswerRoute(Generic[Asked]):
     llm: LLM
     in_flight: InFlightAnswers
     format: ApiFormat[Asked]
+    names: ModelNames
 
     async def answer(self, request: Request) -> Response:
         """Answer one request, as events where it asks for them."""
@@ -48,16 +51,56 @@ class AnswerRoute(Generic[Asked]):
             )
         return WholeResponse(lambda report: self._whole(asked, client, report), in_flight=self.in_flight, client=client)
 
+    async def count(self, request: Request) -> Response:
+        """Count the prompt tokens of a request, without waiting for answers."""
+        client = client_of(request)
+        asked = self.format.read(await json_body(request), request.headers)
+        return WholeResponse(
+            lambda report: self._counted(asked, client, report), in_flight=self.in_flight, client=client
+        )
+
+    async def _counted(self, asked: Asked, client: str, report: ReportProgress) -> Json:
+        assert self.format.count is not None
+        request, name = replace(asked.request, client=client), await self.names.meant(asked.model)
+        try:
+            return self.format.count(await self.llm.count((request,), report, model=name))
+        except UnknownModelError as error:
+            raise await self.names.with_names(error) from error
+
     async def _whole(self, asked: Asked, client: str, report: ReportProgress) -> Json:
         return self.format.whole(asked, await collect_result(self._chunks(asked, client, report)))
 
     async def _chunks(self, asked: Asked, client: str, report: ReportProgress) -> AsyncGenerator[ChatChunk]:
         request = replace(asked.request, client=client, lower_max_tokens=True)
-        # Clients that must send a model name, but have none, send an empty one.
-        async with aclosing(self.llm.chat(request, report, model=asked.model or None)) as chunks:
-            async for chunk in chunks:
-                result = chunk.result
-                yield chunk if result is None else replace(chunk, result=_warned(result, asked.warnings))
+        prompt, name = _PromptProgress(report), await self.names.meant(asked.model)
+        try:
+            async with aclosing(self.llm.chat(request, prompt.report, model=name)) as chunks:
+                async for chunk in chunks:
+                    result = chunk.result and _warned(chunk.result, asked.warnings)
+                    yield replace(chunk, result=result, progress=prompt.first)
+        except UnknownModelError as error:
+            raise await self.names.with_names(error) from error
+        except ContextLengthError as error:
+            if self.format.count is None:
+                raise
+            # Clients of such an API shorten the conversation by these numbers, and an engine may stop counting early.
+            counts = await self.llm.count((request,), report, model=name)
+            tokens = error.prompt_tokens if counts.estimated else counts.tokens[0]
+            raise ContextLengthError(str(error), tokens, error.window) from error
+
+
+@dataclass
+class _PromptProgress:
+    """Passes progress on, and keeps the first step of the prefill, which tells how long the prompt is."""
+
+    to: ReportProgress
+    first: Progress | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Take a step of progress, from any thread."""
+        if progress.phase == "prefill" and self.first is None:
+            self.first = progress
+        self.to(progress)
 
 
 def _warned(result: ChatResult, warnings: tuple[str, ...]) -> ChatResult:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_KEEPALIVE_S, Progress
 from mcp_local_llm.wire.http_error import HttpError
@@ -106,12 +106,14 @@ class ApiFormat(Generic[Asked]):
         whole: writes an answer in one piece.
         stream: makes the writer of a streamed answer.
         pace: when a stream is opened, and how it is kept alive.
+        count: writes the number of tokens of a request; None where the API does not count.
     """
 
     read: Callable[[object, Mapping[str, str]], Asked]
     whole: Callable[[Asked, ChatResult], Json]
     stream: Callable[[Asked], StreamWriter]
     pace: Pace = Pace()
+    count: Callable[[TokenCounts], Json] | None = None
 
 
 def json_event(data: Json, kind: str = "message") -> SseEvent:

@@ -1,11 +1,11 @@
-"""OpenAI's Responses API: `POST /v1/responses`, and its errors."""
+"""OpenAI's Responses API: `POST /v1/responses` and `POST /v1/responses/input_tokens`, and their errors."""
 
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
 from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
-from mcp_local_llm.values.chat import ChatChunk, ChatResult
+from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.wire.responses.errors import error_response, refusal
@@ -53,5 +53,9 @@ def _whole(asked: IncomingResponse, result: ChatResult) -> Json:
     return _writer(asked).whole(result)
 
 
-RESPONSES = ApiFormat(_read, _whole, ResponsesStream, Pace(open_when_admitted=True))
+def _count(counts: TokenCounts) -> Json:
+    return {"object": "response.input_tokens", "input_tokens": counts.tokens[0]}
+
+
+RESPONSES = ApiFormat(_read, _whole, ResponsesStream, Pace(open_when_admitted=True), _count)
 RESPONSES_ERRORS = ErrorFormat(error_response, refusal)

@@ -159,6 +159,14 @@ async def test_instructions_and_a_text_as_input_are_enough(client: AsyncOpenAI) 
     assert (answer.instructions, getattr(answer, "store", None)) == ("Be brief.", False)
 
 
+async def test_the_tokens_of_a_request_are_counted_as_its_usage_tells_them(client: AsyncOpenAI) -> None:
+    asked: Any = {"input": [{"role": "user", "content": PARIS}], "tools": [WEATHER], "instructions": "Be brief."}
+    counted = await client.responses.input_tokens.count(model="tiny", **asked)
+    usage = (await ask(client, **asked)).usage
+    assert usage is not None
+    assert counted.input_tokens == usage.input_tokens
+
+
 async def test_a_cut_answer_is_complete_and_says_beside_it_that_it_was_cut(client: AsyncOpenAI) -> None:
     answer = await ask(client, ENDLESS, max_output_tokens=5, **NO_THINKING)
     assert (answer.status, answer.incomplete_details) == ("completed", None)
