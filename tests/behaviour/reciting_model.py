@@ -78,13 +78,15 @@ def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
     return text + _selector(list(scripts).index(name), max(len(scripts) - 1, 1).bit_length())
 
 
-def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "") -> Path:
+def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", chooser: str = "") -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 
     Args:
         folder: where to.
         scripts: what it says.
         mentions: markup that its template names, as the templates of a family of models do.
+        chooser: jinja that sets `said` to the name of a script, from `messages`, `tools` and `openings`; without it the
+            words of the last message are the name.
 
     Raises:
         ValueError: two scripts say the same tag of the vocabulary.
@@ -110,7 +112,7 @@ def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mention
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions))
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, chooser))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -183,17 +185,18 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str], mentions: str) -> str:
-    """ChatML; what opens an answer depends on the last message."""
+def _template(openings: Mapping[str, str], mentions: str, chooser: str) -> str:
+    """ChatML; what opens an answer depends on the last message, or on what the chooser says."""
+    opening = "openings[said]" if chooser else "openings.get(messages[-1].content, '')"
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
-        f"{{%- set openings = {json.dumps(openings)} -%}}"
+        f"{{%- set openings = {json.dumps(openings)} -%}}{chooser}"
         "{%- if tools -%}{{- '<|im_start|>system\\n' + (tools | tojson) + '<|im_end|>\\n' -}}{%- endif -%}"
         "{%- for message in messages -%}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
         "{%- endfor -%}"
         "{%- if add_generation_prompt -%}"
-        "{{- '<|im_start|>assistant\\n' + openings.get(messages[-1].content, '') -}}"
+        f"{{{{- '<|im_start|>assistant\\n' + {opening} -}}}}"
         "{%- endif -%}"
     )
 

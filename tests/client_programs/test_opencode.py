@@ -34,11 +34,11 @@ SCHEMA = {
     "additionalProperties": False,
 }
 # Which script is recited: of a request without tools (opencode asks for a title), behind a tool's result, by the words.
-CHOICE = (
+CHOOSER = (
     "{%- set last = messages[-1] -%}{%- set ns = namespace(script='DONE') -%}"
     "{%- if not tools -%}{%- set ns.script = 'TITLE' -%}{%- elif last.role == 'user' -%}"
     "{%- for name in openings -%}{%- if name in last.content -%}{%- set ns.script = name -%}{%- endif -%}{%- endfor -%}"
-    "{%- endif -%}{#- <tool_call> tool_call.name -#}"
+    "{%- endif -%}{%- set said = ns.script -%}{#- <tool_call> tool_call.name -#}"
 )
 
 
@@ -53,11 +53,7 @@ def write_model(folder: Path, file: Path) -> None:
         # It wants to call something; the grammar leaves one call that sorts before all others.
         "STRUCTURED": Script(("<tool_call>", "x"), whole_tags=True),
     }
-    write_reciting_model(folder, scripts)
-    template = folder / "chat_template.jinja"
-    text = template.read_text().replace("openings.get(messages[-1].content, '')", "openings[ns.script]")
-    chosen = text.index("-%}", text.index("set openings")) + len("-%}")
-    template.write_text(f"{text[:chosen]}{CHOICE}{text[chosen:]}")
+    write_reciting_model(folder, scripts, chooser=CHOOSER)
 
 
 @contextmanager
