@@ -40,6 +40,27 @@ def openai(url, questions):
         "forced": [calls[0].name, json.loads(calls[0].arguments)],
         "required": len(calls[2].name) > 0,
         "structured": json.loads(ask(asked, response_format=form).content),
+        **responses(client, questions),
+    }
+
+
+def responses(client, questions):
+    """The same questions through the Responses API."""
+    tool, turns = questions["weather_tool"]["function"], [{"role": "user", "content": questions["weather"]}]
+    tools = [{"type": "function", **tool}]
+    first = client.responses.create(model="tiny", input=turns, tools=tools)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    turns += [*first.output, {"type": "function_call_output", "call_id": call.call_id, "output": SKY}]
+    form = {"type": "json_schema", "name": "person", "strict": True, "schema": questions["schema"]}
+    fields = {"instructions": questions["system"], "input": questions["person"], "text": {"format": form}}
+    with client.responses.stream(model="tiny", input=questions["plain"]) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    return {
+        "responses": client.responses.create(model="tiny", input=questions["plain"]).output_text,
+        "responses_streamed": [final.output_text, "".join(deltas)],
+        "responses_loop": client.responses.create(model="tiny", input=turns, tools=tools).output_text,
+        "responses_structured": json.loads(client.responses.create(model="tiny", **fields).output_text),
     }
 
 
