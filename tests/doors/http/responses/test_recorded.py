@@ -13,8 +13,8 @@ from tests.behaviour.reciting_model import Script, cut, write_reciting_model
 from tests.clients import private_environ
 from tests.doors.http.conftest import open_door
 from tests.doors.http.door import Door, Json
-from tests.doors.http.test_responses import events
-from tests.doors.http.test_responses_requests import REQUESTS
+from tests.doors.http.responses.recorded import REQUESTS
+from tests.doors.http.responses.streams import events
 
 MODEL = "reciting"
 CALL = '<tool_call>\n{"name": "exec_command", "arguments": {"cmd": "cat a.txt"}}\n</tool_call>'

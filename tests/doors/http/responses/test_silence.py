@@ -14,8 +14,8 @@ from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Progress, ReportP
 from mcp_local_llm.wire.responses.read_request import incoming_response
 from tests.clients import WAIT_S
 from tests.doors.http.door import Json
+from tests.doors.http.responses.streams import events
 from tests.doors.http.test_answers import Connection
-from tests.doors.http.test_responses import events
 from tests.virtual_time import VirtualTimeLoop
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tests.clients import WAIT_S
 from tests.doors.http.door import ENDLESS, LEGS, Door, Json
+from tests.doors.http.responses.streams import events
 
 WEATHER: Json = {
     "type": "function",
@@ -42,14 +43,6 @@ def reasoning_of(response: Response) -> str:
 def endless(**fields: Any) -> Json:
     body = {"model": "", "input": ENDLESS, "repetition_limit": 0, "max_output_tokens": 3000, **NO_THINKING}
     return {**body, **fields}
-
-
-def events(text: str) -> list[Json]:
-    """The events of a stream; each is named on a line of its own, too."""
-    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
-    told = [json.loads(data.removeprefix("data: ")) for _, data in blocks]
-    assert [kind for kind, _ in blocks] == [f"event: {event['type']}" for event in told]
-    return told
 
 
 async def test_the_answer_and_its_reasoning_are_items_of_their_own(client: AsyncOpenAI) -> None:

@@ -1,7 +1,5 @@
 """Requests of the Responses API, read: what the model is shown, and what is refused by which name."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +9,8 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.responses.read_request import IncomingResponse, incoming_response
 from mcp_local_llm.wire.responses.tool_names import ToolName
 from tests.doors.http.door import Json
+from tests.doors.http.responses.recorded import REQUESTS
 
-RECORDED = json.loads((Path(__file__).parent / "responses_requests.json").read_text())
-"""What Codex 0.171 and opencode 1.18 send; long texts are cut, with their length behind them."""
-REQUESTS: dict[str, Json] = {
-    name: {**body, "tools": RECORDED["tools"][body["tools"]]} for name, body in RECORDED["requests"].items()
-}
 CALL = {"type": "function_call", "call_id": "c1", "name": "read", "arguments": '{"path": "a"}'}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "Buy milk."}
 READ_CALL = ToolCall(name="read", arguments={"path": "a"}, id="c1")
