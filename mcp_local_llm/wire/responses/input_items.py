@@ -41,6 +41,7 @@ class InputReader:
         self._names = names
         self._images = 0
         self._left_out: list[str] = []
+        self._thought = ""
         self.turns: list[WrittenTurn] = []
 
     def read(self, given: object) -> None:
@@ -75,8 +76,8 @@ class InputReader:
         if kind == "message":
             self._message(item, place)
         elif kind == "reasoning":
-            # A model is not shown the reasoning of earlier turns, so that the past stays as it was rendered.
-            pass
+            # It belongs to the turn whose text or calls follow; what a summary says is no thought of a model of ours.
+            self._thought += as_text(item.get("content"))
         elif kind == "item_reference" or (not kind and "id" in item):
             raise ParameterError(
                 f"{place} refers to an item that this server did not store. Send the item itself; clients do so with "
@@ -95,6 +96,9 @@ class InputReader:
             self._left_out.append(f"{kind[:40]!r} in {place}")
 
     def _add(self, message: dict[str, Any], place: str, content: str = "content") -> WrittenTurn:
+        if message.get("role") == "assistant" and self._thought:
+            message["reasoning_content"] = self._thought
+        self._thought = ""
         self.turns.append(WrittenTurn(message, place, content))
         return self.turns[-1]
 

@@ -15,6 +15,13 @@ CALL = {"type": "function_call", "call_id": "c1", "name": "read", "arguments": '
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "Buy milk."}
 READ_CALL = ToolCall(name="read", arguments={"path": "a"}, id="c1")
 USER = {"role": "user", "content": "Hi"}
+THOUGHT: Json = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [],
+    "content": [{"type": "reasoning_text", "text": "Hm."}],
+    "encrypted_content": None,
+}
 WAIT: Json = {"type": "function", "name": "wait", "parameters": {"type": "object"}}
 AGENTS: Json = {"type": "namespace", "name": "agents", "description": "Of agents.", "tools": [WAIT]}
 PATCH: Json = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}}
@@ -28,8 +35,8 @@ def user(text: str) -> Message:
     return Message(role="user", content=text)
 
 
-def assistant(text: str = "", *calls: ToolCall) -> Message:
-    return Message(role="assistant", content=text, tool_calls=list(calls))
+def assistant(text: str = "", *calls: ToolCall, thought: str = "") -> Message:
+    return Message(role="assistant", content=text, tool_calls=list(calls), reasoning=thought)
 
 
 def result(text: str, id: str = "c1") -> Message:
@@ -52,7 +59,7 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
     "an answer of ours": (
         [
             USER,
-            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+            THOUGHT,
             {
                 "type": "message",
                 "id": "msg_1",
@@ -67,7 +74,7 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
         ],
         [
             user("Hi"),
-            assistant("I read it.", READ_CALL, READ_CALL.model_copy(update={"id": "c2"})),
+            assistant("I read it.", READ_CALL, READ_CALL.model_copy(update={"id": "c2"}), thought="Hm."),
             result("Buy milk."),
             result("Buy milk.", "c2"),
         ],
@@ -75,6 +82,10 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
     "a refusal": (
         [USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, USER],
         [user("Hi"), assistant("No."), user("Hi")],
+    ),
+    "a thought before a call, and one that nothing follows": (
+        [USER, THOUGHT, CALL, OUTPUT, THOUGHT],
+        [user("Hi"), assistant("", READ_CALL, thought="Hm."), result("Buy milk.")],
     ),
     "calls one after the other": (
         [USER, CALL, OUTPUT, CALL, OUTPUT],
