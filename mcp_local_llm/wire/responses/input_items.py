@@ -123,6 +123,9 @@ class InputReader:
         if not self.turns or self.turns[-1].message.get("role") != "assistant":
             self._add({"role": "assistant", "content": None}, place)
         turn = self.turns[-1]
+        if self._thought:
+            turn.message.setdefault("reasoning_content", self._thought)
+            self._thought = ""
         call = {"id": item.get("call_id"), "function": {"name": name, "arguments": arguments}}
         turn.message.setdefault("tool_calls", []).append(call)
         turn.calls.append(place)
