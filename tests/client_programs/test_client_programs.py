@@ -60,6 +60,7 @@ MORE = {
         "responses_loop": ANSWERS["loop"],
         "responses_structured": ANSWERS["structured"],
     },
+    "anthropic": {"thought": ["thinking", "text"], "counted": True},
     "langchain": {"by_call": {"city": "Rome"}},
     "ai_sdk": {"record": ["a"]},
 }

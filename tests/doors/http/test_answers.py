@@ -147,7 +147,7 @@ async def test_a_long_prefill_of_a_message_is_bridged_by_pings() -> None:
     assert '"overloaded_error"' in failure
     assert connection.opened is not None
     gaps = [later - earlier for earlier, later in pairwise([connection.opened, *at])]
-    assert len(gaps) == len(pings) - 1 == 3
+    assert len(gaps) == len(pings) - 1 >= 3
     assert all(5 <= gap <= 15 for gap in gaps)
 
 

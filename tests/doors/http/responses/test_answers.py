@@ -1,6 +1,7 @@
 """The Responses API as OpenAI's own client and as Codex see it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,7 +11,9 @@ from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 from openai.types.responses import ParsedResponse, Response
 from pydantic import BaseModel
 
-from tests.clients import WAIT_S
+from tests.apps import opened
+from tests.clients import WAIT_S, private_environ
+from tests.doors.http.conftest import open_door
 from tests.doors.http.door import ENDLESS, LEGS, Door, Json
 from tests.doors.http.responses.streams import events
 
@@ -221,6 +224,17 @@ async def test_closing_the_connection_stops_the_generation(door: Door, stream: b
         await door.until(answers=1)
         tasks.cancel_scope.cancel()
     assert (await door.until(answers=0)).calls_answered == before
+
+
+async def test_a_full_queue_is_told_before_the_headers_with_a_time(tmp_path: Path) -> None:
+    environ = {**private_environ(tmp_path), "MCP_LOCAL_LLM_QUEUE_SIZE": "0", "MCP_LOCAL_LLM_BATCH_SIZE": "1"}
+    async with opened(environ, tmp_path) as app, open_door(app) as door, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: door.http.post("/v1/responses", json=endless()))
+        await door.until(answers=1)
+        reply = await door.http.post("/v1/responses", json={"input": LEGS, "stream": True})
+        assert reply.status_code == 503, reply.text
+        assert int(reply.headers["retry-after"]) > 0
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_request_in_the_queue_has_its_headers_and_first_events_at_once(door: Door) -> None:
