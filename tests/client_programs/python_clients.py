@@ -64,6 +64,15 @@ def responses(client, questions):
     }
 
 
+def over_responses(url, questions):
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model="tiny", base_url=url, api_key="none", max_retries=0, use_responses_api=True)
+    streamed = "".join(chunk.text for chunk in model.stream(questions["plain"]))
+    (call,) = model.bind_tools([questions["weather_tool"]]).invoke(questions["weather"]).tool_calls
+    return [model.invoke(questions["plain"]).text, streamed, call["args"]]
+
+
 def langchain(url, questions):
     from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
     from langchain_openai import ChatOpenAI
@@ -87,6 +96,7 @@ def langchain(url, questions):
         "required": len(required) > 0,
         "structured": model.with_structured_output(schema, method="json_schema").invoke(asked),
         "by_call": model.with_structured_output(choice, method="function_calling").invoke(hello),
+        "responses": over_responses(url, questions),
     }
 
 

@@ -61,7 +61,7 @@ MORE = {
         "responses_structured": ANSWERS["structured"],
     },
     "anthropic": {"thought": ["thinking", "text"], "counted": True},
-    "langchain": {"by_call": {"city": "Rome"}},
+    "langchain": {"by_call": {"city": "Rome"}, "responses": ["10", "10", {"city": "Paris"}]},
     "ai_sdk": {"record": ["a"]},
 }
 

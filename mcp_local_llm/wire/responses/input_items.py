@@ -16,6 +16,8 @@ IMAGE_LEFT_OUT = "[image left out: this model reads text only]"
 
 _TEXT_PARTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
 _IMAGE_PARTS = ("input_image", "image_url", "computer_screenshot")
+_CALLS = ("function_call", "custom_tool_call")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _BOOKKEEPING = ("type", "id", "call_id", "status", "created_by", "caller")
 _KNOWN = "message, function_call, function_call_output, custom_tool_call, custom_tool_call_output and reasoning"
 
@@ -84,9 +86,9 @@ class InputReader:
                 "store: false.",
                 place,
             )
-        elif kind.endswith("_call") and "call_id" in item:
+        elif kind in _CALLS or (kind.endswith("_call") and "call_id" in item):
             self._call(item, kind, place)
-        elif kind.endswith("_output") and "call_id" in item:
+        elif kind in _OUTPUTS or (kind.endswith("_output") and "call_id" in item):
             self._output(item, place)
         elif last:
             param = f"{place}.type"

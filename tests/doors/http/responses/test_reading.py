@@ -100,6 +100,14 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
         [USER, {**CALL, "arguments": {"path": "a"}}, OUTPUT],
         [user("Hi"), assistant("", READ_CALL), result("Buy milk.")],
     ),
+    "a call without an id": (
+        [
+            USER,
+            {key: value for key, value in CALL.items() if key != "call_id"},
+            {"type": "function_call_output", "output": "x"},
+        ],
+        [user("Hi"), assistant("", READ_CALL.model_copy(update={"id": None})), Message(role="tool", content="x")],
+    ),
     "a custom tool": (
         [
             USER,
