@@ -8,7 +8,7 @@ from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, jso
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
-from mcp_local_llm.wire.responses.errors import error_response, refusal
+from mcp_local_llm.wire.responses.errors import failure, refusal
 from mcp_local_llm.wire.responses.read_request import IncomingResponse, incoming_response
 from mcp_local_llm.wire.responses.write_response import ResponseIdentity, ResponseStream
 from mcp_local_llm.wire.sse import SseEvent, SseItem
@@ -58,4 +58,4 @@ def _count(counts: TokenCounts) -> Json:
 
 
 RESPONSES = ApiFormat(_read, _whole, ResponsesStream, Pace(open_when_admitted=True), _count)
-RESPONSES_ERRORS = ErrorFormat(error_response, refusal)
+RESPONSES_ERRORS = ErrorFormat(failure, refusal)

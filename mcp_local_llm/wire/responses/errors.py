@@ -34,7 +34,7 @@ _FAILURE_CODES: Mapping[type[LocalLLMError], str] = {
 """Codex repeats a request after `rate_limit_exceeded` and `server_error`; others end the turn with their message."""
 
 
-def failure_event_error(error: LocalLLMError, message: str) -> dict[str, str]:
+def failed_error(error: LocalLLMError, message: str) -> dict[str, str]:
     """Write the error of `response.failed`."""
     code = next((_FAILURE_CODES[kind] for kind in type(error).__mro__ if kind in _FAILURE_CODES), "server_error")
     if code == "rate_limit_exceeded":
@@ -43,7 +43,7 @@ def failure_event_error(error: LocalLLMError, message: str) -> dict[str, str]:
     return {"code": code, "message": message}
 
 
-def error_response(error: LocalLLMError, message: str) -> HttpError:
+def failure(error: LocalLLMError, message: str) -> HttpError:
     """Write an error that comes before the first byte of an answer."""
     again = isinstance(error, BusyError | BackendUnavailableError)
     final = isinstance(error, ModelError) and not isinstance(error, UnknownModelError)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, ToolCall, Usage
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.wire.openai.write_response import EXTENSION_KEY, write_extension
-from mcp_local_llm.wire.responses.errors import failure_event_error
+from mcp_local_llm.wire.responses.errors import failed_error
 from mcp_local_llm.wire.responses.read_request import IncomingResponse
 from mcp_local_llm.wire.responses.tool_names import CUSTOM_INPUT, ToolName
 
@@ -63,7 +63,7 @@ class ResponseStream:
 
     def failure(self, error: LocalLLMError, message: str) -> Json:
         """Return the last event of an answer that failed; items that are complete stay valid."""
-        return self._lifecycle("failed", "failed", error=failure_event_error(error, message), output=self._output)
+        return self._lifecycle("failed", "failed", error=failed_error(error, message), output=self._output)
 
     def whole(self, result: ChatResult) -> Json:
         """Return an answer in one piece."""

@@ -17,7 +17,7 @@ from mcp_local_llm.values.errors import (
     LocalLLMError,
     UnknownModelError,
 )
-from mcp_local_llm.wire.responses.errors import error_response
+from mcp_local_llm.wire.responses.errors import failure
 from mcp_local_llm.wire.responses.read_request import incoming_response
 from mcp_local_llm.wire.responses.write_response import ResponseIdentity, ResponseStream
 from tests.doors.http.door import Json
@@ -197,7 +197,7 @@ def test_a_failure_has_the_status_or_the_code_that_codex_understands(
     assert (event["type"], event["response"]["status"]) == ("response.failed", "failed")
     assert event["response"]["error"]["code"] == code
     assert event["response"]["error"]["message"].startswith(str(error))
-    response = error_response(error, str(error))
+    response = failure(error, str(error))
     assert response.status == status
     assert response.body["error"]["message"] == str(error)
     assert ("retry-after" in response.headers) == (status == 503)
