@@ -1,7 +1,8 @@
 """Run the comparisons and write the report: `python -m benchmarks [--models tiny,realistic] [--only NAME] [--write]`.
 
 Other servers that are installed are measured beside ours; see CONTRIBUTING.md for how to get them.
-Other commands of this package: `benchmarks.constrained` (grammar), `benchmarks.parsing_linear` (parser).
+Other commands of this package: `benchmarks.constrained` (grammar), `benchmarks.parsing_linear` (parser),
+`benchmarks.agent_sessions` (tokens read by agents' sessions), `benchmarks.counting` (25 counts at once).
 """
 
 import argparse

@@ -11,6 +11,18 @@ import mlx.core as mx
 
 from mcp_local_llm.values.model import ModelInfo
 
+PLAIN: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "intermediate_size": 128,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 4096,
+}
+"""Attention alone. In float32, as the others: a CPU is slow with the 16 bits of `tiny`."""
+
 HYBRID: dict[str, Any] = {
     "model_type": "lfm2",
     "hidden_size": 64,

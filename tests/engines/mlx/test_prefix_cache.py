@@ -153,3 +153,40 @@ def test_running_requests_take_their_share_of_the_budget() -> None:
 def test_texts_are_compared_from_their_beginning(one: str, other: str, length: int) -> None:
     assert alike(one, other) == length
     assert alike(list(one.encode()), list(other.encode())) == length
+
+
+def tokens(first: int, length: int) -> list[int]:
+    return [first, *range(2, length + 1)]
+
+
+@pytest.mark.parametrize("layers", [plain, state])
+def test_what_a_conversation_left_behind_goes_before_another_conversation(layers: Callable[[int], Layers]) -> None:
+    cache = PrefixCache(2**20)
+    main, sub = tokens(1, 200), tokens(5, 100)
+    cache.put(main, layers(200), "user", 200)
+    cache.put(sub, layers(100), "user", 100)
+    # The subagent's next prompt holds its answer in other words, so that this entry does not replace the first.
+    later = [*sub, *range(900, 1000)]
+    cache.put([*sub, 7, 7], layers(102), "answer", 100)
+    cache.put(later, layers(200), "user", 200)
+    cache.keep(cache.nbytes - 1)
+    assert cache.longest(main) == 200
+    assert cache.longest(later) == 200
+
+
+def test_the_system_part_stays_whatever_becomes_of_a_conversation() -> None:
+    cache = PrefixCache(2**20)
+    conversation = tokens(1, 200)
+    cache.put(conversation[:100], state(100), "system", 200)
+    cache.put(conversation[:150], state(150), "user", 150)
+    cache.put(conversation, state(200), "user", 200)
+    cache.keep(cache.nbytes - 1)
+    assert cache.longest([*conversation[:100], 9]) == 100
+    assert cache.longest([*conversation[:150], 9]) == 100
+
+
+def test_an_entry_larger_than_all_room_evicts_nothing() -> None:
+    cache = PrefixCache(2 * ENTRY_BYTES)
+    cache.put([1, 2], plain(2))
+    cache.put(tokens(7, 600), plain(600))
+    assert cache.longest([1, 2]) == 2

@@ -23,7 +23,7 @@ from mcp_local_llm.values.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.clients import WAIT_S, stdio_client
 from tests.engines.mlx.asking import ask, engine_of, ignore, prompt
-from tests.engines.mlx.random_models import HYBRID, SLIDING, random_model
+from tests.engines.mlx.random_models import HYBRID, PLAIN, SLIDING, random_model
 
 MIB = 2**20
 TEXT = "The quick brown fox jumps over the lazy dog and runs into the forest. " * 28
@@ -32,17 +32,6 @@ FIRST, SECOND, OTHER = (
 )
 SHORT = SamplingParams(max_tokens=16, temperature=0.0)
 A_YEAR = 3e7
-PLAIN: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "intermediate_size": 128,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "rms_norm_eps": 1e-5,
-    "max_position_embeddings": 4096,
-}
-"""Attention alone. In float32, as the others: a CPU is slow with the 16 bits of `tiny`."""
 
 
 @pytest.fixture

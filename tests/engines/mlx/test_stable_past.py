@@ -20,6 +20,7 @@ from tests.engines.mlx.templates import (
     HERMES,
     LLAMA3,
     MISTRAL,
+    NEMO,
     PHI,
     QWEN3,
     QWEN35,
@@ -28,7 +29,7 @@ from tests.engines.mlx.templates import (
 
 IN_PLACE = {"chatml": CHATML, "llama3": LLAMA3, "qwen3": QWEN3, "hermes": HERMES, "phi": PHI, "glm": GLM}
 """Templates that write a system turn wherever it stands."""
-REMINDED = {"mistral": MISTRAL, "gemma": GEMMA, "gemma3": GEMMA3, "qwen3.5": QWEN35, "deepseek": DEEPSEEK}
+REMINDED = {"mistral": MISTRAL, "nemo": NEMO, "gemma": GEMMA, "gemma3": GEMMA3, "qwen3.5": QWEN35, "deepseek": DEEPSEEK}
 """Templates that refuse a later system turn, drop it, or move it to the front."""
 TEMPLATES = {**IN_PLACE, **REMINDED, "calling": CALLING, "harmony": HARMONY}
 
@@ -82,7 +83,7 @@ def test_every_text_of_a_session_stands_where_it_was_said(template: str) -> None
     model = text_model(template)
     rest = model.control.plain(render(sent(model, len(SESSION)), model).text)
     for message in (message for part in SESSION for message in part):
-        if message.content and not (message.tool_calls and template in (HERMES, HARMONY, LLAMA3, MISTRAL)):
+        if message.content and not (message.tool_calls and template in (HERMES, HARMONY, LLAMA3, MISTRAL, NEMO)):
             assert message.content in rest, message.content
             rest = rest.partition(message.content)[2]
 
@@ -104,6 +105,15 @@ def test_system_turns_in_front_are_joined_where_the_template_has_one(template: s
     model = text_model(template)
     text = render(replace(sent(model, 2), tools=()), model).text
     assert "general rules\n\nrules of the project" in text
+
+
+def test_tools_stay_where_they_were_first_written() -> None:
+    model = text_model(NEMO)
+    for parts in PROMPTS:
+        text = render(sent(model, parts), model).text
+        assert text.startswith("<s>[AVAILABLE_TOOLS]")
+        assert text.count("[AVAILABLE_TOOLS]") == 1
+        assert text.index("[INST]general rules") < text.index("first question")
 
 
 def test_ids_of_nine_letters_are_made_for_a_template_that_wants_them() -> None:

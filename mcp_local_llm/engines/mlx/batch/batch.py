@@ -137,7 +137,7 @@ class Batch:
 
     def _remove(self, uid: int, *, keep: bool = True) -> None:
         """Take a running request out, and keep its KV cache for the next try, unless `keep` is False."""
-        del self._live[uid]
+        prompt = len(self._live.pop(uid).state.prompt.tokens)
         self._no_room = False
         if self._prefill is not None and self._prefill.uid == uid:
             prefill, self._prefill = self._prefill, None
@@ -145,11 +145,11 @@ class Batch:
         else:
             kept = self._decoder.remove(uid)
         if kept is not None and keep:
-            self._keep(*kept)
+            self._keep(*kept, prompt)
 
-    def _keep(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
+    def _keep(self, tokens: list[int], layers: Layers, prompt: int, kind: CheckpointKind = "answer") -> None:
         self._prefixes.make_room(self._live_bytes())
-        self._prefixes.put(tokens, layers, kind)
+        self._prefixes.put(tokens, layers, kind, prompt)
         if self.busy:
             self._prefixes.drop_evicted()
 
@@ -169,7 +169,7 @@ class Batch:
             computed = prefill.advance(step if left is None else min(step, left))
             reached = prefill.checkpoint()
             if reached is not None:
-                self._keep(prefill.tokens, reached[1], reached[0].kind)
+                self._keep(prefill.tokens, reached[1], prefill.total, reached[0].kind)
             self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
                 self._start(prefill)
@@ -204,11 +204,14 @@ class Batch:
     def _begin(self, job: Job, prepared: PreparedRequest) -> None:
         """Start the prefill of a request, from its cached prefix."""
         prompt, plan = job.rendered.prompt, prepared.plan
-        self._prefixes.keep(plan.keep_prefixes)
-        self._prefixes.make_room(self._live_bytes())
+        surplus = self._prefixes.nbytes - plan.keep_prefixes
         self._share_running(prompt.tokens)
+        # Before room is made: the prefix that this request continues is then its own, and need not stay.
         layers, rest = self._prefixes.take(prompt.tokens)
         cached = len(prompt.tokens) - len(rest)
+        self._prefixes.continued(prompt.tokens, len(prompt.tokens))
+        self._prefixes.keep(self._prefixes.nbytes - surplus)
+        self._prefixes.make_room(self._live_bytes())
         self._uids += 1
         ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
@@ -253,7 +256,7 @@ class Batch:
             del self._live[drawn.uid]
             self._no_room = False
             if drawn.token != NOT_A_NUMBER:
-                self._keep(*drawn.kept)
+                self._keep(*drawn.kept, len(state.prompt.tokens))
         elif ended:
             self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
         if ended:

@@ -16,6 +16,9 @@ from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
 MAX_ENTRIES = 64
 """Each look-up compares the prompt with every entry: a few microseconds apiece."""
 
+OPENING = 32
+"""Tokens at the end of a prompt, the opening of the answer, that the next prompt of the conversation may lack."""
+
 
 _ITEM = array("i").itemsize
 
@@ -26,6 +29,7 @@ class PrefixEntry:
 
     Attributes:
         key: its tokens, as bytes that can be compared.
+        prompt: how many of them were sent; the others are the answer. 0: not known.
         settled: nothing of it has to be written to the disk.
     """
 
@@ -37,6 +41,16 @@ class PrefixEntry:
     kind: CheckpointKind
     used: int = 0
     settled: bool = False
+    prompt: int = 0
+
+    def continued_by(self, key: bytes, prompt: int) -> bool:
+        """Whether `key` is a later prompt of the same conversation, which then needs this entry no more.
+
+        The system part and files serve other conversations as well, whatever becomes of this one.
+        """
+        if self.kind in ("system", "files") or not OPENING < self.prompt < prompt - OPENING:
+            return False
+        return _shared(self.key, key) >= self.prompt - OPENING
 
 
 class DiskTier(Protocol):
@@ -53,6 +67,9 @@ class DiskTier(Protocol):
 
 class PrefixCache:
     """Evicts the least recently used prefixes first; the byte budget is shared with the KV of running requests.
+
+    Before these go the prefixes of conversations that went on from there: a subagent with twenty turns evicts its own
+    past, and not the prefix of the main conversation that waits for it.
 
     A cache that can be trimmed (plain attention) serves every prompt that begins like it. One that cannot (state
     space layers, a sliding window that has wrapped) serves only prompts that continue it to the last token; for those
@@ -114,10 +131,21 @@ class PrefixCache:
         found = [(_shared(entry.key, key), entry) for entry in self._entries]
         return max((shared for shared, entry in found if entry.trimmable or shared == entry.length), default=0)
 
-    def put(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer") -> None:
-        """Keep `layers`, which hold exactly `tokens` and are not written to any more."""
-        if tokens:
-            self._add(PrefixEntry(_key(tokens), len(tokens), layers, held_bytes(layers), trimmable_now(layers), kind))
+    def put(self, tokens: list[int], layers: Layers, kind: CheckpointKind = "answer", prompt: int = 0) -> None:
+        """Keep `layers`, which hold exactly `tokens` and are not written to any more; see `PrefixEntry.prompt`."""
+        if not tokens:
+            return
+        nbytes, prompt = held_bytes(layers), min(prompt, len(tokens))
+        entry = PrefixEntry(_key(tokens), len(tokens), layers, nbytes, trimmable_now(layers), kind, prompt=prompt)
+        self._add(entry)
+        self.continued(tokens, prompt)
+
+    def continued(self, tokens: list[int], prompt: int) -> None:
+        """Let the entries that are continued by this prompt go before all others, should room be needed."""
+        key = _key(tokens)
+        for entry in self._entries:
+            if entry.continued_by(key, prompt):
+                entry.used = 0
 
     def make_room(self, live_bytes: int) -> None:
         """Drop entries until they and `live_bytes` of running requests fit the budget together."""
@@ -151,9 +179,12 @@ class PrefixCache:
             self._entries = [
                 entry for entry in self._entries if not (entry.trimmable and new.key.startswith(entry.key))
             ]
-        self._touch(new)
-        self._entries.append(new)
-        left = self._shrink(self._budget_bytes)
+        if new.nbytes <= self._budget_bytes:
+            self._touch(new)
+            self._entries.append(new)
+            left = self._shrink(self._budget_bytes)
+        else:
+            left = [new]  # It would evict all others, and then itself.
         if self._disk is not None:
             self._leaving += [entry for entry in left if not entry.settled]
 

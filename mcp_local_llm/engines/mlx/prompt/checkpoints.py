@@ -4,6 +4,7 @@ They are found by rendering the template again with less in it, so no template i
 """
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
@@ -62,9 +63,12 @@ def beyond(found: tuple[Checkpoint, ...], cached: int) -> tuple[Checkpoint, ...]
 
 
 def _system_part(request: ChatRequest, prompt: Prompt, model: TextModel) -> str:
-    """Return the text up to the first message that is no system message: instructions and tools."""
-    system = [message for message in request.messages if message.role == "system"][:1]
-    rest = [message for message in request.messages if message.role != "system"]
+    """Return the text up to the first message that is no system message: instructions and tools.
+
+    Every new session of a project begins with it, and the same session after it was summarized.
+    """
+    system = list(takewhile(lambda message: message.role == "system", request.messages))
+    rest = request.messages[len(system) :]
     if not (system or request.tools) or not rest:
         return ""
     # Any first letter but the conversation's own makes the two texts part where its first message begins.

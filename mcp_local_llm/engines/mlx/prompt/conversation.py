@@ -79,7 +79,7 @@ def _accepted(
     refusal: Exception | None = None
     for tried, done in chain([(turns, ())], repaired(turns)):
         try:
-            return apply_template(model, tried, tools, switches, cancelled), done
+            return _rendered(model, tried, tools, switches, cancelled), done
         except Exception as error:
             # A template is a program that came with the model: it may raise anything jinja2 or Python can.
             refusal = refusal or error
@@ -89,6 +89,24 @@ def _accepted(
         f"The chat template of {model.name} refused the conversation: {refusal}. "
         "Many templates want user and assistant turns to alternate, or know no system or tool turns."
     ) from refusal
+
+
+def _rendered(
+    model: TextModel,
+    turns: list[Turn],
+    tools: list[dict[str, Any]] | None,
+    switches: Switches,
+    cancelled: Callable[[], bool],
+) -> str:
+    """Render with the tools before the first user turn where the template would move them to each last one."""
+    first = next((at for at, turn in enumerate(turns) if turn["role"] == "user"), len(turns))
+    if tools and model.traits.tools_move and first + 1 < len(turns):
+        head, closed = turns[: first + 1], {**switches, "add_generation_prompt": False}
+        without = apply_template(model, head, None, closed, cancelled)
+        whole = apply_template(model, turns, None, switches, cancelled)
+        if whole.startswith(without):
+            return apply_template(model, head, tools, closed, cancelled) + whole[len(without) :]
+    return apply_template(model, turns, tools, switches, cancelled)
 
 
 def _thinking(request: ChatRequest, model: TextModel) -> Switches:

@@ -1,7 +1,8 @@
 """Prepares prompts on worker threads, which are abandoned when a request is cancelled.
 
 Requests whose prompts are rendered quickly keep their order. A slow one lets later requests overtake it, so that a long
-text or a template that loops delays no other request.
+text or a template that loops delays no other request. Counts have a queue of their own: an agent asks for 25 of them at
+once, and neither these nor the prompts of answers wait for the others.
 """
 
 # asyncio: a timer that calls back, which anyio has nothing for.
@@ -50,8 +51,7 @@ class Renderer:
         self._model = model
         self._max_tokens = max_tokens
         self._checkpoints = checkpoints
-        self._limiter = anyio.CapacityLimiter(1)
-        self._slow = 0
+        self._prompts, self._counts = _Lane(), _Lane()
 
     async def render(self, request: ChatRequest) -> RenderedPrompt:
         """Prepare a prompt; cancelling abandons the thread, which ends at its next check.
@@ -65,7 +65,7 @@ class Renderer:
                 f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
                 "Ask for fewer, or raise the setting."
             )
-        return await self._on_thread(lambda cancelled: self._rendered(request, cancelled))
+        return await _on_thread(self._prompts, lambda cancelled: self._rendered(request, cancelled))
 
     async def count(self, item: ChatRequest | str) -> int:
         """Count the prompt tokens of a request, or the tokens of a text; cancelling works as with `render`.
@@ -73,33 +73,16 @@ class Renderer:
         Raises:
             InvalidRequestError: see `prompt.count`.
         """
-        return await self._on_thread(lambda cancelled: _prepared(lambda: count(item, self._model, cancelled.is_set)))
+
+        def prepare(cancelled: threading.Event) -> int:
+            return _prepared(lambda: count(item, self._model, cancelled.is_set))
+
+        return await _on_thread(self._counts, prepare)
 
     @property
     def window(self) -> int | None:
         """The context window in tokens; None where the model names none."""
         return self._model.context_length
-
-    async def _on_thread(self, prepare: Callable[[threading.Event], _Prepared]) -> _Prepared:
-        """Prepare something on a thread of its own turn."""
-        cancelled = threading.Event()
-        loop = asyncio.get_running_loop()
-        turn = _RenderingTimer(self)
-
-        def work() -> _Prepared:
-            # At exit the loop may be closed already, and with it the call that waited for this prompt.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(turn.begin, loop)
-            try:
-                return prepare(cancelled)
-            finally:
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(turn.end)
-
-        try:
-            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
-        finally:
-            cancelled.set()
 
     def _rendered(self, request: ChatRequest, cancelled: threading.Event) -> RenderedPrompt:
         def prepare() -> RenderedPrompt:
@@ -119,10 +102,40 @@ class Renderer:
         )
         return replace(prompt, max_tokens=limit, warnings=(*prompt.warnings, warning))
 
+
+class _Lane:
+    """A queue of prompts: one is prepared at a time, and one more for each that is slow."""
+
+    def __init__(self) -> None:
+        self.limiter = anyio.CapacityLimiter(1)
+        self._slow = 0
+
     def widen(self, count: int) -> None:
         """Let `count` more prompts be prepared side by side."""
         self._slow += count
-        self._limiter.total_tokens = 1 + min(self._slow, MAX_SIDE_BY_SIDE - 1)
+        self.limiter.total_tokens = 1 + min(self._slow, MAX_SIDE_BY_SIDE - 1)
+
+
+async def _on_thread(lane: _Lane, prepare: Callable[[threading.Event], _Prepared]) -> _Prepared:
+    """Prepare something on a thread of its own turn."""
+    cancelled = threading.Event()
+    loop = asyncio.get_running_loop()
+    turn = _RenderingTimer(lane)
+
+    def work() -> _Prepared:
+        # At exit the loop may be closed already, and with it the call that waited for this prompt.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(turn.begin, loop)
+        try:
+            return prepare(cancelled)
+        finally:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(turn.end)
+
+    try:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=lane.limiter)
+    finally:
+        cancelled.set()
 
 
 def _prepared(prepare: Callable[[], _Prepared]) -> _Prepared:
@@ -140,8 +153,8 @@ def _prepared(prepare: Callable[[], _Prepared]) -> _Prepared:
 class _RenderingTimer:
     """Times the rendering of one prompt, and lets others overtake a slow one."""
 
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
+    def __init__(self, lane: _Lane) -> None:
+        self._lane = lane
         self._timer: asyncio.TimerHandle | None = None
         self._slow = False
 
@@ -152,8 +165,8 @@ class _RenderingTimer:
         if self._timer is not None:
             self._timer.cancel()
         if self._slow:
-            self._renderer.widen(-1)
+            self._lane.widen(-1)
 
     def _take_long(self) -> None:
         self._slow = True
-        self._renderer.widen(1)
+        self._lane.widen(1)

@@ -23,6 +23,12 @@ from mcp_local_llm.engines.mlx.prompt.written_tools import Turn
 QUESTION, THOUGHT, ANSWER, RESULT = "one question", "one thought", "one answer", "one result"
 _INSTRUCTION = "one instruction"
 _FUNCTION, _OTHER_FUNCTION, _ARGUMENT = "probe_function", "other_function", "one argument"
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": _FUNCTION, "description": "", "parameters": {"type": "object", "properties": {}}},
+    }
+]
 _USER: Turn = {"role": "user", "content": QUESTION}
 _SYSTEM: Turn = {"role": "system", "content": _INSTRUCTION}
 _THOUGHTFUL: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT}
@@ -60,6 +66,7 @@ def template_traits(model: TextModel) -> TemplateTraits:
         tools,
         calls,
         results,
+        tools_move=_moves_tools(model),
         system=_system_place(model),
         keeps_thoughts=THOUGHT in render_probe(model, [_USER, _THOUGHTFUL, _USER], kept),
         thought=_thought_form(model, kept),
@@ -149,14 +156,19 @@ def _system_place(model: TextModel) -> SystemPlace:
         return "anywhere"  # It refuses even a plain question, which the request itself will tell.
     if all(_in_order(model, roles) for roles in _LATER_SYSTEM):
         return "anywhere"
-    return "front" if _in_order(model, "s u") else "nowhere"
+    # Some write it into the last user turn, where it moves with each turn.
+    return "front" if _in_order(model, "s u") and _in_order(model, "s u a u") else "nowhere"
+
+
+def _probe_turns(roles: str) -> list[Turn]:
+    names = {"s": "system", "u": "user", "a": "assistant"}
+    return [{"role": names[role], "content": f"probe text {at}"} for at, role in enumerate(roles.split())]
 
 
 def _in_order(model: TextModel, roles: str) -> bool:
     """Whether the template writes all texts of a conversation in their order."""
-    names = {"s": "system", "u": "user", "a": "assistant"}
-    turns: list[Turn] = [{"role": names[role], "content": f"probe text {at}"} for at, role in enumerate(roles.split())]
-    rest: str | None = render_probe(model, turns, {}, opening=True)
+    turns = _probe_turns(roles)
+    rest = render_probe(model, turns, {}, opening=True)
     for turn in turns:
         _, found, rest = rest.partition(turn["content"])
         if not found:
@@ -185,13 +197,17 @@ def _thought_form(model: TextModel, history: Switches) -> ThoughtForm | None:
 
 
 def _writes_tools(model: TextModel) -> bool:
-    function = {"name": _FUNCTION, "description": "", "parameters": {"type": "object", "properties": {}}}
-    tools = [{"type": "function", "function": function}]
     if not any(_questions(model, {})):
         return True  # It refuses even a plain question, which the request itself will tell.
     return any(
-        _FUNCTION in render_probe(model, turns, {}, opening=True, tools=tools) for turns in ([_USER], [_SYSTEM, _USER])
+        _FUNCTION in render_probe(model, turns, {}, opening=True, tools=_TOOLS) for turns in ([_USER], [_SYSTEM, _USER])
     )
+
+
+def _moves_tools(model: TextModel) -> bool:
+    turns = _probe_turns("u a u")
+    text = render_probe(model, turns, {}, opening=True, tools=_TOOLS)
+    return 0 <= text.find(turns[0]["content"]) < text.find(_FUNCTION)
 
 
 def _writes_calls(model: TextModel, *, tools: bool) -> tuple[bool, bool]:

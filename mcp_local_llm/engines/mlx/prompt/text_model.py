@@ -60,6 +60,7 @@ class TemplateTraits:
         history: the variables that keep the reasoning of earlier answers: stripped history is another prompt, and its
             KV cache is reused only up to the first answer.
         tools: the template writes the tools; `calls`: the calls of earlier turns; `results`: turns with their results.
+        tools_move: it writes the tools before the last user turn, so that each turn would move them.
         system: where it writes system turns.
         keeps_thoughts: it writes the reasoning of all earlier answers, with `history` set.
         thought: how it writes the reasoning of calls while their results come in; None where it writes none, or
@@ -71,6 +72,7 @@ class TemplateTraits:
     tools: bool = True
     calls: bool = True
     results: bool = True
+    tools_move: bool = False
     system: SystemPlace = "anywhere"
     keeps_thoughts: bool = False
     thought: ThoughtForm | None = None
