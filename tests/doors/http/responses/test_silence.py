@@ -78,6 +78,21 @@ async def test_a_long_call_that_is_shown_only_at_its_end_is_bridged_too() -> Non
     assert kinds[kinds.index("response.output_text.delta") :][1:-1] == ["response.in_progress"] * 2
 
 
+async def test_an_answer_that_comes_before_the_headers_is_numbered_from_its_opening_on() -> None:
+    async def chunks(report: ReportProgress) -> AsyncGenerator[ChatChunk]:
+        yield ChatChunk()
+        yield ChatChunk(text="At once.")
+        raise GenerationError("The engine broke.")
+
+    told = heard(await talk(chunks))
+    assert [event["type"] for event in told[:3]] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+    ]
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+
+
 FAILURES: list[tuple[LocalLLMError, str]] = [
     (ContextLengthError("Too long."), "context_length_exceeded"),
     (GenerationError("Broken."), "server_error"),
