@@ -84,7 +84,10 @@ class Delegation:
             drafts = await anyio.to_thread.run_sync(self.workplace.drafts)
             told = await anyio.to_thread.run_sync(drafts.restore, self.workplace.absolute(order.path))
             nothing = ChatResult("", "", (), "stop", "", Usage(), Timings())
-            return FileAnswer(told.head, told.excerpt, nothing, files=(told.path,))
+            task = order.task
+            ignored = task is not None and bool(task.message.strip() or task.files or task.template)
+            note = " Nothing new was written: restore=true has no use for message, files and template."
+            return FileAnswer(f"{told.head}{note if ignored else ''}", told.excerpt, nothing, files=(told.path,))
         call = await begin(order.task, self.workplace, self._llm, report)
         return self._counted(await write_draft(call, order))
 

@@ -112,9 +112,9 @@ async def _many(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
     call = _with_form(call, (EDIT if edited else NEW_FILE).format(path="that belongs to it"))
     if edited:
         call = replace(call, task=replace(call.task, split=False))
-    outcome = await ask_each(call, make)
+    outcome = await ask_each(call, make, order.path)
     outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(outcome.written)))
-    answered = await told(call, outcome, outcome.rows(call))
+    answered = await told(call, outcome)
     done = [places[row.path] for row in outcome.batch.rows if not row.error]
     return replace(answered, files=(*done[:10], *answered.files))
 
@@ -132,17 +132,14 @@ async def _rows(call: Call, order: DraftOrder, drafts: Drafts) -> FileAnswer:
         return made[0]
 
     try:
-        outcome = await ask_each(call, make)
+        outcome = await ask_each(call, make, order.path)
     finally:
         report = made[0].close() if made else None
     assert report is not None
-    answers = [row.answer for row in outcome.batch.rows if not row.error]
-    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(answers)))
-    failures = [row for row in outcome.rows(call) if row.error]
-    answered = await told(call, outcome, failures)
-    count = len(outcome.batch.rows) - sum(bool(row.error) for row in outcome.batch.rows)
-    head = f"{report.head} {count} of {len(call.reading.entries)} files have a row. {answered.head}"
-    return replace(answered, head=head, files=(path, *answered.files), failed=not count)
+    outcome.saved = replace(outcome.saved, written=await call.tokens("\n".join(outcome.written)))
+    answered = await told(call, outcome, errors_only=True)
+    files = (report.path,) if report.excerpt else ()
+    return replace(answered, head=f"{report.head} {answered.head}", files=(*files, *answered.files))
 
 
 def _with_form(call: Call, form: str) -> Call:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -54,8 +55,8 @@ class AnswerBatch(Batch):
 
     def write(self, source: str, result: ChatResult) -> Row:
         """Take an answer; one that is not whole is a row that says so."""
-        if why := unfinished(result):
-            return self.fail(source, "cut_off", why)
+        if end := unfinished(result):
+            return self.fail(source, end.kind, end.told)
         with suppress(FileAccessError):  # A full state folder is no reason to lose the answer.
             self._journal.add(JournalRow(source, self._digests[source], result.text))
         return self.note(Row(source, result.text))
@@ -73,6 +74,7 @@ class Outcome:
         written: the answers among them that were taken.
         faults: sources whose answers did not pass the check.
         stopped: the error that ended the call early.
+        not_kept: why the rows are not kept for the same call later; empty where they are.
     """
 
     counts: TokenCounts
@@ -82,6 +84,7 @@ class Outcome:
     written: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])
     stopped: LocalLLMError | None = None
+    not_kept: str = ""
 
     def rows(self, call: Call) -> list[Row]:
         """Return the rows of all files, those that could not be read among them, in the order of the call."""
@@ -105,6 +108,8 @@ class Outcome:
         notes = [saved_words(self.saved, call.reading.texts), *call.reading.notes]
         if self.stopped is not None:
             notes.append(f"It ended early: {self.stopped}")
+        if self.not_kept:
+            notes.append(f"Nothing is kept for a repeat of this call. {self.not_kept}")
         if self.faults:
             notes.append(f"Check these answers, they do not have the form that was asked for: {_some(self.faults)}.")
         return notes
@@ -117,17 +122,16 @@ async def answer_each(call: Call) -> FileAnswer:
         LocalLLMError: nothing could be answered at all.
     """
     outcome = await ask_each(call, AnswerBatch)
-    return await told(call, outcome, outcome.rows(call), as_json=call.question.base.response_schema is not None)
+    return await told(call, outcome, as_json=call.question.base.response_schema is not None)
 
 
-async def told(call: Call, outcome: Outcome, rows: list[Row], *, as_json: bool = False) -> FileAnswer:
-    """Write the rows within the bounds of what may go back."""
-    about = "about " if outcome.saved.estimated else ""
-    missing = len(call.reading.entries) - len(outcome.rows(call))
-
-    bounded = await anyio.to_thread.run_sync(
-        lambda: rows_text(rows, call.keep, tokens=outcome.saved.read, about=about, as_json=as_json, missing=missing)
-    )
+async def told(call: Call, outcome: Outcome, *, as_json: bool = False, errors_only: bool = False) -> FileAnswer:
+    """Write the rows within the bounds of what may go back; see `rows_text`."""
+    tokens = f"{'about ' if outcome.saved.estimated else ''}{outcome.saved.read:,}"
+    rows = outcome.rows(call)
+    missing = len(call.reading.entries) - len(rows)
+    write = partial(rows_text, tokens=tokens, as_json=as_json, missing=missing, errors_only=errors_only)
+    bounded = await anyio.to_thread.run_sync(write, rows, call.keep)
     outcome.saved = replace(outcome.saved, returned=await call.tokens(bounded.body))
     head = " ".join([bounded.head, *outcome.notes(call)])
     files = (bounded.rest,) if bounded.rest is not None else ()
@@ -135,19 +139,26 @@ async def told(call: Call, outcome: Outcome, rows: list[Row], *, as_json: bool =
     return FileAnswer(head, bounded.body, outcome.result(bounded.body), outcome.saved, files, failed)
 
 
-async def ask_each(call: Call, make: MakeBatch) -> Outcome:
+async def ask_each(call: Call, make: MakeBatch, path: str = "") -> Outcome:
     """Ask about every file, several at once.
 
+    Args:
+        call: the call.
+        make: makes its batch.
+        path: of a draft, which is refused where a crash could lose answers; empty where the answers go back.
+
     Raises:
+        FileAccessError: a draft's rows cannot be kept.
         LocalLLMError: nothing could be answered, because of an error that is not one file's own.
     """
     texts = {source_of(text): text for text in call.reading.texts}
     requests = [row_request(call.question, text, call.workplace.key) for text in texts.values()]
     counts, saved = await call.counted(tuple(requests))
-    journal = await anyio.to_thread.run_sync(Journal, call.workplace.state, _key(call, counts.model))
+    key = _key(call, counts.model, path)
+    journal = await anyio.to_thread.run_sync(partial(Journal, call.workplace.state, key, must_last=bool(path)))
     try:
         batch = await anyio.to_thread.run_sync(make, journal, texts)
-        outcome = Outcome(counts, saved, batch)
+        outcome = Outcome(counts, saved, batch, not_kept=journal.fault)
         await _ask_pending(call, outcome, texts, dict(zip(texts, requests, strict=True)))
     finally:
         # Kept unless all is done; closing twice does nothing.
@@ -164,6 +175,8 @@ async def _ask_pending(
     tokens = dict(zip(texts, counts.tokens, strict=False))
     pending = batch.pending
     crowd = Crowd(len(pending), counts.places, "files", call.asker.report)
+    # One at a time: journal and file of rows have one order, and a write that fails cuts off no other's line.
+    writing = anyio.Lock()
 
     def job_of(source: str) -> Job:
         async def run() -> ChatResult | None:
@@ -178,7 +191,8 @@ async def _ask_pending(
                 word = next(word for kind, word in ROW_ERRORS.items() if isinstance(error, kind))
                 batch.fail(source, word, str(error))
                 return None
-            row = await anyio.to_thread.run_sync(batch.write, source, result)
+            async with writing:
+                row = await anyio.to_thread.run_sync(batch.write, source, result)
             outcome.results.append(result)
             outcome.written += [] if row.error else [result.text]
             if fault and not row.error:
@@ -225,7 +239,7 @@ def source_of(text: FileText) -> str:
     return text.name if (text.first, text.last) == (1, text.total) else f"{text.name}:{text.first}-{text.last}"
 
 
-def _key(call: Call, model: str) -> str:
+def _key(call: Call, model: str, path: str) -> str:
     base = call.question.base
     return call_key(
         {
@@ -239,6 +253,7 @@ def _key(call: Call, model: str) -> str:
             "sampling": asdict(base.sampling),
             "thinking": [base.thinking, base.max_thinking_tokens],
             "split": call.task.split,
+            "path": path,
             "files": [entry.name for entry in call.reading.entries],
         }
     )

@@ -45,7 +45,7 @@ class DraftOrder:
 
     Attributes:
         path: where to, relative to the project or absolute; with `each_file` it may hold `{stem}`, `{name}`, `{dir}`.
-        task: what to write; None with `restore`.
+        task: what to write; nothing of it has an effect with `restore`.
         overwrite: whether a file that exists may be replaced.
         restore: bring back the version that the last draft replaced.
     """

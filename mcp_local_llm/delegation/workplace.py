@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcp_local_llm.delegation.task import TokensSaved
-from mcp_local_llm.files.access.roots import Roots
-from mcp_local_llm.files.access.secrets import holds_private_key
+from mcp_local_llm.files.access.roots import Roots, without_links
+from mcp_local_llm.files.access.secrets import holds_private_key, secret_name
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.files.tasks.template import Templates
@@ -90,9 +90,18 @@ class Workplace:
 
     def files_among(self, words: Sequence[str]) -> tuple[str, ...]:
         """Return the words that are paths of files in the project; at most three."""
-        base = self.roots.base
-        found = (word for word in words if base is not None and _is_file(base, word))
+        found = (word for word in words if self._is_file(word))
         return tuple(word for word, _ in zip(found, range(3), strict=False))
+
+    def _is_file(self, word: str) -> bool:
+        """Whether a word names a file that may be read; nothing is told about others."""
+        if self.roots.base is None or len(word) >= 300:
+            return False
+        try:
+            path = without_links(self.roots.base / word)
+            return self.roots.root_of(path) is not None and not secret_name(path.parts[1:]) and path.is_file()
+        except (OSError, ValueError):
+            return False
 
     def notes(self) -> tuple[str, ...]:
         """Return sentences for the status: roots, what is kept, tokens that stayed out of the context."""
@@ -110,15 +119,10 @@ def saved_words(saved: TokensSaved, texts: tuple[FileText, ...] = ()) -> str:
     about = "about " if saved.estimated else ""
     if saved.saved >= 0:
         return f"{about}{saved.saved:,} tokens stayed out of your context."
+    if not saved.read and not saved.written:
+        return f"{about}{-saved.saved:,} tokens went into a call that read nothing."
     if not saved.read:
         return f"{about}{-saved.saved:,} tokens more than writing it yourself."
     size = human_bytes(sum(len(text.text.encode("utf-8", "replace")) for text in texts))
     what = f" for {'one file' if len(texts) == 1 else f'{len(texts)} files'} of {size}" if texts else ""
     return f"{about}{-saved.saved:,} tokens more than reading: Read is cheaper{what}."
-
-
-def _is_file(base: Path, word: str) -> bool:
-    try:
-        return len(word) < 300 and (base / word).is_file()
-    except (OSError, ValueError):
-        return False

@@ -42,6 +42,7 @@ class Endpoint(BaseModel):
             with each request. Without both, no key is sent.
         models: the names of its models; empty requests them from the server.
         files: text of the user's files may be sent to it; a server on this machine may always have it.
+        context_length: the window of its models, in tokens, whatever the server says; None takes what it says.
         read_timeout_s: seconds without data after which a call fails; None is without a limit.
     """
 
@@ -54,6 +55,7 @@ class Endpoint(BaseModel):
     api_key_file: Path | None = None
     models: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     files: bool = False
+    context_length: Annotated[int, Field(gt=0)] | None = None
     read_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @field_validator("url")

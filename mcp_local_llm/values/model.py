@@ -131,13 +131,19 @@ class FoundModels:
 
 
 def endpoint_model(endpoint: Endpoint, served_name: str, context_length: int | None = None) -> ModelInfo:
-    """Return the model that `endpoint` calls `served_name`; its memory and abilities are not known here."""
+    """Return the model that `endpoint` calls `served_name`; its memory and abilities are not known here.
+
+    Args:
+        endpoint: its own `context_length` wins.
+        served_name: the server's name of the model.
+        context_length: what the server tells.
+    """
     return ModelInfo(
         id=endpoint.model_id(served_name),
         path=Path(),
         source="endpoint",
         format="unknown",
-        context_length=context_length,
+        context_length=endpoint.context_length or context_length,
         endpoint=endpoint,
     )
 

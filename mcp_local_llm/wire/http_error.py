@@ -10,5 +10,5 @@ class HttpError:
     """An error response: its status, its JSON body and the headers beside the content type."""
 
     status: int
-    body: Mapping[str, Any]
+    body: dict[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict[str, str])

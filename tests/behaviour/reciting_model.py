@@ -83,8 +83,8 @@ def write_reciting_model(
     scripts: Mapping[str, Script],
     *,
     mentions: str = "",
+    by_part: bool = False,
     chooser: str = "",
-    anywhere: bool = False,
     window: int = WINDOW,
 ) -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
@@ -93,9 +93,9 @@ def write_reciting_model(
         folder: where to.
         scripts: what it says.
         mentions: markup that its template names, as the templates of a family of models do.
-        chooser: jinja that sets `said` to the name of a script, from `messages`, `tools` and `openings`; without it the
-            words of the last message are the name.
-        anywhere: the name of a script may stand anywhere in the last message that is no system turn.
+        by_part: a script is said where its name stands somewhere in the last message that is no system turn, the first
+            of them that does.
+        chooser: jinja that sets `said` to the name of a script, from `messages`, `tools` and `openings`.
         window: tokens of prompt and answer together.
 
     Raises:
@@ -122,8 +122,7 @@ def write_reciting_model(
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    template = _template(vocabulary.openings, mentions, _opening(anywhere, chooser), chooser)
-    write(folder / "chat_template.jinja", template)
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, chooser, by_part=by_part))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -196,20 +195,13 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _opening(anywhere: bool, chooser: str) -> str:
-    """Write what opens an answer: it depends on the last message, or on what the chooser says."""
-    if anywhere:
-        return (
-            "{%- set said = messages | rejectattr('role', 'equalto', 'system') | list -%}"
-            "{%- for name, opening in openings.items() if name in said[-1].content -%}"
-            "{%- if loop.first -%}{{- opening -}}{%- endif -%}"
-            "{%- endfor -%}"
-        )
-    return "{{- openings[said] -}}" if chooser else "{{- openings.get(messages[-1].content, '') -}}"
-
-
-def _template(openings: Mapping[str, str], mentions: str, opening: str, chooser: str) -> str:
-    """Write a ChatML template."""
+def _template(openings: Mapping[str, str], mentions: str, chooser: str, *, by_part: bool) -> str:
+    """ChatML; what opens an answer depends on the last message, or on what the chooser says."""
+    last = (
+        "(messages | rejectattr('role', 'equalto', 'system') | list)[-1].content" if by_part else "messages[-1].content"
+    )
+    part = f"((openings | select('in', {last}) | list) + [''])[0]"
+    said = "said" if chooser else part if by_part else last
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
         f"{{%- set openings = {json.dumps(openings)} -%}}{chooser}"
@@ -217,7 +209,9 @@ def _template(openings: Mapping[str, str], mentions: str, opening: str, chooser:
         "{%- for message in messages -%}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
         "{%- endfor -%}"
-        f"{{%- if add_generation_prompt -%}}{{{{- '<|im_start|>assistant\\n' -}}}}{opening}{{%- endif -%}}"
+        "{%- if add_generation_prompt -%}"
+        f"{{{{- '<|im_start|>assistant\\n' + openings.get({said}, '') -}}}}"
+        "{%- endif -%}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Block = dict[str, Any]
-Script = Callable[[dict[str, Any]], Block]
-"""Returns the one content block that answers a request."""
+Script = Callable[[dict[str, Any]], Block | list[Block]]
+"""Returns the content block that answers a request, or several calls of tools."""
 
 
 @dataclass
@@ -26,7 +27,7 @@ def text(words: str) -> Block:
 
 
 def call(name: str, arguments: dict[str, Any]) -> Block:
-    return {"type": "tool_use", "id": f"toolu_{name[:40]}", "name": name, "input": arguments}
+    return {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": name, "input": arguments}
 
 
 def words_of(content: Any) -> str:
@@ -60,7 +61,8 @@ def scripted_claude(script: Script) -> Generator[ScriptedClaude]:
                 self._send("application/json", json.dumps({"input_tokens": 10}))
                 return
             claude.requests.append(request)
-            events = _events(script(request), request["model"])
+            answer = script(request)
+            events = _events(answer if isinstance(answer, list) else [answer], request["model"])
             self._send("text/event-stream", "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events))
 
         def _send(self, kind: str, body: str) -> None:
@@ -82,8 +84,7 @@ def scripted_claude(script: Script) -> Generator[ScriptedClaude]:
         thread.join()
 
 
-def _events(block: Block, model: str) -> list[dict[str, Any]]:
-    tool = block["type"] == "tool_use"
+def _events(blocks: list[Block], model: str) -> list[dict[str, Any]]:
     usage = {"input_tokens": 10, "output_tokens": 5}
     message: Block = {
         "id": "msg_1",
@@ -93,12 +94,22 @@ def _events(block: Block, model: str) -> list[dict[str, Any]]:
         "content": [],
         "usage": usage,
     }
-    piece = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])} if tool else None
+    stop = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
     return [
         {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None}},
-        {"type": "content_block_start", "index": 0, "content_block": {**block, "input": {}} if tool else text("")},
-        {"type": "content_block_delta", "index": 0, "delta": piece or {"type": "text_delta", "text": block["text"]}},
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "tool_use" if tool else "end_turn"}, "usage": usage},
+        *(event for index, block in enumerate(blocks) for event in _block_events(index, block)),
+        {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": usage},
         {"type": "message_stop"},
+    ]
+
+
+def _block_events(index: int, block: Block) -> list[dict[str, Any]]:
+    tool = block["type"] == "tool_use"
+    piece = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])} if tool else None
+    opening: Block = {**block, "input": {}} if tool else text("")
+    delta = piece or {"type": "text_delta", "text": block["text"]}
+    return [
+        {"type": "content_block_start", "index": index, "content_block": opening},
+        {"type": "content_block_delta", "index": index, "delta": delta},
+        {"type": "content_block_stop", "index": index},
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.behaviour.cases import CLOSED
 from tests.behaviour.reciting_model import Script, cut, write_reciting_model
-from tests.client_programs.test_claude_code import CLAUDE
+from tests.client_programs.claude_program import CLAUDE, WHERE_IT_RUNS
 from tests.client_programs.test_client_programs import LONG_WAIT_S
 from tests.clients import WAIT_S, private_environ
 from tests.doors.http.test_serve import serve
@@ -39,10 +39,7 @@ FORM = {
     "PATH": "/usr/bin:/bin",
 }
 
-pytestmark = [
-    pytest.mark.clients,
-    pytest.mark.skipif(not CLAUDE.exists(), reason="The locked Claude Code is that of Linux on x64."),
-]
+pytestmark = WHERE_IT_RUNS
 
 
 @dataclass(frozen=True)
@@ -135,8 +132,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     write_project(home / "project")
     said = {name: Script(cut(text)) for name, text in scripts(home / "project").items()}
     endless = {"do-endless": Script(("la ", "la\n"), opening=CLOSED, ends=False)}
-    write_reciting_model(home / "models" / "wide", said | endless, anywhere=True)
-    write_reciting_model(home / "models" / "narrow", said, anywhere=True, window=17_000)
+    write_reciting_model(home / "models" / "wide", said | endless, by_part=True)
+    write_reciting_model(home / "models" / "narrow", said, by_part=True, window=17_000)
     environ = {
         **private_environ(home),
         "MCP_LOCAL_LLM_FOLDERS": str(home / "models"),

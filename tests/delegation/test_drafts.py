@@ -102,4 +102,4 @@ async def test_rows_go_into_one_file_as_they_come_and_the_same_call_goes_on(
         assert len(desk.prompts) == asked + 1
     rows = [json.loads(line) for line in (project / "rows.jsonl").read_text().splitlines()]
     assert rows == [{"file": "a.py", "answer": "fine"}, {"file": "b.log", "answer": "fine"}]
-    assert "2 of 2 files have a row" in done.head
+    assert "2 files: 2 answered." in done.head

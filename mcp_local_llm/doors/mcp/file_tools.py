@@ -79,7 +79,7 @@ def draft_tool(delegation: Delegation) -> StrictTool:
             (), sampling=SamplingParams(max_tokens, temperature), thinking=thinking, response_schema=response_schema
         )
         task = FileTask(files, message, system, request, model or None, each_file, split, template, max_seconds)
-        order = DraftOrder(path, None if restore else task, overwrite, restore)
+        order = DraftOrder(path, task, overwrite, restore)
         async with reporting(ctx) as report:
             return file_result(await delegation.draft(order, report))
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +22,7 @@ from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import read_error
-from mcp_local_llm.wire.openai.read_response import AnswerPiece, read_answer
+from mcp_local_llm.wire.openai.read_response import AnswerPiece, read_answer, read_models
 from mcp_local_llm.wire.openai.write_request import OutgoingRequest, outgoing_request
 from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader, read_comment
 
@@ -172,10 +173,12 @@ class EndpointLoader:
         if model.endpoint is None:
             raise ModelLoadError(f"{model.id} is no model of an endpoint.")
         known = self._reached.get(model.id)
-        if known is not None and known.model.endpoint == model.endpoint:
+        if known is not None and _is_same(known.model, model):
             return known
         connection = _connect(model.endpoint, self._environ)
-        await self._reach(connection, report)
+        body = await self._reach(connection, report)
+        if model.context_length is None:
+            model = replace(model, context_length=_told_window(body, model.endpoint.served_name(model.id)))
         engine = HttpEngine(model, connection, clock=self._clock, sleep=self._sleep)
         self._reached[model.id] = engine
         return engine
@@ -187,8 +190,8 @@ class EndpointLoader:
     def close(self) -> None:
         """Do nothing: nothing runs between calls."""
 
-    async def _reach(self, connection: "Connection", report: ReportProgress) -> None:
-        """Ask for the list of models; any response but a refusal shows that the server runs."""
+    async def _reach(self, connection: "Connection", report: ReportProgress) -> bytes:
+        """Ask for the list of models, and return it; any response but a refusal shows that the server runs."""
         errors = connection.errors()
         report(Progress("loading"))
         while True:
@@ -197,7 +200,7 @@ class EndpointLoader:
                 if response.status in (401, 403) or 300 <= response.status < 400:
                     raise errors.status(response.status, body, response.headers)
                 if not loading(response.status, body):
-                    return
+                    return body
             report(Progress("loading"))
             await self._sleep(LOADING_POLL_S)
 
@@ -227,6 +230,20 @@ def _piece(data: str, errors: EndpointErrors) -> AnswerPiece:
         return read_answer(value)
     except ValueError as error:
         raise errors.garbage(str(error)) from error
+
+
+def _is_same(known: ModelInfo, wanted: ModelInfo) -> bool:
+    """Whether a model that was reached is the wanted one; a server may have been started anew with another window."""
+    return known.endpoint == wanted.endpoint and wanted.context_length in (None, known.context_length)
+
+
+def _told_window(body: bytes, served_name: str) -> int | None:
+    """Return the window that a server's list tells of a model, or of the only one that it has."""
+    try:
+        models = read_models(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+    return next((one.context_length for one in models if one.name == served_name or len(models) == 1), None)
 
 
 def _characters(item: ChatRequest | str) -> int:

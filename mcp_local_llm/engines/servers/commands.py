@@ -43,6 +43,7 @@ class ServerStart:
         environ: variables added to the inherited ones.
         secret: the key that it requires; empty for none.
         loads_late: its health check succeeds before its model is loaded, so that only an answer shows that it is.
+        window: tokens of context for each call, where the command limits them.
     """
 
     title: EndpointName
@@ -52,6 +53,7 @@ class ServerStart:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     secret: str = ""
     loads_late: bool = False
+    window: int | None = None
 
     def model(self, model: ModelInfo, port: int) -> ModelInfo:
         """Return `model` as one behind the endpoint that this server is."""
@@ -61,7 +63,8 @@ class ServerStart:
             flavor=self.flavor,
             api_key_env=KEY_VARIABLE if self.secret else None,
         )
-        return replace(model, id=self.model_id, source="endpoint", endpoint=endpoint)
+        window = self.window or model.context_length
+        return replace(model, id=self.model_id, source="endpoint", endpoint=endpoint, context_length=window)
 
 
 def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slots: int, secret: str) -> ServerStart:
@@ -87,7 +90,8 @@ def llama_start(binary: Path, model: ModelInfo, port: int, *, context: int, slot
         "--parallel": str(slots),
     }
     command = (str(binary), *(part for option in options.items() for part in option), "--jinja")
-    return ServerStart("llama-server", "llama-server", f"llama-server/{name}", command, {KEY_VARIABLE: secret}, secret)
+    served, environ = f"llama-server/{name}", {KEY_VARIABLE: secret}
+    return ServerStart("llama-server", "llama-server", served, command, environ, secret, window=window)
 
 
 def cluster_start(program: Path, cluster: Cluster, port: int, *, hostfile: Path, python: str) -> ServerStart:

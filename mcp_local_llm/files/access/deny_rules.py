@@ -25,7 +25,8 @@ MANAGED_SETTINGS = (
 )
 """Settings of an organisation, which apply to every user of a machine."""
 
-_RULE = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_RULE = re.compile(r"\s*(\w+)\s*(?:\((.*?)\)?)?\s*", re.DOTALL)
+_UP = re.compile(r"(?:^|(?<=/))(?!\.\./|~/)[^/]+/\.\./")
 
 
 def read_deny_rules(
@@ -46,13 +47,15 @@ def read_deny_rules(
 def _rules_of(file: Path, roots: Roots, tools: Collection[str]) -> Iterator[DenyRules]:
     for pattern in _patterns(file, tools):
         for folder, rule in _placed(pattern, file, roots):
-            yield DenyRules(folder, ignore_rules([rule], fold=True), str(file))
+            for braces in (False, True) if "{" in rule else (False,):
+                yield DenyRules(folder, ignore_rules([rule], fold=True, braces=braces), str(file))
 
 
 def _patterns(file: Path, tools: Collection[str]) -> list[str]:
     """Return what the rules of a file forbid; a rule without a pattern forbids everything."""
     try:
-        values: Any = json.loads(read_regular(file, MAX_BYTES).decode("utf-8-sig"))
+        text = read_regular(file, MAX_BYTES).decode("utf-8-sig")
+        values: Any = json.loads(text) if text.strip() else {}
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError, RecursionError) as error:
@@ -61,30 +64,31 @@ def _patterns(file: Path, tools: Collection[str]) -> list[str]:
         ) from error
     for key in ("permissions", "deny"):
         values = cast(dict[str, Any], values).get(key) if isinstance(values, dict) else None
-    rules = cast(list[object], values) if isinstance(values, list) else []
+    rules = cast(list[object], values) if isinstance(values, list) else [values]
     found = (_RULE.fullmatch(rule) for rule in rules if isinstance(rule, str))
     matches = [match for match in found if match is not None and match[1] in tools]
     return ["//**" if match[2] is None else match[2].strip() for match in matches]
 
 
 def _placed(pattern: str, file: Path, roots: Roots) -> Iterator[tuple[Path, str]]:
-    """Yield the folders that a pattern belongs to, and the pattern below them.
+    """Yield the folders that a pattern belongs to, and the pattern below them; one that is only a folder is all of it.
 
     `//` begins at the root of the file system, `~/` at home, `/` at the folder of the settings (or of the project
-    that they are for), anything else at the project.
+    that they are for), or at the root of the file system, as many write it; anything else at the project.
     """
+    while (shorter := _UP.sub("", pattern)) != pattern:
+        pattern = shorter
     if pattern.startswith("//"):
         folders, rest = [Path("/")], pattern[1:]
-    elif pattern.startswith("~/"):
-        folders, rest = [roots.home], pattern[1:]
     elif pattern.startswith("/"):
-        folders, rest = [file.parent, file.parent.parent], pattern
+        folders, rest = [file.parent, file.parent.parent, *([Path("/")] if pattern.strip("/*.") else [])], pattern
     else:
-        up = 0
-        while pattern.startswith("../", 3 * up):
-            up += 1
-        folders = [(folder / "x").parents[min(up, len(folder.parts) - 1)] for folder in roots.folders]
-        rest = pattern[3 * up :]
+        below_home = pattern.startswith("~/")
+        folders, rest = [roots.home] if below_home else list(roots.folders), pattern[2:] if below_home else pattern
+        while rest.startswith("../"):
+            folders, rest = [folder.parent for folder in folders], rest[3:]
+        rest = f"/{rest}" if below_home else rest
+    rest = rest if rest.strip("./") else "/**"
     for folder in folders:
         yield folder, rest
         yield from _without_links(folder, rest)

@@ -28,6 +28,12 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def folded(name: str) -> str:
+    """Return a name as the laxest file system compares it: HFS+ ignores case and joiners, SMB dots at the end."""
+    letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return "".join(letters).casefold().rstrip(". ")
+
+
 def expanded(pattern: str) -> list[str]:
     """Return the patterns that the braces of a pattern stand for; braces without a comma stand for themselves.
 

@@ -1,7 +1,7 @@
 """Tells files that hold secrets: by their names, by a private key at their beginning, by rules of the user and agent.
 
-Names are compared by whole components and without upper and lower case, so that `keyboard.ts` and `environment.rs`
-are read and `.ENV` is not.
+Names are compared by whole components and as the laxest file system compares them, so that `keyboard.ts` and
+`environment.rs` are read and `.ENV` is not.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mcp_local_llm.files.access.globs import nfc
+from mcp_local_llm.files.access.globs import folded
 from mcp_local_llm.files.access.ignore_rules import IgnoreRules, ignore_rules
 
 SECRET_FOLDERS = (
@@ -24,14 +24,18 @@ SECRET_FOLDERS = (
 SECRET_FILES = (
     # Keys. An `id_` with an ending is a source file (`id_map.py`) unless it begins as ssh-keygen names keys.
     *("id_*", "!id_*.*", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "!id_*.pub"),
-    *("*.pem", "*.key", "*.ppk", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx"),
+    *("*.pem", "*.key", "*.ppk", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ovpn"),
+    *("ssh_host_*_key",),
     # Files of clients that log in somewhere.
     *("**/.docker/config.json", ".dockercfg", ".netrc", "_netrc", ".git-credentials", "**/.config/git/credentials"),
     *(".npmrc", ".pypirc", ".pgpass", "**/.cargo/credentials", "**/.cargo/credentials.toml", "**/.gem/credentials"),
     *(".my.cnf", ".mylogin.cnf", "**/.terraform.d/credentials.tfrc.json", ".boto", ".s3cfg", ".vault-token"),
+    *("rclone.conf", ".terraformrc", "kubeconfig", ".dockerconfigjson", ".Xauthority", ".*_history"),
     *(".claude*.json", "**/.claude/.credentials.json", "**/.codex/auth.json", "**/.gemini/oauth_creds.json"),
     # Environments and configuration with secrets.
     *(".env.*", ".env[-_~]*", "*.env", ".envrc", ".htpasswd", "secrets.y*ml", "secrets.json", "secrets.toml"),
+    *("*.env.local", "*.env.prod*", "*.env.dev*", "*.env.staging", "*.env.test", ".flaskenv", ".dev.vars"),
+    *(".secrets", ".secrets.*", "*-firebase-adminsdk-*.json", "application_default_credentials.json"),
     *("credentials.json", "service-account*.json", "service_account*.json", "client_secret*.json"),
     *("client-secret*.json", "*.tfstate*", "*.tfvars", "*.tfvars.json"),
 )
@@ -46,7 +50,7 @@ BACKUP = re.compile(r"(?:~|\.(?:bak|backup|old|orig|save|saved|copy|tmp|swp|swo|
 KEY_BYTES = 4096
 """How far into a file a private key is looked for."""
 
-_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|PuTTY-User-Key-File-\d")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|PuTTY-User-Key-File-\d|AGE-SECRET-KEY-1")
 
 
 def holds_private_key(content: bytes) -> bool:
@@ -95,7 +99,8 @@ class SecretRules:
         parts = path.parts[1:]
         below = path.relative_to(root).parts
         own = self._more.holds(below) or self._more.holds(parts)
-        return own or secret_name(parts) or _below_roots().holds(below) or _in_bare_repository(path, root)
+        named = own or secret_name(parts) or _below_roots().holds([folded(part) for part in below])
+        return named or _in_bare_repository(path, root)
 
     @cached_property
     def _allowed(self) -> IgnoreRules:
@@ -108,7 +113,8 @@ class SecretRules:
 
 def secret_name(parts: Sequence[str]) -> bool:
     """Whether a path, given as its components, is a secret by the known names; copies of a file count as well."""
-    folders, name = tuple(parts[:-1]), nfc(parts[-1])
+    *above, name = (folded(part) or part for part in parts)
+    folders = tuple(above)
     if _in_secret_folder(folders):
         return True
     while True:

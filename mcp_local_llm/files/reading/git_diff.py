@@ -3,10 +3,11 @@
 Two passes: the names first, and then the changes of those that are no secrets. Nothing of the working tree is read.
 """
 
+import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from mcp_local_llm.files.reading.file_text import FileText, Reading, shown
 from mcp_local_llm.files.reading.git_command import Git, find_git
 from mcp_local_llm.files.reading.opening import MAX_FILE_BYTES, Gate
 from mcp_local_llm.files.reading.text import decoded, lines_of
+from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_CHANGED_FILES = 200
+MAX_ALTERNATES_BYTES = 2**20
 OFFERED = "Write git:staged, or git:A..B with two commits."
 
 COUNTED_FILES = (
@@ -182,8 +185,7 @@ def _require_own_data(git: Git) -> None:
     """
     found = git.run("rev-parse", "--absolute-git-dir", "--path-format=absolute", "--git-common-dir").decode()
     own, common = (without_links(Path(line)) for line in found.splitlines())
-    parts = ("HEAD", "index", "objects", "refs", "packed-refs")
-    strays = [part for part in parts if not without_links(common / part).is_relative_to(common)]
+    strays = [place for place in _places_of_data(common) if not without_links(place).is_relative_to(common)]
     inside = own.is_relative_to(git.root) and common.is_relative_to(git.root)
     if strays or not (inside or _is_worktree(own, common, git.root)):
         raise FileAccessError(
@@ -191,6 +193,23 @@ def _require_own_data(git: Git) -> None:
             "the repository that holds them.",
             "git",
         )
+
+
+def _places_of_data(common: Path) -> Iterator[Path]:
+    """Yield where git looks for commits: what leads elsewhere would show the contents of another repository.
+
+    Commits can be named by the beginning of their ids, so objects without a name count as well.
+    """
+    yield from (common / part for part in ("HEAD", "index", "objects", "refs", "packed-refs"))
+    for folder in ("objects", "objects/info", "objects/pack"):
+        with contextlib.suppress(OSError), os.scandir(common / folder) as found:
+            yield from (Path(entry.path) for entry in found if entry.is_symlink())
+    for folder, below, names in os.walk(common / "refs"):
+        yield from (path for path in (Path(folder, name) for name in (*below, *names)) if path.is_symlink())
+    with contextlib.suppress(OSError):
+        others = read_regular(common / "objects/info/alternates", MAX_ALTERNATES_BYTES)
+        # Other folders of objects, which may name further ones: they are not followed.
+        yield from (Path("/") for line in others.split(b"\n") if line.strip() and not line.startswith(b"#"))
 
 
 def _is_worktree(own: Path, common: Path, root: Path) -> bool:

@@ -107,7 +107,7 @@ class _Gathering:
         except FileAccessError as error:
             if error.kind == "too_many":
                 raise
-            self.entries.append(FileFailure(shown(text), error.kind, str(error)))
+            self._fail(shown(text), error)
 
     def done(self) -> Reading:
         """Return the reading, or raise where files failed that nobody wants as rows."""
@@ -155,7 +155,7 @@ class _Gathering:
                     left_out["binary"] += 1
                     names.append(shown(named.name))
                 else:
-                    self.entries.append(FileFailure(shown(named.name), error.kind, str(error)))
+                    self._fail(shown(named.name), error)
                     read += 1
         if not read:
             counted = f" Left out: {left_out_words(left_out)}." if left_out else ""
@@ -182,6 +182,11 @@ class _Gathering:
         if has != named.lines:
             self.notes.append(f"{name} has {len(lines)} lines; lines {has} were read, not {named.lines}.")
         return replace(text, text="".join(wanted), first=has.first, last=has.last)
+
+    def _fail(self, name: str, error: FileAccessError) -> None:
+        self.entries.append(FileFailure(name, error.kind, str(error)))
+        if len(self.entries) > MAX_FILES:
+            raise _too_many("The list stands for more files")
 
     def _take(self, texts: Iterable[FileText], comparison: str = "") -> None:
         for text in texts:

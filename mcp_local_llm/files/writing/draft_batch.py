@@ -132,7 +132,10 @@ class RowsBatch(Batch):
     ) -> None:
         super().__init__(sources)
         self._draft, self._journal, self._digests, self._as_json = draft, journal, sources, as_json
-        earlier = {row.file: self._line(row.file, row.answer) for row in journal.rows}
+        earlier: dict[str, str] = {}
+        for row in journal.rows:
+            with suppress(ValueError):  # An answer that is no JSON makes no row; its file is asked about again.
+                earlier[row.file] = self._line(row.file, row.answer)
         self._lines: list[str] = []
         for source, line in earlier.items():
             answer = journal.taken_up(source, sources.get(source, ""))
@@ -144,8 +147,8 @@ class RowsBatch(Batch):
     def write(self, source: str, result: ChatResult) -> Row:
         """Write an answer. One that is not whole, or cannot be written, is a row that says so, and no line."""
         try:
-            if fault := unfinished(result):
-                return self.fail(source, "truncated", fault)
+            if end := unfinished(result):
+                return self.fail(source, end.kind, end.told)
             line = self._line(source, result.text)
             self._journal.add(JournalRow(source, self._digests[source], result.text))
             self._file.append(line)
@@ -161,6 +164,8 @@ class RowsBatch(Batch):
         self._file.close()
         text = "".join(f"{line}\n" for line in self._lines)
         path = self._draft.target.path
+        if not text:
+            return DraftReport(path, "not written, because there is no answer")
         return DraftReport(path, f"{size_words(text, len(text.encode()))}, one for each answer", "", excerpt(text))
 
     def _line(self, source: str, answer: str) -> str:

@@ -119,11 +119,11 @@ class Draft:
         """Write a whole answer.
 
         Raises:
-            FileAccessError: of kind `truncated` where the answer is not whole; else as `write`.
+            FileAccessError: of the kind of `unfinished` where the answer is not whole; else as `write`.
         """
-        if fault := unfinished(result):
+        if end := unfinished(result):
             kept = self._kept(result.text)
-            raise FileAccessError(f"{self.target.path} was not written: {fault}{kept}", "truncated")
+            raise FileAccessError(f"{self.target.path} was not written: {end.told}{kept}", end.kind)
         return self.write(result.text)
 
     def write(self, answer: str) -> DraftReport:
@@ -163,11 +163,20 @@ class Draft:
     def fault(self, answer: str) -> str:
         """Return what is wrong with an answer as a file of this name, in words for a second try; else an empty text."""
         text = unwrap(answer, self.target.path).text.strip("\n") + "\n"
+        if not text.strip():
+            return "it is empty"
         return left_out(text, self.old, self.target.path) or syntax_fault(self.target.path, text) or ""
 
     def _content(self, answer: str) -> tuple[bytes, str, list[str]]:
-        """Return the bytes of the new file, its text and the warnings about both."""
+        """Return the bytes of the new file, its text and the warnings about both.
+
+        Raises:
+            FileAccessError: of kind `binary`: it would be no text file.
+        """
         taken = unwrap(answer, self.target.path)
+        if "\0" in taken.text:
+            told = "the answer holds NUL characters, as no text does. Word it anew."
+            raise FileAccessError(f"{self.target.path} was not written: {told}", "binary")
         content, lost = self.form.encode(taken.text)
         return content, read_text(content)[0], [*taken.warnings, *lost]
 
@@ -196,14 +205,24 @@ class Draft:
             return " The answer could not be kept."
 
 
-def unfinished(result: ChatResult) -> str:
-    """Return why an answer is not whole, with what to do; else an empty text."""
+@dataclass(frozen=True)
+class Unfinished:
+    """Why an answer is not whole: `kind` is one word, `told` says what to do."""
+
+    kind: str
+    told: str
+
+
+def unfinished(result: ChatResult) -> Unfinished | None:
+    """Return why an answer is not whole; None where it is."""
     if result.looped:
-        return "the answer only repeated itself and was ended. Word the task differently."
+        return Unfinished("looped", "the answer only repeated itself and was ended. Word the task differently.")
     if result.finish_reason == "length" or not result.thinking_closed:
-        return "the answer was cut off. Call again with more max_tokens, or with a smaller part of the task."
+        told = "the answer was cut off. Call again with more max_tokens, or with a smaller part of the task."
+        return Unfinished("truncated", told)
     if result.schema_met is False:
-        return "the answer does not fit the schema. Call again with a simpler one, or with more max_tokens."
+        told = "the answer does not fit the schema. Call again with a simpler one, or with more max_tokens."
+        return Unfinished("schema", told)
     if result.tool_calls and not result.text.strip():
-        return "the model asked for a tool instead of an answer. Word the task differently."
-    return ""
+        return Unfinished("tool_call", "the model asked for a tool instead of an answer. Word the task differently.")
+    return None

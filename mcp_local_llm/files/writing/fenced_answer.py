@@ -28,6 +28,10 @@ _KEPT_WORDS = "The answer has a fence within other text; all of it was kept."
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<language>[^\s`{:]*)[^`]*$")
 
 
+_EMPTY_LINES = re.compile(r"(?:[ \t]*[\r\n])*(?: {4,}|[ \t]*\t)?")
+_BEGINS = re.compile(r"\s*(```|~~~)")
+
+
 @dataclass(frozen=True)
 class FileText:
     """The text for a file, the language that the fence named, and warnings, one sentence each."""
@@ -52,7 +56,7 @@ def unwrap(answer: str, path: PurePath) -> FileText:
     One fence around everything is removed. Words around the one fence of a source file are left out with a warning; in
     a prose file everything is kept. Several fences are kept with a warning, because which one is meant is unknown.
     """
-    lines = re.split(r"\r\n|\n|\r", answer.strip("\r\n \t") if answer.lstrip().startswith(("```", "~~~")) else answer)
+    lines = re.split(r"\r\n|\n|\r", _EMPTY_LINES.sub("", answer, 1).rstrip() if _BEGINS.match(answer) else answer)
     blocks = _blocks(lines)
     if not blocks or syntax_fault(path, answer) == "":
         return FileText(answer)  # A docstring may hold a fence.
@@ -64,7 +68,7 @@ def unwrap(answer: str, path: PurePath) -> FileText:
             return FileText(answer, "", ("The answer is one fenced block, which was kept as it is.",))
         last = block.end if block.end is not None else len(lines)
         cut = () if block.end is not None else ("The answer's fence has no end: the text may be incomplete.",)
-        return FileText("\n".join(lines[block.start + 1 : last]), block.language, cut)
+        return FileText("\n".join(_inside(lines, block, last)), block.language, cut)
     if markdown and not (len(blocks) == 1 and blocks[0].language in MARKDOWN):
         return FileText(answer)
     if len(blocks) > 1:
@@ -75,13 +79,19 @@ def unwrap(answer: str, path: PurePath) -> FileText:
 def _without_words(answer: str, lines: Sequence[str], block: _Block) -> FileText:
     """Leave out the words around the one fence of a file, unless they are too many to be mere words."""
     last = block.end if block.end is not None else len(lines)
-    inside = lines[block.start + 1 : last]
+    inside = _inside(lines, block, last)
     around = [line for line in (*lines[: block.start], *lines[last + 1 :]) if line.strip()]
     if len(around) > max(MAX_WORDS_AROUND, len(inside)) or block.end is None:
         return FileText(answer, "", (_KEPT_WORDS,))
     count = f"{len(around)} line{'' if len(around) == 1 else 's'} of words around the fenced block"
     warning = f"{count} were left out, beginning with {around[0].strip()[:60]!r}."
     return FileText("\n".join(inside), block.language, (warning,))
+
+
+def _inside(lines: Sequence[str], block: _Block, last: int) -> list[str]:
+    """Return the lines within a block, each without as many blanks as its fence is indented by."""
+    indent = len(lines[block.start]) - len(lines[block.start].lstrip(" "))
+    return [line[min(indent, len(line) - len(line.lstrip(" "))) :] for line in lines[block.start + 1 : last]]
 
 
 def _blocks(lines: Sequence[str]) -> list[_Block]:

@@ -64,19 +64,22 @@ class Journal:
     Args:
         state: the state folder.
         key: `call_key` of the call.
+        must_last: whether the call is refused where its rows cannot be kept; else `fault` says why they are not.
 
     Raises:
         FileAccessError: the state folder cannot be used.
     """
 
-    def __init__(self, state: StateFolder, key: str) -> None:
+    def __init__(self, state: StateFolder, key: str, *, must_last: bool = True) -> None:
         self._rows: dict[str, JournalRow] = {}
-        folder = state.section(CALLS)
-        state.prune()
+        self._path, self._handle = None, -1
+        self.fault = ""
         try:
-            self._path, self._handle = self._opened(folder, key, state.now())
-        except OSError as error:
-            raise _unusable(folder, error) from error
+            self._path, self._handle = self._begun(state, key)
+        except FileAccessError as error:
+            if must_last:
+                raise
+            self.fault = str(error)
 
     @property
     def rows(self) -> tuple[JournalRow, ...]:
@@ -96,6 +99,8 @@ class Journal:
         """
         self._rows.pop(row.file, None)
         self._rows[row.file] = row
+        if self._path is None:
+            return
         line = json.dumps([row.file, row.digest, row.answer, row.made]).encode() + b"\n"
         whole = os.fstat(self._handle).st_size
         try:
@@ -107,7 +112,8 @@ class Journal:
 
     def finish(self) -> None:
         """Remove the rows: the call is complete. Closes the journal."""
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -115,6 +121,14 @@ class Journal:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def _begun(self, state: StateFolder, key: str) -> tuple[Path, int]:
+        folder = state.section(CALLS)
+        state.prune()
+        try:
+            return self._opened(folder, key, state.now())
+        except OSError as error:
+            raise _unusable(folder, error) from error
 
     def _opened(self, folder: Path, key: str, now: float) -> tuple[Path, int]:
         """Open the file of a call that ended early, else a new one."""
@@ -142,12 +156,18 @@ class Journal:
         whole = content.rfind(b"\n") + 1
         for line in content[:whole].split(b"\n"):
             with suppress(ValueError, TypeError):
-                row = JournalRow(*json.loads(line))
+                row = JournalRow(*map(_text, json.loads(line)))
                 self._rows.pop(row.file, None)
                 self._rows[row.file] = row
         if whole < len(content):
             os.ftruncate(handle, whole)
         return True
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _unusable(path: Path, error: OSError) -> FileAccessError:

@@ -49,6 +49,10 @@ def output_paths(pattern: str, sources: Sequence[str]) -> tuple[str, ...]:
         # Disks of macOS and Windows take names that differ in case only for one.
         key = unicodedata.normalize("NFC", path).casefold()
         if key in taken:
+            if taken[key] == source:
+                raise InvalidRequestError(
+                    f"Two parts of {source} would both be written to {path}. Name one range of it, or all of it."
+                )
             raise InvalidRequestError(
                 f"{taken[key]} and {source} would both be written to {path}. Put "
                 f"{'{dir} and {name}' if '{dir}' not in pattern else '{name}'} into path, or name fewer files."

@@ -76,19 +76,27 @@ Keep = Callable[[str, str], Path]
 
 
 def rows_text(
-    rows: Sequence[Row], keep: Keep, *, tokens: int, about: str = "", as_json: bool = False, missing: int = 0
+    rows: Sequence[Row],
+    keep: Keep,
+    *,
+    tokens: str,
+    as_json: bool = False,
+    missing: int = 0,
+    errors_only: bool = False,
 ) -> Bounded:
     """Write the rows in their order, and everything into a file where that is more than may come back.
 
     Args:
         rows: the outcomes, in the order of the call's files.
         keep: keeps the whole text.
-        tokens: number of tokens of the files that the model read.
-        about: stands before that number where it is estimated.
+        tokens: number of tokens of the files that the model read, in words.
         as_json: one JSON object a line, never cut.
         missing: files that a call which ended early has no row for.
+        errors_only: the answers are counted and not written, because they went elsewhere.
     """
     rows = [_checked(row) if as_json else row for row in rows]
+    head, rest = _counts(rows, missing, tokens), None
+    rows = [row for row in rows if row.error or not errors_only]
     write = json_row if as_json else text_row
     shown: list[str] = []
     budget, cut, left_out, full = MAX_BYTES - HEAD_BYTES, 0, 0, False
@@ -104,7 +112,6 @@ def rows_text(
         shown.append(short)
         budget -= size
         cut += short != whole
-    head, rest = _counts(rows, missing, f"{about}{tokens:,}"), None
     if cut or left_out:
         text = "\n".join(write(row, None) for row in rows) + "\n"
         rest, where = _kept(keep, text, ".jsonl" if as_json else ".txt")

@@ -12,7 +12,9 @@ from mcp_local_llm.values.errors import FileAccessError
 
 
 class RowsFile:
-    """An open file of rows. Its name is looked at once, so a later swap of the name leads nowhere.
+    """A file of rows, made with its first row; until then what stood there is as it was.
+
+    Its name is looked at once, so a later swap of the name leads nowhere.
 
     Args:
         draft: the place, from `Drafts.look_at`.
@@ -27,28 +29,18 @@ class RowsFile:
     def __init__(
         self, draft: Draft, begun: Sequence[str] = (), earlier: Sequence[str] = (), *, overwrite: bool = False
     ) -> None:
-        self._target = draft.target
+        self._draft, self._target = draft, draft.target
         self._handle = -1
         old = draft.previous
-        own = old is not None and _holds_only(old.content, earlier)
-        if old is not None and not own:
-            if not overwrite:
-                raise FileAccessError(
-                    f"{draft.target.path} exists. Name another path, or call again with overwrite=true; the old "
-                    "version is kept.",
-                    "exists",
-                )
-            keep_version(draft.state, draft.target.path, old)
-        content = _lines(begun)
-        write_whole(draft.target, content, old)
-        with translated(self._target), opened_folder(self._target) as folder:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._handle = os.open(self._target.path.name, flags, dir_fd=folder)
-            facts = os.fstat(self._handle)
-            require_place(folder, self._target)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size != len(content):
-                self.close()
-                raise FileAccessError(f"{self._target.path} was exchanged just now. Call again.", "changed")
+        self._own = old is not None and _holds_only(old.content, earlier)
+        if old is not None and not self._own and not overwrite:
+            raise FileAccessError(
+                f"{draft.target.path} exists. Name another path, or call again with overwrite=true; the old "
+                "version is kept.",
+                "exists",
+            )
+        if begun:
+            self._begin(_lines(begun))
 
     def append(self, row: str) -> None:
         """Write one row onto the disk.
@@ -60,6 +52,9 @@ class RowsFile:
             FileAccessError: it cannot be written; the rows before it are whole.
         """
         assert "\n" not in row, row
+        if self._handle < 0:
+            self._begin(_lines([row]))
+            return
         with translated(self._target):
             whole = os.fstat(self._handle).st_size
             try:
@@ -74,6 +69,25 @@ class RowsFile:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def _begin(self, content: bytes) -> None:
+        """Make the file with its first rows, in the place of what stood there."""
+        old = self._draft.previous
+        kept = None if old is None or self._own else keep_version(self._draft.state, self._target.path, old)
+        try:
+            write_whole(self._target, content, old)
+        except FileAccessError:
+            if kept is not None:
+                kept.unlink(missing_ok=True)  # Nothing was replaced, so a restore must not find it.
+            raise
+        with translated(self._target), opened_folder(self._target) as folder:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._handle = os.open(self._target.path.name, flags, dir_fd=folder)
+            facts = os.fstat(self._handle)
+            require_place(folder, self._target)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_size != len(content):
+                self.close()
+                raise FileAccessError(f"{self._target.path} was exchanged just now. Call again.", "changed")
 
 
 def _holds_only(content: bytes, rows: Sequence[str]) -> bool:

@@ -139,7 +139,8 @@ class StateFolder:
 
     def _kept(self) -> Iterator[_Kept]:
         for section in SECTIONS:
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path / section) as entries:
+            # What this user may not look at is neither counted nor removed.
+            with suppress(OSError), os.scandir(self.path / section) as entries:
                 for entry in entries:
                     with suppress(FileNotFoundError):
                         facts = entry.stat(follow_symlinks=False)

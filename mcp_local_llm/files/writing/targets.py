@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.files.access.globs import folded
 from mcp_local_llm.values.errors import FileAccessError
 
 PROTECTED_FOLDERS = frozenset(
     (
         *(".git", ".githooks", ".husky", ".hg", ".svn"),
-        *(".codex", ".cursor", ".gemini", ".opencode", ".continue", ".roo", ".clinerules"),
+        *(".codex", ".cursor", ".gemini", ".opencode", ".continue", ".roo", ".clinerules", ".windsurf", ".qwen"),
+        *(".agents", ".kilocode", ".amazonq", ".junie", ".augment", ".trae"),
         *(".vscode", ".idea", ".zed", ".fleet", ".devcontainer"),
         *(".cargo", ".yarn", ".mvn", ".gradle", ".direnv", ".mise", ".circleci", ".buildkite"),
+        *(".woodpecker", ".semaphore", ".builds", ".teamcity"),
         *(".ssh", ".gnupg"),
     )
 )
@@ -26,9 +29,8 @@ PROTECTED_FOLDERS = frozenset(
 PROTECTED_FOLDER_PAIRS = frozenset(
     (
         *((forge, folder) for forge in (".github", ".gitea", ".forgejo") for folder in ("workflows", "actions")),
-        (".github", "instructions"),
-        (".config", "fish"),
-        (".config", "git"),
+        *((".github", folder) for folder in ("instructions", "prompts", "agents", "skills", "chatmodes", "hooks")),
+        *((".config", folder) for folder in ("fish", "git", "systemd", "autostart")),
     )
 )
 """A folder and the one below it that is protected."""
@@ -40,17 +42,20 @@ PROTECTED_FILES = frozenset(
         *(".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".nvim.lua", ".emacs", ".dir-locals.el", ".gdbinit", ".lldbinit"),
         *(".rprofile", ".irbrc", ".pryrc", ".pdbrc", ".psqlrc", ".sqliterc", ".pythonrc", ".screenrc", ".tmux.conf"),
         *(".xinitrc", ".netrc", ".curlrc", ".wgetrc", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs", ".condarc"),
-        *(".bazelrc", ".pre-commit-config.yaml", ".pre-commit-config.yml"),
+        *(".bazelrc", ".pre-commit-config.yaml", ".pre-commit-config.yml", ".pre-commit-hooks.yaml"),
+        *("lefthook-local.yml", "lefthook-local.yaml", ".overcommit.yml", ".simple-git-hooks.json"),
         *("lefthook.yml", "lefthook.yaml", ".lefthook.yml", ".lefthook.yaml"),
         *(".gitlab-ci.yml", ".gitlab-ci.yaml", ".travis.yml", ".drone.yml", "azure-pipelines.yml", "jenkinsfile"),
+        *("azure-pipelines.yaml", "cloudbuild.yaml", "buildspec.yml", ".woodpecker.yml", ".build.yml", ".zuul.yaml"),
         *("bitbucket-pipelines.yml", ".appveyor.yml", "appveyor.yml", ".cirrus.yml"),
         *("claude.md", "claude.local.md", "agents.md", "agents.override.md", "gemini.md", "copilot-instructions.md"),
         *(".cursorrules", ".windsurfrules", ".roorules", "opencode.json", "opencode.jsonc"),
+        *("qwen.md", ".goosehints", ".aider.conf.yml"),
     )
 )
 """Files, in any folder, that shells, tools, CI services or agents run or obey; in lower case."""
 
-PROTECTED_BEGINNINGS = (".bash", ".zsh", ".zprofile", ".zlog", ".envrc", ".claude", "git~")
+PROTECTED_BEGINNINGS = (".bash", ".zsh", ".zprofile", ".zlog", ".envrc", ".claude", ".lintstagedrc", "git~")
 """Beginnings of protected names: what shells and agents read; `git~1` is the short name of `.git` on Windows' disks."""
 
 PROTECTED_ENDINGS = (".code-workspace", ".git")
@@ -125,7 +130,7 @@ def draft_target(path: Path, roots: Sequence[Path], check: Callable[[Path], None
 
 def protected_part(target: Target) -> str | None:
     """Return the part of the path that is protected, None where there is none. Only parts below the root count."""
-    parts = [_folded(part) for part in target.path.parts]
+    parts = [folded(part) for part in target.path.parts]
     above = len(target.root.parts)
     for place in range(above, len(parts)):
         name, shown = parts[place], target.path.parts[place]
@@ -147,12 +152,6 @@ def _can_be_a_name(path: Path) -> bool:
         return len(os.fsencode(path)) < MAX_PATH_BYTES and all(len(os.fsencode(part)) < 256 for part in path.parts)
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
         return False
-
-
-def _folded(name: str) -> str:
-    """Return the name as the laxest file system compares it: HFS+ ignores case and joiners, SMB dots at the end."""
-    letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
-    return "".join(letters).casefold().rstrip(". ")
 
 
 def _existing_spelling(path: Path) -> Path:

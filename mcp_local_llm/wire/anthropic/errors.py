@@ -5,6 +5,7 @@ long: N tokens > M maximum", and repeats every 409 and 5xx ten times, which help
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from mcp_local_llm.values.errors import (
     ModelLoadError,
 )
 from mcp_local_llm.wire.http_error import HttpError
+from mcp_local_llm.wire.openai.errors import ParameterError
 
 RETRY_AFTER_S = 5
 """Seconds after which a busy server should be asked again."""
@@ -33,8 +35,17 @@ _TYPES: Mapping[int, str] = {
     _OVERLOADED: "overloaded_error",
 }
 
+_THREAD_NOT_FOUND = {"error_code": "thread_not_found"}
+
 _LASTING = (IncompleteModelError, InsufficientMemoryError, ModelLoadError)
 """Errors that are the same at the next try, whatever their own status."""
+
+
+class UnknownThreadError(ParameterError):
+    """A request continues a conversation that the server should have kept; Anthropic's SDK then sends it whole."""
+
+    def __init__(self) -> None:
+        super().__init__("thread: conversations are not kept here; send all messages, without continuing.", "thread")
 
 
 def failure(error: LocalLLMError, message: str) -> HttpError:
@@ -43,6 +54,9 @@ def failure(error: LocalLLMError, message: str) -> HttpError:
         return _error(_OVERLOADED, message, {"retry-after": str(RETRY_AFTER_S)})
     if isinstance(error, ContextLengthError):
         return _error(400, _overflow(error, message))
+    if isinstance(error, UnknownThreadError):
+        told = _error(error.status, message)
+        return replace(told, body=told.body | {"error": told.body["error"] | {"details": _THREAD_NOT_FOUND}})
     return _error(400 if isinstance(error, _LASTING) else error.status, message)
 
 

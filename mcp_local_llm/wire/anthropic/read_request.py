@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec
 from mcp_local_llm.wire.anthropic.conversation import ConversationReader
+from mcp_local_llm.wire.anthropic.errors import UnknownThreadError
 from mcp_local_llm.wire.anthropic.request_schema import MessagesRequest
 from mcp_local_llm.wire.json_values import as_text
 from mcp_local_llm.wire.openai.errors import ParameterError
@@ -29,10 +30,13 @@ def read_messages_request(body: object) -> IncomingRequest:
 
     Raises:
         ParameterError: a field is wrong; the message names it.
+        UnknownThreadError: it holds only the newest part of a conversation.
     """
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
     checked = _validated(cast(dict[str, Any], body))
+    if checked.thread is not None and checked.thread.type == "continue":
+        raise UnknownThreadError()
     tools, deferred, skipped = _tools(checked.tools or [])
     reader = ConversationReader({tool.name: tool for tool in deferred})
     messages = reader.system(checked.system)

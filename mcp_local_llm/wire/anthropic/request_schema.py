@@ -45,6 +45,12 @@ class OutputConfigIn(_Body):
     format: FormatIn | None = None
 
 
+class ThreadIn(_Body):
+    """A conversation that a server would keep: `create` begins one, `continue` sends only what is new in it."""
+
+    type: str | None = None
+
+
 class MessagesRequest(_Body):
     """The body of `POST /v1/messages`; `count_tokens` has the same without `max_tokens`.
 
@@ -60,6 +66,7 @@ class MessagesRequest(_Body):
     thinking: ThinkingIn | None = None
     output_config: OutputConfigIn | None = None
     output_format: FormatIn | None = None
+    thread: ThreadIn | None = None
     max_tokens: Annotated[MaxTokens, BeforeValidator(_lowered)] | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None

@@ -234,6 +234,10 @@ def _prompt_progress(progress: JsonObject) -> Progress | None:
 
 
 def _context_length(entry: JsonObject) -> int | None:
-    """Read the window: vLLM says `max_model_len`, llama-server `meta.n_ctx_train`, OpenRouter `context_length`."""
-    told = (entry.get("max_model_len"), as_object(entry.get("meta")).get("n_ctx_train"), entry.get("context_length"))
+    """Read the window: vLLM says `max_model_len`, llama-server `meta.n_ctx_train`, OpenRouter `context_length`.
+
+    Some builds of llama-server tell with `meta.n_ctx` what they were started with, which may be less.
+    """
+    meta = as_object(entry.get("meta"))
+    told = (entry.get("max_model_len"), meta.get("n_ctx"), meta.get("n_ctx_train"), entry.get("context_length"))
     return next((count for count in map(as_count, told) if count), None)

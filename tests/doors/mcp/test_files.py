@@ -4,13 +4,16 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, ResourceLink, TextContent
+from tokenizers import Tokenizer
 
+from mcp_local_llm.models.find import default_roots, find_models
 from tests.clients import WAIT_S, private_environ
 from tests.doors.mcp.answers import numbers
 from tests.doors.mcp.conftest import open_door
@@ -102,6 +105,36 @@ async def test_a_draft_is_written_and_linked_and_comes_back_as_a_report(agent: C
         return
     assert linked(result) == [project / "out/hello.md"]
     assert (project / "out/hello.md").read_text().strip()
+
+
+async def test_the_tokens_read_are_those_of_the_tokenizer_in_the_text_in_meta_and_in_the_status(
+    project: Path, environ: dict[str, str]
+) -> None:
+    (shipped,) = find_models(default_roots({}, Path(environ["HOME"])))
+    tokenizer: Any = Tokenizer.from_file(str(shipped.path / "tokenizer.json"))
+
+    def tokens(*texts: str) -> int:
+        return sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+
+    logs = [path.read_text() for path in sorted(project.glob("*.log"))]
+    lines = (project / "a.py").read_text().splitlines(keepends=True)
+    calls: list[tuple[dict[str, object], int]] = [
+        ({"files": "*.log", "each_file": True}, tokens(*logs)),
+        ({"files": ["*.log", "0.log", ".env"], "each_file": True}, tokens(*logs)),
+        ({"files": "*.log"}, tokens(*logs)),
+        ({"files": ["a.py:2", "0.log"]}, tokens(lines[1], logs[0])),
+    ]
+    saved = 0
+    async with open_door("memory-legacy", {**environ, "CLAUDE_PROJECT_DIR": str(project)}) as agent:
+        for more, read in calls:
+            asked = {"message": "Say one word.", "max_tokens": 60, "thinking": False, **more}
+            result = await agent.call_tool("chat", asked)
+            assert numbers(result)["files"]["tokens_read"] == read
+            assert f" {read:,} tokens read here" in texts(result)[0]
+            saved += numbers(result)["files"]["tokens_saved"]
+        status = (await agent.call_tool("status", {})).structured_content
+    words = f"{saved:,} tokens stayed out" if saved >= 0 else f"{-saved:,} tokens more than reading"
+    assert f"4 calls with files: {words}" in str(status)
 
 
 async def test_the_status_tells_the_folders_whose_files_may_be_read(agent: Client, project: Path) -> None:

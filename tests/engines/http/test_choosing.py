@@ -181,3 +181,32 @@ async def test_a_server_without_endpoints_never_loads_the_http_library(environ: 
     code = "import sys, mcp_local_llm.app; sys.exit('mcp_local_llm.engines.http.connection' in sys.modules)"
     done = await anyio.run_process([sys.executable, "-c", code], env=environ, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("told", "settings", "window"),
+    [
+        (4096, "", 4096),
+        (4096, 'models = ["m"]', 4096),
+        (4096, "context_length = 2048", 2048),
+        (None, 'context_length = 2048\nmodels = ["m"]', 2048),
+        (None, "", None),
+    ],
+)
+@pytest.mark.parametrize("model", ["box/m", "m"])
+async def test_the_window_of_a_model_is_that_of_the_settings_or_else_what_its_server_tells(
+    model: str, told: int | None, settings: str, window: int | None, apps: Apps, environ: dict[str, str], home: Path
+) -> None:
+    with anyio.fail_after(WAIT_S):
+        async with fake_server(HI, window=told) as server:
+            settings_file(home, f'model = "{model}"\n[[endpoints]]\nname = "box"\nurl = "{server.url}"\n{settings}')
+            llm = (await apps.open(environ, home)).llm
+            counts = await llm.count(("text",), lambda _: None)
+            assert (counts.model, counts.window, counts.estimated) == ("box/m", window, True)
+
+
+@pytest.mark.parametrize("length", ["0", "-5", '"8k"', "1.5"])
+async def test_a_window_that_is_no_number_of_tokens_is_refused_by_name(home: Path, length: str) -> None:
+    path = settings_file(home, f'[[endpoints]]\nname = "box"\nurl = "http://x/v1"\ncontext_length = {length}')
+    with pytest.raises(ConfigError, match="context_length"):
+        load_settings(path, {})

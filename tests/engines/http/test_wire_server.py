@@ -377,8 +377,9 @@ def test_models_that_do_not_chat_are_left_out_and_windows_are_read() -> None:
     entries = [
         {"id": "q", "max_model_len": 8192},
         {"id": "g", "meta": {"n_ctx_train": 4096}},
+        {"id": "n", "meta": {"n_ctx_train": 4096, "n_ctx": 1024}},
         {"id": "text-embedding-3"},
         {"id": ""},
         "x",
     ]
-    assert read_models({"data": entries}) == (ServedModel("q", 8192), ServedModel("g", 4096))
+    assert read_models({"data": entries}) == (ServedModel("q", 8192), ServedModel("g", 4096), ServedModel("n", 1024))

@@ -67,9 +67,11 @@ async def test_its_key_is_not_on_the_command_line(composed: Compose, children: C
 
 
 async def test_the_context_of_each_call_is_what_the_settings_reserve(composed: Compose, children: Children) -> None:
-    await ask(await composed("reserve_context = 2048\nllama_slots = 3\n"), "toy")
+    app = await composed("reserve_context = 2048\nllama_slots = 3\n")
+    await ask(app, "toy")
     line = server_among(children()).cmdline()
     assert line[line.index("--ctx-size") + 1] == str(3 * 2048)
+    assert (await app.llm.count(("text",), lambda _: None, model="toy")).window == 2048
     assert line[line.index("--parallel") + 1] == "3"
 
 

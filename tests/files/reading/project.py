@@ -69,3 +69,63 @@ class Project:
             ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
             cwd=self.folder, env=self.environ | {"HOME": str(self.home)}, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
+
+
+def new_project(folder: Path) -> Project:
+    """A project with a secret in it, others beside it and in the user's home."""
+    work, home = folder / "work", folder / "home"
+    made = Project(work / "project", home)
+    made.write("a.py", "one\ntwo\nthree\nfour\nfive\n")
+    made.write("src/app.py", "app\n")
+    made.write(".env", PLANTED)
+    (home / ".ssh").mkdir(parents=True, exist_ok=True)
+    (home / ".ssh" / "id_rsa").write_text(PLANTED)
+    (work / "outside.txt").write_text(PLANTED)
+    (work / "project-evil").mkdir()
+    (work / "project-evil" / "a.py").write_text(PLANTED)
+    return made
+
+
+def alarm(folder: Path) -> str:
+    """A program that leaves a trace in `ran` beside the project, whatever it is called for."""
+    program = folder.parent / "alarm"
+    program.write_text(f'#!/bin/sh\necho "$0 $@" >> {folder.parent}/ran\ncat\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def set_traps(repository: Project) -> str:
+    """Let a repository name a program everywhere that git looks for one, and return that program.
+
+    `a.py` has a second commit then, and a change that is staged.
+    """
+    program = alarm(repository.folder)
+    config = {
+        "core.fsmonitor": program, "core.pager": program, "core.editor": program, "core.sshCommand": program,
+        "core.askPass": program, "core.gitProxy": program, "core.hooksPath": str(repository.folder.parent),
+        "core.alternateRefsCommand": program, "diff.external": program, "diff.x.command": program,
+        "diff.x.textconv": program, "diff.x.cachetextconv": "false", "filter.x.clean": program,
+        "filter.x.smudge": program, "filter.x.process": program, "filter.x.required": "true", "gpg.program": program,
+        "log.showSignature": "true", "credential.helper": f"!{program}", "pager.diff": program,
+        "pager.diff-index": program,
+        "alias.diff-index": f"!{program}", "alias.rev-parse": f"!{program}", "interactive.diffFilter": program,
+        "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "color.ui": "always", "color.diff": "always",
+        "core.quotePath": "true", "diff.renames": "copies",
+        "diff.submodule": "log", "submodule.recurse": "true", "diff.context": "0", "diff.relative": "true",
+        "diff.srcPrefix": "x/", "diff.dstPrefix": "y/", "diff.interHunkContext": "9", "core.untrackedCache": "true",
+    }  # fmt: skip
+    repository.write(".gitattributes", "* diff=x filter=x\n")
+    repository.write("a.py", "changed\n")
+    repository.git("add", "a.py", ".gitattributes")
+    repository.git("commit", "-qm", "second")
+    repository.write("a.py", "staged\n")
+    repository.git("add", "a.py")
+    for key, value in config.items():
+        repository.git("config", key, value)
+    (repository.folder / ".git" / "hooks").mkdir()
+    for hook in ("post-index-change", "reference-transaction", "pre-commit"):
+        (repository.folder / ".git" / "hooks" / hook).write_text(f"#!/bin/sh\n{program}\n")
+        (repository.folder / ".git" / "hooks" / hook).chmod(0o755)
+    (repository.folder / "git").write_text(f"#!/bin/sh\n{program}\n")
+    (repository.folder / "git").chmod(0o755)
+    return program

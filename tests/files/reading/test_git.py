@@ -12,7 +12,7 @@ import pytest
 
 from mcp_local_llm.files.reading import git_command
 from mcp_local_llm.values.errors import FileAccessError
-from tests.files.reading.project import PLANTED, Project
+from tests.files.reading.project import PLANTED, Project, set_traps
 
 
 @pytest.fixture(scope="module")
@@ -225,44 +225,8 @@ def test_more_than_two_hundred_changed_files_are_refused(repository: Project) ->
         repository.read("git:staged")
 
 
-def alarm(folder: Path) -> str:
-    """A program that leaves a trace in `ran` beside the project, whatever it is called for."""
-    program = folder.parent / "alarm"
-    program.write_text(f'#!/bin/sh\necho "$0 $@" >> {folder.parent}/ran\ncat\n')
-    program.chmod(0o755)
-    return str(program)
-
-
 def test_a_repository_that_names_programs_everywhere_runs_none(repository: Project) -> None:
-    program = alarm(repository.folder)
-    config = {
-        "core.fsmonitor": program, "core.pager": program, "core.editor": program, "core.sshCommand": program,
-        "core.askPass": program, "core.gitProxy": program, "core.hooksPath": str(repository.folder.parent),
-        "core.alternateRefsCommand": program, "diff.external": program, "diff.x.command": program,
-        "diff.x.textconv": program, "diff.x.cachetextconv": "false", "filter.x.clean": program,
-        "filter.x.smudge": program, "filter.x.process": program, "filter.x.required": "true", "gpg.program": program,
-        "log.showSignature": "true", "credential.helper": f"!{program}", "pager.diff": program,
-        "pager.diff-index": program,
-        "alias.diff-index": f"!{program}", "alias.rev-parse": f"!{program}", "interactive.diffFilter": program,
-        "diff.noprefix": "true", "diff.mnemonicPrefix": "true", "color.ui": "always", "color.diff": "always",
-        "core.quotePath": "true", "diff.renames": "copies",
-        "diff.submodule": "log", "submodule.recurse": "true", "diff.context": "0", "diff.relative": "true",
-        "diff.srcPrefix": "x/", "diff.dstPrefix": "y/", "diff.interHunkContext": "9", "core.untrackedCache": "true",
-    }  # fmt: skip
-    repository.write(".gitattributes", "* diff=x filter=x\n")
-    repository.write("a.py", "changed\n")
-    repository.git("add", "a.py", ".gitattributes")
-    repository.git("commit", "-qm", "second")
-    repository.write("a.py", "staged\n")
-    repository.git("add", "a.py")
-    for key, value in config.items():
-        repository.git("config", key, value)
-    (repository.folder / ".git" / "hooks").mkdir()
-    for hook in ("post-index-change", "reference-transaction", "pre-commit"):
-        (repository.folder / ".git" / "hooks" / hook).write_text(f"#!/bin/sh\n{program}\n")
-        (repository.folder / ".git" / "hooks" / hook).chmod(0o755)
-    (repository.folder / "git").write_text(f"#!/bin/sh\n{program}\n")
-    (repository.folder / "git").chmod(0o755)
+    program = set_traps(repository)
     # The alarm works: plain git sets it off.
     plain = {"PATH": os.environ["PATH"], "HOME": str(repository.home)}
     subprocess.run(["git", "diff", "--cached"], cwd=repository.folder, env=plain, capture_output=True, check=False)
@@ -315,7 +279,29 @@ def linked_objects(project: Project, data: Path) -> None:
         (project.folder / ".git" / name).symlink_to(data / name)
 
 
-@pytest.mark.parametrize("prepare", [git_file, git_link, common_folder, linked_objects])
+def alternate_objects(project: Project, data: Path) -> None:
+    project.git("init", "-q", "-b", "main")
+    project.write(".git/objects/info/alternates", f"{data}/objects\n")
+    ends = Project(data.parent, project.home).git("rev-list", "HEAD").split()
+    project.write(".git/refs/heads/main", ends[0] + "\n")
+
+
+def linked_pack(project: Project, data: Path) -> None:
+    Project(data.parent, project.home).git("gc", "-q")
+    project.git("init", "-q", "-b", "main")
+    (project.folder / ".git/objects/pack").rmdir()
+    (project.folder / ".git/objects/pack").symlink_to(data / "objects/pack")
+
+
+def linked_heads(project: Project, data: Path) -> None:
+    project.git("init", "-q", "-b", "main")
+    (project.folder / ".git/refs/heads").rmdir()
+    (project.folder / ".git/refs/heads").symlink_to(data / "refs/heads")
+
+
+@pytest.mark.parametrize(
+    "prepare", [git_file, git_link, common_folder, linked_objects, alternate_objects, linked_pack, linked_heads]
+)
 def test_a_repository_whose_data_lie_outside_is_refused(
     project: Project, prepare: Callable[[Project, Path], None]
 ) -> None:

@@ -292,6 +292,8 @@ def test_more_than_two_hundred_files_are_refused_with_the_number(project: Projec
     assert len(project.read("many/1*.txt").texts) == 111
     with pytest.raises(FileAccessError, match="at most 200"):
         project.read([f"many/{number}.txt" for number in range(201)], each_file=True)
+    with pytest.raises(FileAccessError, match="at most 200"):
+        project.read([f"gone/{number}.txt" for number in range(201)], each_file=True)
 
 
 @pytest.mark.parametrize("name", ["a.py", "{folder}/a.py", "*.py", "git:staged", "/etc/passwd"])

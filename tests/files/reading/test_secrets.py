@@ -20,6 +20,8 @@ id_work id_rsa.old id_rsa.txt server.pem cert.PEM tls.key private.Key a.ppk Auth
 vault.kdbx service-account.json service-account-prod.json service_account.json credentials.json Credentials.JSON
 client_secret.json client_secret_12.apps.json terraform.tfstate terraform.tfstate.backup prod.tfvars prod.auto.tfvars
 secrets.yaml secrets.yml SECRETS.YML .git .git/config .git/objects/ab/cdef sub/.git/HEAD server.key.bak .netrc.save
+ssh_host_rsa_key client.ovpn rclone.conf kubeconfig .bash_history .python_history prod.env.local api.env.production
+.flaskenv .dev.vars .secrets.toml app-firebase-adminsdk-x1.json application_default_credentials.json
 credentials.json~ .npmrc.orig id_rsa~ deep/er/.env a/.env/x
 """
 
@@ -30,6 +32,7 @@ id_ed25519.pub keys/server.pub .github/workflows/ci.yml .github/CODEOWNERS .edit
 pem.py id.py id_map.py id_generator.ts id_card.png idea.md identity.rs secret.py secrets.py secret_santa.md
 credentials.py credentials.md service_account.py tfvars.md git/config aws/credentials.tf ssh/config.py
 docker/config.json config.json settings.json .claude/settings.json .claude/commands/x.md .vscode/settings.json
+jest.env.js vite-env.d.ts config.env.ts kubeconfig.md history.py _history.md ssh_host_key.md
 .envoy.yaml envrc.md dotenv.js .storybook/main.ts src/id_maps/x.py npmrc.md token.ts tokens.json password.py
 """
 
@@ -38,6 +41,25 @@ docker/config.json config.json settings.json .claude/settings.json .claude/comma
 def test_a_file_with_such_a_name_is_a_secret(name: str) -> None:
     assert secret_name(name.split("/"))
     assert secret_name(["home", "me", *name.upper().split("/")]) or name.endswith(".pub")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".env ",
+        ".env.",
+        ".e\u200bnv",
+        "．env",
+        ".ｅnv",
+        "id_rsa. .",
+        ".SSH /x",
+        ".g\u200dit/config",
+        "ＳＥＣＲＥＴＳ.yml",
+        "x.pem ",
+    ],
+)
+def test_a_name_that_some_disk_takes_for_a_secret_s_is_one(name: str) -> None:
+    assert secret_name(name.split("/"))
 
 
 @pytest.mark.parametrize("name", READ.split())
@@ -64,7 +86,10 @@ def test_a_private_key_is_found_in_the_first_four_kilobytes(begin: str, kind: st
     assert not holds_private_key(text.replace("PRIVATE", "PUBLIC").encode())
 
 
-@pytest.mark.parametrize("text", ["-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "PuTTY-User-Key-File-3: ssh-ed25519\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "PuTTY-User-Key-File-3: ssh-ed25519\n", "# key\nAGE-SECRET-KEY-1QQ\n"],
+)
 def test_other_keys_are_found_as_well(text: str) -> None:
     assert holds_private_key(text.encode())
 
@@ -204,6 +229,51 @@ def test_settings_that_cannot_be_read_refuse_every_file_because_nobody_knows_wha
 def test_settings_without_rules_forbid_nothing(project: Project, value: object) -> None:
     project.write(".claude/settings.json", json.dumps(value))
     assert project.outcome("src/app.py") == "app\n"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("Read(.)", "Read(./)", "Read(/)", "Read(//)", "Read()", "Read(src/app.py", "Read(src/../src/app.py)"),
+        *(
+            "Read(docs/x/../../src/**)",
+            "Read({src,docs}/**)",
+            "Read({folder}/src/**)",
+            "Read(~/../work/project/src/**)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_rule_that_is_written_oddly_forbids_what_it_may_mean(project: Project, rule: str, whole: bool) -> None:
+    rule = rule.replace("{folder}", str(project.folder))
+    deny(project.folder / ".claude" / "settings.json", "Read(other.txt)", rule)
+    if whole:
+        project.write(".claude/settings.json", json.dumps({"permissions": {"deny": rule}}))
+    assert project.outcome("src/app.py") == "!denied"
+
+
+@pytest.mark.parametrize(
+    "rule", ["read(src/**)", "Read(!src/app.py)", "Read(/other/**)", "Bash(cat src/app.py)", "", "("]
+)
+def test_a_rule_about_something_else_forbids_nothing(project: Project, rule: str) -> None:
+    deny(project.folder / ".claude" / "settings.json", rule)
+    assert project.outcome("src/app.py") == "app\n"
+
+
+def test_a_rule_about_a_file_in_the_home_folder_is_not_about_its_names_below(project: Project) -> None:
+    inside = Project(project.home / "project", project.home)
+    inside.write("notes.txt", "text\n")
+    deny(inside.folder / ".claude" / "settings.json", "Read(~/notes.txt)")
+    assert inside.outcome("notes.txt") == "text\n"
+
+
+def test_settings_that_are_empty_or_reached_through_a_link_count(project: Project) -> None:
+    project.write(".claude/settings.json", " \n")
+    assert project.outcome("src/app.py") == "app\n"
+    (project.folder / ".claude/settings.json").unlink()
+    deny(project.beside / "mine.json", "Read(src/**)")
+    project.link(".claude/settings.json", project.beside / "mine.json")
+    assert project.outcome("src/app.py") == "!denied"
 
 
 def deny(file: Path, *rules: str) -> None:

@@ -108,22 +108,22 @@ def test_a_file_that_never_parsed_is_not_blamed_on_the_answer(drafts: Drafts, ro
 
 
 @pytest.mark.parametrize(
-    "result",
+    ("result", "kind"),
     [
-        replace(WHOLE, finish_reason="length"),
-        replace(WHOLE, finish_reason="length", looped=True),
-        replace(WHOLE, schema_met=False),
-        replace(WHOLE, thinking_closed=False),
+        (replace(WHOLE, finish_reason="length"), "truncated"),
+        (replace(WHOLE, finish_reason="length", looped=True), "looped"),
+        (replace(WHOLE, schema_met=False), "schema"),
+        (replace(WHOLE, thinking_closed=False), "truncated"),
     ],
 )
 @pytest.mark.parametrize("old", [None, OLD])
 def test_an_answer_that_is_cut_off_is_never_written_but_kept(
-    drafts: Drafts, root: Path, result: ChatResult, old: str | None
+    drafts: Drafts, root: Path, result: ChatResult, kind: str, old: str | None
 ) -> None:
     if old:
         (root / "a.py").write_text(old)
     error = refusal(drafts.begin(root / "a.py", overwrite=True).finish, result)
-    assert error.kind == "truncated"
+    assert error.kind == kind
     assert (root / "a.py").exists() == (old is not None)
     assert not old or (root / "a.py").read_text() == old
     assert kept(drafts, ANSWERS) == ["x = 1"]
@@ -278,13 +278,31 @@ def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(drafts: Dra
 
 def test_a_name_that_is_swapped_for_a_link_gets_no_row(drafts: Drafts, root: Path) -> None:
     rows = RowsFile(drafts.look_at(root / "rows.jsonl"))
+    rows.append(row(0))
     outside = root.parent / "outside"
     outside.write_text("theirs")
     (root / "rows.jsonl").unlink()
     (root / "rows.jsonl").symlink_to(outside)
-    rows.append(row(0))
+    rows.append(row(1))
     rows.close()
     assert outside.read_text() == "theirs"
+
+
+def test_a_file_of_rows_is_made_with_its_first_row(drafts: Drafts, root: Path) -> None:
+    path = root / "rows.jsonl"
+    RowsFile(drafts.look_at(path)).close()
+    assert not path.exists()
+    path.write_text("theirs\n")
+    rows = RowsFile(drafts.look_at(path), overwrite=True)
+    assert path.read_text() == "theirs\n"
+    assert kept(drafts, VERSIONS) == []
+    path.write_text("changed meanwhile\n")
+    assert refusal(rows.append, row(0)).kind == "changed"
+    assert kept(drafts, VERSIONS) == []
+    late = RowsFile(drafts.look_at(root / "late.jsonl"))
+    (root / "late.jsonl").symlink_to(root.parent / "outside")
+    assert refusal(late.append, row(0)).kind == "exists"
+    assert not (root.parent / "outside").exists()
 
 
 def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones(drafts: Drafts, root: Path) -> None:
@@ -309,3 +327,15 @@ def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones
     assert all(len(set(lines := path.read_text().splitlines())) == 1 and len(lines) == 5000 for path in files)
     drafts.begin(root / "new.txt").write("x")
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_answer_with_characters_that_no_text_has_is_refused_by_name(drafts: Drafts, root: Path) -> None:
+    error = refusal(drafts.begin(root / "a.txt").write, "a\0b")
+    assert error.kind == "binary"
+    assert str(root / "a.txt") in str(error)
+    assert not (root / "a.txt").exists()
+
+
+@pytest.mark.parametrize("answer", ["", " \n", "```python\n```", "```"])
+def test_an_answer_without_content_is_a_fault_for_a_second_try(drafts: Drafts, root: Path, answer: str) -> None:
+    assert drafts.begin(root / "a.py").fault(answer) == "it is empty"

@@ -169,7 +169,7 @@ def test_each_source_has_a_path_of_its_own(pattern: str, paths: tuple[str, ...])
         ("{stem}.md", ["a.py", "A.rs"], "would both be written"),
         ("{stem}.md", ["a.py", "a.rs"], "{dir} and {name}"),
         ("{dir}/x.md", ["s/a.py", "s/b.py"], "{name}"),
-        ("{name}", ["a.py", "a.py"], "a.py and a.py"),
+        ("{name}", ["a.py", "a.py"], "Two parts of a.py"),
         ("{stem}.md", ["é.py", "e\u0301.rs"], "would both be written"),
         ("out.md", ["a.py", "b.py"], "{stem}"),
         ("{file}.md", ["a.py"], "{file}"),

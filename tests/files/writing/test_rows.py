@@ -28,7 +28,7 @@ class Shelf:
 
 
 def body(*rows: Row, as_json: bool = False) -> str:
-    return rows_text(rows, Shelf(), tokens=1, as_json=as_json).body
+    return rows_text(rows, Shelf(), tokens="1", as_json=as_json).body
 
 
 def test_the_head_counts_what_became_of_the_files() -> None:
@@ -37,7 +37,7 @@ def test_the_head_counts_what_became_of_the_files() -> None:
         Row(".env", error="secret", remedy="leave it out"),
         Row("e", ""),
     ]
-    text = rows_text(rows, Shelf(), tokens=211_116)
+    text = rows_text(rows, Shelf(), tokens="211,116")
     assert text.head == "40 files: 38 answered, 1 secret, 1 empty. 211,116 tokens read here."
     assert text.rest is None
     assert text.body.splitlines()[0] == "0.py: yes"
@@ -46,7 +46,7 @@ def test_the_head_counts_what_became_of_the_files() -> None:
 
 def test_the_head_says_what_was_taken_up_and_what_is_missing() -> None:
     rows = [Row("a", "x", taken_up=True), Row("b", "x")]
-    assert rows_text(rows, Shelf(), tokens=9, missing=3).head == (
+    assert rows_text(rows, Shelf(), tokens="9", missing=3).head == (
         "5 files: 2 answered, 3 not begun. 1 of the rows is from the same call, which had ended early. "
         "The call ended early; the same call later does only what is missing. 9 tokens read here."
     )
@@ -74,7 +74,7 @@ def test_a_path_that_could_be_taken_for_something_else_is_json(path: str) -> Non
 
 def test_a_long_row_is_cut_and_the_whole_is_kept() -> None:
     shelf = Shelf()
-    text = rows_text([Row("a.py", "word " * 200), Row("b.py", "ok")], shelf, tokens=1)
+    text = rows_text([Row("a.py", "word " * 200), Row("b.py", "ok")], shelf, tokens="1")
     first, second = text.body.split("\n")
     assert len(first) <= MAX_ROW_CHARACTERS
     assert first.endswith("…")
@@ -92,7 +92,7 @@ def test_continued_lines_count_into_a_rows_bound() -> None:
 @pytest.mark.parametrize("letter", ["x", "é", "字", "😀"])
 def test_all_rows_together_stay_within_eight_kilobytes(letter: str) -> None:
     shelf = Shelf()
-    text = rows_text([Row(f"{n}.py", letter * 290) for n in range(200)], shelf, tokens=1)
+    text = rows_text([Row(f"{n}.py", letter * 290) for n in range(200)], shelf, tokens="1")
     assert len(f"{text.head}\n{text.body}".encode()) <= MAX_BYTES
     shown = len(text.body.split("\n"))
     assert f"{200 - shown} left out here; the whole is in /state/rows.txt." in text.head
@@ -109,7 +109,7 @@ def test_json_rows_are_objects_one_a_line_and_never_cut() -> None:
         Row("e.py", ""),
     ]
     shelf = Shelf()
-    text = rows_text(rows, shelf, tokens=1, as_json=True)
+    text = rows_text(rows, shelf, tokens="1", as_json=True)
     values = [json.loads(line) for line in text.body.splitlines()]
     assert values[0] == {"file": "a.py", "answer": {"found": "x\ny\u2028z\x7f"}}
     assert values[1] == {"file": "b.py", "error": "binary", "remedy": "name a text file"}
@@ -145,7 +145,7 @@ def test_rows_come_back_even_where_the_whole_cannot_be_kept() -> None:
     def full(text: str, ending: str) -> Path:
         raise FileAccessError("The state folder is full.", "state")
 
-    text = rows_text([Row("a.py", "x" * 400)], full, tokens=1)
+    text = rows_text([Row("a.py", "x" * 400)], full, tokens="1")
     assert text.body.startswith("a.py: xxx")
     assert text.head.endswith("the whole could not be kept. The state folder is full.")
 

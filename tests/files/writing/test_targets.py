@@ -47,6 +47,8 @@ PROTECTED = (
     *(".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", "home/.zprofile", ".cshrc", ".inputrc"),
     *(".config/fish/config.fish", ".config/git/hooks/x", ".npmrc", ".yarnrc.yml", ".pre-commit-config.yaml"),
     *("CLAUDE.md", "sub/AGENTS.md", "GEMINI.md", ".cursorrules", ".vimrc", ".ssh/config", "Jenkinsfile", "mise.toml"),
+    *(".windsurf/rules/x.md", ".github/hooks/x.json", ".agents/skills/x.md", ".lintstagedrc.json", ".lintstagedrc"),
+    *("azure-pipelines.yaml", "lefthook-local.yml", ".woodpecker/ci.yaml", ".config/systemd/user/x.service"),
     *(".zsh_aliases", ".bash_functions", ".Rprofile", ".envrc.local", ".claude/x", ".bashrc.d/10-path", "sub/.pdbrc"),
 )
 

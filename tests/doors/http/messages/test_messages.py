@@ -187,6 +187,16 @@ async def test_a_wrong_body_is_told_in_the_same_envelope(door: Door, content: by
         assert error(await door.http.post(path, content=content), 400, "invalid_request_error")
 
 
+async def test_a_conversation_that_the_server_should_have_kept_is_asked_for_whole(door: Door) -> None:
+    begun = await door.http.post(PATH, json=asked(LEGS, thread={"type": "create"}))
+    assert begun.status_code == 200
+    thread = {"type": "continue", "previous_message_id": begun.json()["id"]}
+    reply = await door.http.post(PATH, json=asked("And three cats?", thread=thread))
+    assert "all messages" in error(reply, 400, "invalid_request_error")
+    # Anthropic's SDK knows by this code that it must send them.
+    assert reply.json()["error"]["details"] == {"error_code": "thread_not_found"}
+
+
 async def test_a_body_that_is_too_long_is_told_in_the_same_envelope(door: Door) -> None:
     body = b" " * (32 * 2**20 + 1)
     error(await door.http.post(PATH, content=body), 413, "request_too_large")

@@ -13,6 +13,7 @@ from tests.doors.http.messages.recorded import Json, names, recorded
 from tests.doors.http.messages.streams import message
 
 ANSWER = Script(cut("It was answered."))
+FETCH = Script(cut('<tool_call>\n{"name": "WebFetch", "arguments": {"url": "http://a"}}\n</tool_call>'))
 COUNTED = "cc_count_tokens"
 NO_TEXT = "[The model ended its answer without any text.]"
 
@@ -21,7 +22,7 @@ NO_TEXT = "[The model ended its answer without any text.]"
 async def reciting(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Door]:
     """A door before a model with a long window, that answers any model name."""
     home = tmp_path_factory.mktemp("home")
-    write_reciting_model(home / "models" / "reciting", {"Answer me.": ANSWER})
+    write_reciting_model(home / "models" / "reciting", {"Answer me.": ANSWER, "Fetch it.": FETCH})
     environ = {**private_environ(home), "MCP_LOCAL_LLM_FOLDERS": str(home / "models")}
     async with opened(environ, home) as app, open_door(app, any_model=True) as door:
         yield door
@@ -61,3 +62,13 @@ async def test_a_recorded_count_is_answered(reciting: Door, name: str) -> None:
     request = recorded(name)
     reply = await reciting.http.post(request["path"], json=request["body"], headers=request["headers"])
     assert reply.json()["input_tokens"] > 0
+
+
+async def test_a_call_of_a_tool_that_a_search_found_is_read(reciting: Door) -> None:
+    request = recorded("cc_toolsearch_turn")
+    body = request["body"]
+    turns = [*body["messages"], {"role": "user", "content": "Fetch it."}]
+    answer = await sent(reciting, request, {**body, "messages": turns})
+    (call,) = [block for block in answer["content"] if block["type"] == "tool_use"]
+    assert (call["name"], call["input"]) == ("WebFetch", {"url": "http://a"})
+    assert answer["stop_reason"] == "tool_use"

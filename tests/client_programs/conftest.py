@@ -1,0 +1,12 @@
+"""What the tests of client programs share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.client_programs.claude_program import closed_environ
+
+
+@pytest.fixture
+def claude_environ(tmp_path: Path) -> dict[str, str]:
+    return closed_environ(tmp_path)
