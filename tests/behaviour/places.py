@@ -21,14 +21,15 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.apps import opened
 from tests.behaviour.cases import CASES, ENDLESS, SCRIPTS, Case
 from tests.behaviour.over_messages import ask_over_messages
+from tests.behaviour.over_responses import ask_over_responses
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens, write_reciting_model
 from tests.clients import private_environ
 from tests.engines.http.fake_server import Exchange, call_piece, counts, delta, fake_server
 
 MODEL = "reciting"
-OVER_HTTP = ("over HTTP", "messages over HTTP")
+OVER_HTTP = ("over HTTP", "messages over HTTP", "responses over HTTP")
 OWN = ("in-process", "attached", *OVER_HTTP)
-PINGED = {"messages over HTTP": Progress("prefill")}
+PINGED = dict.fromkeys(("messages over HTTP", "responses over HTTP"), Progress("prefill"))
 """What a place whose API has no place for progress tells of every wait."""
 ALL = (*OWN, "at a server of somebody else")
 
@@ -152,6 +153,7 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
                 "attached": other.llm.chat,
                 "over HTTP": _asking(await _engine(url, model, "mcp-local-llm")),
                 "messages over HTTP": partial(ask_over_messages, url, model),
+                "responses over HTTP": partial(ask_over_responses, url, model),
             }
             places = {name: Place(ask, running, finished) for name, ask in asks.items()}
             theirs = _asking(await _engine(server.url, "m", "auto"))

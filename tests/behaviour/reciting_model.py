@@ -79,7 +79,13 @@ def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
 
 
 def write_reciting_model(
-    folder: Path, scripts: Mapping[str, Script], *, mentions: str = "", by_part: bool = False, window: int = WINDOW
+    folder: Path,
+    scripts: Mapping[str, Script],
+    *,
+    mentions: str = "",
+    by_part: bool = False,
+    chooser: str = "",
+    window: int = WINDOW,
 ) -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 
@@ -89,6 +95,7 @@ def write_reciting_model(
         mentions: markup that its template names, as the templates of a family of models do.
         by_part: a script is said where its name stands somewhere in the last message that is no system turn, the first
             of them that does.
+        chooser: jinja that sets `said` to the name of a script, from `messages`, `tools` and `openings`.
         window: tokens of prompt and answer together.
 
     Raises:
@@ -115,7 +122,7 @@ def write_reciting_model(
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, by_part=by_part))
+    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions, chooser, by_part=by_part))
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -188,21 +195,22 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str], mentions: str, *, by_part: bool) -> str:
-    """ChatML; what opens an answer depends on the last message."""
+def _template(openings: Mapping[str, str], mentions: str, chooser: str, *, by_part: bool) -> str:
+    """ChatML; what opens an answer depends on the last message, or on what the chooser says."""
     last = (
         "(messages | rejectattr('role', 'equalto', 'system') | list)[-1].content" if by_part else "messages[-1].content"
     )
     part = f"((openings | select('in', {last}) | list) + [''])[0]"
+    said = "said" if chooser else part if by_part else last
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
-        f"{{%- set openings = {json.dumps(openings)} -%}}"
+        f"{{%- set openings = {json.dumps(openings)} -%}}{chooser}"
         "{%- if tools -%}{{- '<|im_start|>system\\n' + (tools | tojson) + '<|im_end|>\\n' -}}{%- endif -%}"
         "{%- for message in messages -%}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
         "{%- endfor -%}"
         "{%- if add_generation_prompt -%}"
-        f"{{{{- '<|im_start|>assistant\\n' + openings.get({part if by_part else last}, '') -}}}}"
+        f"{{{{- '<|im_start|>assistant\\n' + openings.get({said}, '') -}}}}"
         "{%- endif -%}"
     )
 

@@ -40,7 +40,37 @@ def openai(url, questions):
         "forced": [calls[0].name, json.loads(calls[0].arguments)],
         "required": len(calls[2].name) > 0,
         "structured": json.loads(ask(asked, response_format=form).content),
+        **responses(client, questions),
     }
+
+
+def responses(client, questions):
+    """The same questions through the Responses API."""
+    tool, turns = questions["weather_tool"]["function"], [{"role": "user", "content": questions["weather"]}]
+    tools = [{"type": "function", **tool}]
+    first = client.responses.create(model="tiny", input=turns, tools=tools)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    turns += [*first.output, {"type": "function_call_output", "call_id": call.call_id, "output": SKY}]
+    form = {"type": "json_schema", "name": "person", "strict": True, "schema": questions["schema"]}
+    fields = {"instructions": questions["system"], "input": questions["person"], "text": {"format": form}}
+    with client.responses.stream(model="tiny", input=questions["plain"]) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    return {
+        "responses": client.responses.create(model="tiny", input=questions["plain"]).output_text,
+        "responses_streamed": [final.output_text, "".join(deltas)],
+        "responses_loop": client.responses.create(model="tiny", input=turns, tools=tools).output_text,
+        "responses_structured": json.loads(client.responses.create(model="tiny", **fields).output_text),
+    }
+
+
+def over_responses(url, questions):
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model="tiny", base_url=url, api_key="none", max_retries=0, use_responses_api=True)
+    streamed = "".join(chunk.text for chunk in model.stream(questions["plain"]))
+    (call,) = model.bind_tools([questions["weather_tool"]]).invoke(questions["weather"]).tool_calls
+    return [model.invoke(questions["plain"]).text, streamed, call["args"]]
 
 
 def langchain(url, questions):
@@ -66,6 +96,7 @@ def langchain(url, questions):
         "required": len(required) > 0,
         "structured": model.with_structured_output(schema, method="json_schema").invoke(asked),
         "by_call": model.with_structured_output(choice, method="function_calling").invoke(hello),
+        "responses": over_responses(url, questions),
     }
 
 

@@ -54,9 +54,14 @@ ANSWERS: dict[str, Any] = {
     "structured": {"name": "Ada Lovelace", "age": 36},
 }
 MORE = {
-    "openai": {},
+    "openai": {
+        "responses": "10",
+        "responses_streamed": ["10", "10"],
+        "responses_loop": ANSWERS["loop"],
+        "responses_structured": ANSWERS["structured"],
+    },
     "anthropic": {"thought": ["thinking", "text"], "counted": True},
-    "langchain": {"by_call": {"city": "Rome"}},
+    "langchain": {"by_call": {"city": "Rome"}, "responses": ["10", "10", {"city": "Paris"}]},
     "ai_sdk": {"record": ["a"]},
 }
 

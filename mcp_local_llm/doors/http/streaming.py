@@ -117,6 +117,8 @@ class _EventStream:
         self.failure: LocalLLMError | None = None
         self._send = send
         self._writer = writer
+        # Asked for before any chunk, so that a writer which numbers its events numbers these first.
+        self._opening = writer.begin()
         self._pace = pace
         self._lock = anyio.Lock()
         self._news: Progress | None = None
@@ -147,7 +149,7 @@ class _EventStream:
             if not self.open:
                 await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 self.open = True
-                items = (*self._writer.begin(), *items)
+                items = (*self._opening, *items)
             if items:
                 body = b"".join(map(sse_bytes, items))
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
