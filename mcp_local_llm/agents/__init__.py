@@ -1,0 +1,15 @@
+"""Starts a coding agent whose every model request is answered here. It must not know how models are loaded, or doors.
+
+    forms                        the ways to start an agent, and the measured size of each one's first request
+    order                        what to start, and the facts of door and model that the agent is told
+    suitability                  whether a model suits an agent, in three lines; pure
+    claude_code, codex, opencode the environment, flags and private files of one agent; pure
+    user_servers                 the MCP servers that the user has configured for an agent
+    programs                     where an agent's program is
+    child                        the agent's process: terminal, signals, exit code
+    printed                      the same start as two shell commands
+    launch                       puts these together
+
+No file of the user is written: an agent gets its settings by environment, flags, and files in a private folder that is
+deleted after it.
+"""
