@@ -113,7 +113,7 @@ def told_servers(order: LaunchOrder, servers: UserServers) -> list[str]:
     left_out = servers.own if order.keep_mcp else (*servers.own, *servers.others)
     told: list[str] = []
     if left_out:
-        keep = " --keep-mcp keeps the others than this program's own." if servers.others and not order.keep_mcp else ""
+        keep = " --keep-mcp keeps those of others." if servers.others and not order.keep_mcp else ""
         told.append(f"MCP servers of your settings are left out: {', '.join(left_out)}.{keep}")
     if order.keep_mcp and servers.unapproved:
         names = ", ".join(servers.unapproved)

@@ -32,9 +32,7 @@ def _room(window: int, model: ModelFacts, request: int) -> int:
 
 def _tools_line(model: ModelFacts) -> str:
     if model.tools is None:
-        return (
-            f"{model.name}: whether its template knows tools is not known here; without tools the agent can do little."
-        )
+        return f"{model.name}: its server does not say whether it knows tools; without them an agent can do little."
     if model.tools:
         return f"{model.name}: its chat template knows tools."
     return (
