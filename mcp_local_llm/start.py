@@ -107,7 +107,14 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     app = compose({**os.environ, **idle}, Path.home(), options.model)
     settings = app.settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    address = Address(options.host, options.port, key, settings.allowed_hosts, settings.allowed_origins)
+    address = Address(
+        options.host,
+        options.port,
+        key,
+        settings.allowed_hosts,
+        settings.allowed_origins,
+        any_model=settings.serve_any_model,
+    )
 
     async def serve() -> None:
         async with app.llm:
@@ -140,7 +147,7 @@ async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: 
             return 0
 
         def open_door(key: str) -> AbstractAsyncContextManager[str]:
-            return serving_at(app.llm, Address("127.0.0.1", 0, key), InFlightAnswers())
+            return serving_at(app.llm, Address("127.0.0.1", 0, key, any_model=True), InFlightAnswers())
 
         return await launch(app.llm, order, around, open_door)
 

@@ -17,8 +17,8 @@ from mcp_local_llm.setup.places import state_folder
 
 KEY_FILE = "key"
 HOST = "127.0.0.1"
-SERVE_KEY = "MCP_LOCAL_LLM_API_KEY"
-"""The setting `api_key` as a variable."""
+SERVE_KEY, SERVE_ANY = "MCP_LOCAL_LLM_API_KEY", "MCP_LOCAL_LLM_SERVE_ANY_MODEL"
+"""The settings `api_key` and `serve_any_model` as variables."""
 
 
 async def printed(llm: LLM, order: LaunchOrder, around: Surroundings, program: Sequence[str]) -> str:
@@ -39,7 +39,7 @@ async def printed(llm: LLM, order: LaunchOrder, around: Surroundings, program: S
     write_files(replace(start, files={**start.files, KEY_FILE: key}), folder)
     from_file = f'"$(cat {shlex.quote(str(folder / KEY_FILE))})"'
     serve = [*program, "serve", "--host", HOST, "--port", str(port), "--model", ready.model.name]
-    return f"{SERVE_KEY}={from_file} {shlex.join(serve)}\n{_agent_command(ready, start, order, from_file)}\n"
+    return f"{SERVE_KEY}={from_file} {SERVE_ANY}=true {shlex.join(serve)}\n{_agent_command(ready, start, order, from_file)}\n"
 
 
 def _agent_command(ready: Readiness, start: AgentStart, order: LaunchOrder, from_file: str) -> str:

@@ -82,7 +82,7 @@ class Local:
         client = request.client or caller.client
         with self._counters.call(), self._used_by(client), request_line(self._clock) as line:
             # Checked before a model is loaded, since no engine can answer a request with a broken schema.
-            if request.tools or request.response_schema is not None:
+            if request.callable_tools or request.response_schema is not None:
                 await anyio.to_thread.run_sync(self._schemas.check, request)
             wanted = await self._loading.wanted(model, caller)
             line.model = wanted.model.id

@@ -1,6 +1,10 @@
-"""The HTTP door: OpenAI's API on a TCP port. It must not know how models are chosen or loaded.
+"""The HTTP door: APIs of model servers on a TCP port. It must not know how models are chosen or loaded.
 
-    routes, openai      routes and error responses; the two routes that answer
+    api                 what an API brings: reading, writing, heartbeats, errors
+    openai              OpenAI's chat and text completions
+    routes              the paths, and reports
+    answer_route        requests of any API to answers
+    error_responses     errors in the form of the API whose path was asked for
     streaming           answers as one JSON body or as events
     in_flight           answers in progress, and their end
     access              keys, host names and origins

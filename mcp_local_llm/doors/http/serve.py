@@ -24,6 +24,7 @@ class Address:
     Attributes:
         key: the key that requests must send.
         allowed_hosts, allowed_origins: the settings of these names.
+        any_model: the setting serve_any_model.
     """
 
     host: str
@@ -31,6 +32,7 @@ class Address:
     key: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    any_model: bool = False
 
 
 async def serve_standing(
@@ -73,7 +75,8 @@ async def serving_at(llm: LLM, address: Address, in_flight: InFlightAnswers) -> 
     """
     rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
     listener = bind_tcp(address.host, address.port)
-    async with serving(AccessGuard(build_api(llm, in_flight), rules), listener):
+    api = build_api(llm, in_flight, any_model=address.any_model)
+    async with serving(AccessGuard(api, rules), listener):
         try:
             yield _url(listener, address.host)
         finally:
