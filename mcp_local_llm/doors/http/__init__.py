@@ -1,7 +1,7 @@
 """The HTTP door: APIs of model servers on a TCP port. It must not know how models are chosen or loaded.
 
     api                 what an API brings: reading, writing, heartbeats, errors
-    openai              OpenAI's chat and text completions
+    openai, responses   OpenAI's chat and text completions; its Responses API
     routes              the paths, and reports
     answer_route        requests of any API to answers
     error_responses     errors in the form of the API whose path was asked for

@@ -9,11 +9,12 @@ from starlette.responses import JSONResponse, Response
 from mcp_local_llm.doors.http.api import ErrorFormat
 from mcp_local_llm.doors.http.messages import MESSAGES_ERRORS
 from mcp_local_llm.doors.http.openai import OPENAI_ERRORS
+from mcp_local_llm.doors.http.responses import RESPONSES_ERRORS
 from mcp_local_llm.doors.http.streaming import in_words_of_http
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.wire.http_error import HttpError
 
-ERROR_FORMATS: Mapping[str, ErrorFormat] = {"/v1/messages": MESSAGES_ERRORS}
+ERROR_FORMATS: Mapping[str, ErrorFormat] = {"/v1/messages": MESSAGES_ERRORS, "/v1/responses": RESPONSES_ERRORS}
 """Path, with all below it, → the form of its errors; everywhere else they have OpenAI's."""
 
 
@@ -42,7 +43,9 @@ async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message, path = error.detail, shortened(request.url.path)
     if error.status_code == 404:
-        message = f"There is no {path} here. Requests go to /v1/chat/completions, /v1/messages, /v1/models and the like."
+        message = (
+            f"There is no {path} here. Requests go to /v1/chat/completions, /v1/messages, /v1/models and the like."
+        )
     elif error.status_code == 405:
         message = f"{path} does not take {shortened(request.method)}."
     return error_response(refusal(request.url.path, error.status_code, message), error.headers)

@@ -15,6 +15,7 @@ from mcp_local_llm.doors.http.messages import MESSAGES
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.model_names import ModelNames
 from mcp_local_llm.doors.http.openai import CHAT, TEXT
+from mcp_local_llm.doors.http.responses import RESPONSES
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.openai.errors import envelope
@@ -31,12 +32,15 @@ def build_api(llm: LLM, in_flight: InFlightAnswers, *, any_model: bool = False) 
     """
     names = ModelNames(llm, any_model)
     messages = AnswerRoute(llm, in_flight, MESSAGES, names)
+    responses = AnswerRoute(llm, in_flight, RESPONSES, names)
     reports = ReportRoutes(llm, in_flight, names)
     routes = [
         Route("/v1/chat/completions", AnswerRoute(llm, in_flight, CHAT, names).answer, methods=["POST"]),
         Route("/v1/completions", AnswerRoute(llm, in_flight, TEXT, names).answer, methods=["POST"]),
         Route("/v1/messages", messages.answer, methods=["POST"]),
         Route("/v1/messages/count_tokens", messages.count, methods=["POST"]),
+        Route("/v1/responses", responses.answer, methods=["POST"]),
+        Route("/v1/responses/input_tokens", responses.count, methods=["POST"]),
         Route("/v1/models", reports.models, methods=["GET"]),
         Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
         Route("/health", reports.health, methods=["GET"]),
