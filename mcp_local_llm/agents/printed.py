@@ -39,7 +39,8 @@ async def printed(llm: LLM, order: LaunchOrder, around: Surroundings, program: S
     write_files(replace(start, files={**start.files, KEY_FILE: key}), folder)
     from_file = f'"$(cat {shlex.quote(str(folder / KEY_FILE))})"'
     serve = [*program, "serve", "--host", HOST, "--port", str(port), "--model", ready.model.name]
-    return f"{SERVE_KEY}={from_file} {SERVE_ANY}=true {shlex.join(serve)}\n{_agent_command(ready, start, order, from_file)}\n"
+    agent = _agent_command(ready, start, order, from_file)
+    return f"{SERVE_KEY}={from_file} {SERVE_ANY}=true {shlex.join(serve)}\n{agent}\n"
 
 
 def _agent_command(ready: Readiness, start: AgentStart, order: LaunchOrder, from_file: str) -> str:

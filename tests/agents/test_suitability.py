@@ -57,7 +57,7 @@ def test_the_third_line_is_about_the_time_of_the_first_turn(prefill: float | Non
 
 
 @pytest.mark.parametrize(
-    ("window", "refused"), [(2048, True), (6_857, True), (6_858, False), (65_536, False), (None, False)]
+    ("window", "refused"), [(2048, True), (6_856, True), (6_857, False), (65_536, False), (None, False)]
 )
 def test_a_window_is_refused_that_holds_no_result_of_a_tool(window: int | None, refused: bool) -> None:
     assert bool(judge(USUAL, ModelFacts("m", window)).refusal) is refused
