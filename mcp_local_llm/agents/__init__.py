@@ -2,11 +2,12 @@
 
     forms                        the ways to start an agent, and the measured size of each one's first request
     order                        what to start, and the facts of door and model that the agent is told
+    facts                        what the verbs tell of the model
     suitability                  whether a model suits an agent, in three lines; pure
     claude_code, codex, opencode the environment, flags and private files of one agent; pure
     user_servers                 the MCP servers that the user has configured for an agent
     programs                     where an agent's program is
-    child                        the agent's process: terminal, signals, exit code
+    child, screen                the agent's process: terminal, signals, exit code; the log, held back meanwhile
     printed                      the same start as two shell commands
     launch                       puts these together
 

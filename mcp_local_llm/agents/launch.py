@@ -19,6 +19,7 @@ from mcp_local_llm.agents.forms import AGENTS, AgentName, form_of
 from mcp_local_llm.agents.opencode import opencode_start
 from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder, ModelFacts, Scene, UserServers
 from mcp_local_llm.agents.programs import find_agent
+from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
 from mcp_local_llm.agents.user_servers import user_servers
 from mcp_local_llm.llm.llm import LLM
