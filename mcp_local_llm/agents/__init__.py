@@ -5,6 +5,7 @@
     facts                        what the verbs tell of the model
     suitability                  whether a model suits an agent, in three lines; pure
     claude_code, codex, opencode the environment, flags and private files of one agent; pure
+    subagents                    the subagents that the local model answers
     user_servers                 the MCP servers that the user has configured for an agent
     programs                     where an agent's program is
     child, screen                the agent's process: terminal, signals, exit code; the log, held back meanwhile
