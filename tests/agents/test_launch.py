@@ -1,6 +1,7 @@
 """`launch` as a user sees it, with a stand-in in the agent's place: start, terminal, signals, exit code, `--print`."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -24,9 +25,11 @@ from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.launch import Surroundings, launch
 from mcp_local_llm.agents.order import LaunchOrder
 from mcp_local_llm.agents.printed import printed
+from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 from mcp_local_llm.values.errors import ConfigError, ContextLengthError, InvalidRequestError
+from tests.apps import many, opened
 from tests.clients import WAIT_S
 from tests.source import ROOT
 
@@ -198,6 +201,33 @@ async def test_an_agent_gets_the_doors_address_and_key_and_the_door_and_its_file
     assert min(map(len, keys)) >= 32
 
 
+async def test_an_attached_process_starts_an_agent_too_and_loads_nothing(
+    around: Surroundings, environ: dict[str, str], home: Path
+) -> None:
+    async with many() as apps:
+        holder, attached = await apps.open(environ, home), await apps.open(environ, home)
+        await holder.llm.set_model("tiny", lambda progress: None)
+        assert await started(attached, around, LaunchOrder("claude", force=True)) == 0
+        assert holder.llm.holds_model
+        assert not attached.llm.holds_model
+    assert record(home)["environ"]["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "512"
+
+
+@pytest.mark.parametrize("name", ["tiny", "1"])
+async def test_the_agent_is_told_the_models_whole_name(app: App, around: Surroundings, home: Path, name: str) -> None:
+    await started(app, around, LaunchOrder("claude", model=name, force=True))
+    assert record(home)["arguments"][-2:] == ["--model", "tiny"]
+
+
+async def test_a_profile_is_named_as_such(environ: dict[str, str], around: Surroundings, home: Path) -> None:
+    settings = home / ".config" / "mcp-local-llm" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('[profiles.calm]\nmodel = "tiny"\ntemperature = 0.1\n')
+    async with opened(environ, home) as app:
+        await started(app, around, LaunchOrder("claude", model="calm", force=True))
+    assert record(home)["arguments"][-2:] == ["--model", "calm"]
+
+
 @pytest.mark.parametrize(
     ("order", "error", "says"),
     [
@@ -298,3 +328,36 @@ def test_the_printed_commands_work_one_after_the_other(with_agents: dict[str, st
         served.communicate()
     assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "agent: with the key 200, without 401"), done.stderr
     assert record(home)["arguments"][-1] == "--verbose"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [((), "Missing argument"), (("emacs",), "emacs"), (("claude", "--model", "no-such"), "no-such")],
+)
+def test_a_wrong_order_ends_with_2_and_says_why(
+    with_agents: dict[str, str], arguments: tuple[str, ...], says: str
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=with_agents,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_log_waits_until_the_agent_has_left_the_screen(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    screen, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with log_held_back():
+            logging.getLogger("mcp_local_llm").warning("a request was odd")
+            assert not caplog.records
+    os.close(screen)
+    assert caplog.messages == ["a request was odd"]
