@@ -61,8 +61,9 @@ INSIDE: Mapping[str, Rooms] = {
         {"delegation"},
     ),
     "agents.forwarder": (
-        {"order", "headers", "refusals", "model_name", "server"},
-        {"body"},
+        {"addresses", "headers", "refusals", "model_name", "server"},
+        {"body", "order"},
+        {"connection"},
         {"upstream"},
         {"forwarding"},
         {"launched", "__main__"},

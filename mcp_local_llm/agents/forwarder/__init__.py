@@ -9,7 +9,9 @@
     refusals     errors in the form of the Messages API; pure
     body         the body of a request, read ahead
     server       uvicorn for byte-exact heads
-    upstream     connections to the API and to the local door: certificates, proxies
+    addresses    where servers are, certificates, proxies
+    connection   one connection in HTTP/1.1
+    upstream     the connections to the API, or to the local door
 
 It runs in a process of its own, so that neither a busy nor a dead model holds up the main conversation. It writes and
 logs nothing of a request. It must not know sessions, models or doors.

@@ -83,10 +83,10 @@ def _listener(port: int) -> socket.socket:
 
 def _what_goes_where(order: ForwarderOrder, upstream: Upstream, door: Upstream, address: str) -> str:
     names = ", ".join(sorted(order.models))
-    proxy = "" if upstream.proxy is None else f" through the proxy {upstream.proxy}"
+    api = upstream.address.origin + ("" if upstream.proxy is None else f" through the proxy {upstream.proxy.origin}")
     return (
-        f"mcp-local-llm: requests for {names} stay on this machine ({door.origin}), without your login.\n"
-        f"mcp-local-llm: all others go to {upstream.origin}{proxy}, unchanged, by way of {address}; nothing is kept.\n"
+        f"mcp-local-llm: requests for {names} stay on this machine ({door.address.origin}), without your login.\n"
+        f"mcp-local-llm: all others go to {api} unchanged, by way of {address}, which keeps nothing.\n"
     )
 
 

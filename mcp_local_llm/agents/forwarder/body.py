@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 import anyio
-import httpx
 
 from mcp_local_llm.agents.forwarder.model_name import ModelScan
 from mcp_local_llm.agents.forwarder.server import Receive
@@ -13,7 +12,7 @@ MAX_AHEAD = 34 * 2**20
 """Bytes that are held: the API takes bodies of up to 32 MB. More than this must find its way on first."""
 
 
-class RequestBody(httpx.AsyncByteStream):
+class RequestBody:
     """Holds what has arrived and not gone on yet."""
 
     def __init__(self, receive: Receive) -> None:
@@ -22,6 +21,11 @@ class RequestBody(httpx.AsyncByteStream):
         self._ahead = 0
         self._ended = False
         self._arrived, self._taken = anyio.Event(), anyio.Event()
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether there is something to send on."""
+        return bool(self._parts)
 
     async def read_ahead(self) -> None:
         """Read until the client has disconnected, or has its whole response."""

@@ -4,10 +4,12 @@ import hmac
 from dataclasses import dataclass
 
 import anyio
-import httpx
+import h11
+from anyio.abc import TaskGroup
 
 from mcp_local_llm.agents.forwarder import headers
 from mcp_local_llm.agents.forwarder.body import RequestBody
+from mcp_local_llm.agents.forwarder.connection import FAILURES, Connection
 from mcp_local_llm.agents.forwarder.order import ForwarderOrder
 from mcp_local_llm.agents.forwarder.refusals import EVENTS, NO_KEY, Refusal, local_failed, upstream_failed
 from mcp_local_llm.agents.forwarder.server import Message, Receive, Send, Wire
@@ -46,29 +48,32 @@ class Forwarding:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch)
-            await self._answer(wire, target, body, send)
+            await self._answer(wire, target, body, send, tasks)
             tasks.cancel_scope.cancel()
 
-    async def _answer(self, wire: Wire, target: bytes, body: RequestBody, send: Send) -> None:
-        request = wire.request
-        came = request.headers.raw_items()
+    async def _answer(self, wire: Wire, target: bytes, body: RequestBody, send: Send, tasks: TaskGroup) -> None:
+        request, came = wire.request, wire.request.headers.raw_items()
         model = await body.model() if _asks_a_model(request.method, target, came) else None
-        if model is None or model not in self.order.models:
-            upstream, sent, local = self.upstream, headers.to_upstream(came, self.upstream.host), None
+        local = model if model in self.order.models else None
+        if local is None:
+            upstream, sent = self.upstream, headers.to_upstream(came, self.upstream.address.name.encode())
         else:
-            upstream, sent, local = self.door, headers.to_local(came, self.door.host, self.order.door_key), model
+            upstream, sent = self.door, headers.to_local(came, self.door.address.name.encode(), self.order.door_key)
         try:
-            response = await upstream.send(request.method, target, sent, body)
-        except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            refusal = upstream_failed(upstream.origin, reason) if local is None else local_failed(local, reason)
-            await _refuse(refusal, send)
+            connection = await upstream.connection()
+        except FAILURES as error:
+            await _refuse(_failed(upstream, local, error), send)
             return
         try:
-            await _pass_back(response, wire, send, local)
+            tasks.start_soon(connection.send, upstream.request(request.method, target, sent), body)
+            try:
+                response = await connection.response()
+            except FAILURES as error:
+                await _refuse(_failed(upstream, local, error), send)
+                return
+            await _pass_back(connection, response, wire, send, local)
         finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+            upstream.release(connection)
 
     def _own_target(self, target: bytes) -> bytes | None:
         """Return a request's target without the key before it; None where it has not the key."""
@@ -89,24 +94,31 @@ def _asks_a_model(method: bytes, target: bytes, came: headers.RawHeaders) -> boo
     return method == b"POST" and target.partition(b"?")[0] in MESSAGES and plain
 
 
-async def _pass_back(response: httpx.Response, wire: Wire, send: Send, local: str | None) -> None:
+async def _pass_back(connection: Connection, response: h11.Response, wire: Wire, send: Send, local: str | None) -> None:
     """Pass a response on as it arrives.
 
     Where it breaks off, so does the client's, so that half an answer passes for none; only a stream of the local door
     gets an error event, because the reader of a subagent's answer is to see why it ended.
     """
-    wire.reason = response.extensions.get("reason_phrase")
-    back = headers.to_client(response.headers.raw)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": back})
+    came = response.headers.raw_items()
+    wire.reason = bytes(response.reason)
+    start = {"type": "http.response.start", "status": response.status_code, "headers": headers.to_client(came)}
     try:
-        async for part in response.aiter_raw():
+        wire.hold = connection.is_ready()
+        await send(start)
+        async for part in connection.parts():
             await send({"type": "http.response.body", "body": part, "more_body": True})
-    except httpx.TransportError as error:
-        if local is None or EVENTS not in response.headers.get("content-type", ""):
+    except FAILURES as error:
+        if local is None or EVENTS not in headers.value_of(came, b"content-type"):
             return
-        event = local_failed(local, str(error) or type(error).__name__).event
+        event = local_failed(local, str(error)).event
         await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _failed(upstream: Upstream, local: str | None, error: Exception) -> Refusal:
+    reason = str(error) or type(error).__name__
+    return upstream_failed(upstream.address.origin, reason) if local is None else local_failed(local, reason)
 
 
 async def _refuse(refusal: Refusal, send: Send) -> None:

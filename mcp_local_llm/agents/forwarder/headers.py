@@ -34,7 +34,9 @@ LOCAL = frozenset(
 def to_upstream(headers: RawHeaders, host: bytes) -> list[tuple[bytes, bytes]]:
     """Return a request's headers for the API: the host is the API's own, where the client named the forwarder."""
     kept = [(name, host if name.lower() == b"host" else value) for name, value in _end_to_end(headers, FOR_PROXIES)]
-    return [*kept, *_chunked(headers)]
+    # Clients of HTTP/1.0 need not name a host.
+    named = [] if value_of(headers, b"host") else [(b"Host", host)]
+    return [*named, *kept, *_chunked(headers)]
 
 
 def to_local(headers: RawHeaders, host: bytes, key: str) -> list[tuple[bytes, bytes]]:

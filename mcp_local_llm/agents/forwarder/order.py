@@ -1,8 +1,8 @@
 """What the forwarder's process is told at its start, as a line of JSON on stdin: arguments would show the keys."""
 
-from urllib.parse import urlsplit
-
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mcp_local_llm.agents.forwarder.addresses import address_of
 
 API = "https://api.anthropic.com"
 """Where Claude Code sends its requests unless it is told otherwise."""
@@ -32,9 +32,6 @@ class ForwarderOrder(BaseModel):
     @field_validator("upstream", "door")
     @classmethod
     def _is_base_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no http:// or https:// address")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError(f"{parts.scheme}://{parts.hostname} has a login, a query or a fragment in its address")
+        if address_of(url).login is not None or "?" in url or "#" in url:
+            raise ValueError("it must have no login, query or fragment")
         return url

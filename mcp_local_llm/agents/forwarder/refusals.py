@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-EVENTS = "text/event-stream"
+EVENTS = b"text/event-stream"
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,20 @@ class Wire(h11.Connection):
     Attributes:
         request: the request in progress, as it came.
         reason: the reason that its response is to have; None where the status has its usual one.
+        hold: whether the head of its response waits for the body's first part, which follows at once: one piece wakes
+            the client once.
     """
 
     request: h11.Request
     reason: bytes | None = None
+    hold: bool = False
+    _held: tuple[bytes, ...] = ()
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return the next event of the client."""
         event = super().next_event()
         if isinstance(event, h11.Request):
-            self.request, self.reason = event, None
+            self.request, self.reason, self.hold = event, None, False
         return event
 
     def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
@@ -51,7 +55,12 @@ class Wire(h11.Connection):
         if isinstance(event, h11.Response) and self.reason is not None:
             headers = event.headers.raw_items()
             event = h11.Response(status_code=event.status_code, headers=headers, reason=self.reason)
-        return super().send_with_data_passthrough(event)
+        pieces = super().send_with_data_passthrough(event)
+        if pieces is not None:
+            pieces, self._held = [*self._held, *pieces], ()
+            if isinstance(event, h11.Response) and self.hold:
+                pieces, self._held = [], tuple(pieces)
+        return pieces
 
 
 class ClientConnection(H11Protocol):
