@@ -44,7 +44,7 @@ class ModelScan:
                 break
             position = after
         self._rest = text[position:]
-        if len(self._rest) > MAX_NAME:
+        if not self.done and len(self._rest) > MAX_NAME:
             self._end(None)
         return self.done
 

@@ -100,7 +100,7 @@ async def server(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncGene
                     if peer.conn.our_state is not h11.DONE or peer.conn.their_state is not h11.DONE:
                         return
                     peer.conn.start_next_cycle()
-            except (anyio.BrokenResourceError, anyio.EndOfStream, h11.RemoteProtocolError):
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, h11.RemoteProtocolError):
                 pass
 
     tcp = await anyio.create_tcp_listener(local_host="127.0.0.1")

@@ -277,3 +277,86 @@ async def test_a_server_that_hangs_holds_up_nobody_else(hanging: str, other: str
             await caller.ask("POST", PATH, posted(body_of_other), body_of_other)
             assert await caller.body() == b"hello"
         tasks.cancel_scope.cancel()
+
+
+@BOTH
+async def test_an_answer_that_comes_before_the_request_has_ended_goes_on(
+    model: str, between: Between, caller: Caller
+) -> None:
+    async def refusing(peer: Peer) -> None:
+        await peer.event()
+        await peer.answer(413, [("Content-Length", "9")], b"too large", "Too Large")
+
+    answering(between, model, refusing)
+    await caller.send(head(caller, ("Content-Length", "1000000")), h11.Data(data=message(model)))
+    response = await caller.head()
+    assert (response.status_code, bytes(response.reason)) == (413, b"Too Large")
+    assert await caller.body() == b"too large"
+
+
+async def test_a_server_that_refuses_a_large_body_unread_is_heard(between: Between) -> None:
+    async def refusing(peer: Peer) -> None:
+        await peer.answer(413, [("Content-Length", "9"), ("Connection", "close")], b"too large")
+        await peer.body()
+
+    between.upstream.answer = refusing
+    body = message(OTHER, "x" * 10_000_000)
+    async with calling(between.url) as caller:
+        assert (await caller.ask("POST", PATH, posted(body), body)).status_code == 413
+        assert await caller.body() == b"too large"
+
+
+@BOTH
+async def test_a_server_that_ends_in_the_middle_of_a_request_is_told_at_once(
+    model: str, between: Between, caller: Caller
+) -> None:
+    async def leaving(peer: Peer) -> None:
+        await peer.event()
+
+    answering(between, model, leaving)
+    await caller.send(head(caller, ("Content-Length", "1000000")), h11.Data(data=message(model)))
+    assert (await caller.head()).status_code == (503 if model == OURS else 502)
+
+
+@BOTH
+async def test_both_directions_run_at_the_same_time(model: str, between: Between, caller: Caller) -> None:
+    async def echoing(peer: Peer) -> None:
+        await peer.send(h11.Response(status_code=200, headers=STREAM))
+        while isinstance(event := await peer.event(), h11.Data):
+            await peer.send(h11.Data(data=bytes(event.data)))
+        await peer.send(h11.EndOfMessage())
+
+    answering(between, model, echoing)
+    start, pieces = message(model)[:-1], [b" " * 1000, b" " * 10, b"}"]
+    length = len(start) + sum(map(len, pieces))
+    await caller.send(head(caller, ("Content-Length", str(length))), h11.Data(data=start))
+    await caller.head()
+    assert await caller.part() == start
+    for piece in pieces:
+        await caller.send(h11.Data(data=piece))
+        assert await caller.part() == piece
+    await caller.send(h11.EndOfMessage())
+    assert await caller.body() == b""
+
+
+async def test_a_connection_that_the_api_has_closed_meanwhile_is_not_used_again(
+    between: Between, caller: Caller
+) -> None:
+    closed = anyio.Event()
+
+    async def once(peer: Peer) -> None:
+        await hello(peer)
+        await peer.stream.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await peer.stream.aclose()
+        closed.set()
+
+    between.upstream.answer = once
+    for _ in range(5):
+        assert (await caller.ask("GET", "/v1/models", [])).status_code == 200
+        assert await caller.body() == b"hello"
+        await closed.wait()
+        # The end has to be on its way before the next request; a request to another server follows it there.
+        body = message(OURS)
+        await caller.ask("POST", PATH, posted(body), body)
+        await caller.body()
+        closed = anyio.Event()

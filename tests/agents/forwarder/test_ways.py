@@ -83,8 +83,9 @@ async def test_a_body_that_does_not_name_our_model_goes_to_the_api(
             {"a": {"model": OTHER}, "b": [OTHER, {"model": OTHER}], "c": '\\"}', "model": OURS}, indent=2
         ).encode(),
         body_of(messages=[{"role": "user", "content": "x" * 200_000}], model=OURS),
+        body_of(model=OURS, messages=[{"role": "user", "content": "x" * 2_000_000}]),
     ],
-    ids=["spaces", "escapes", "nested", "large"],
+    ids=["spaces", "escapes", "nested", "large", "large, model first"],
 )
 async def test_our_model_is_found_wherever_and_however_the_body_names_it(
     body: bytes, between: Between, caller: Caller
