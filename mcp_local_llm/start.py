@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,7 +19,8 @@ from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.doors.cli import LoginService, ServeOptions
+    from mcp_local_llm.doors.cli import LaunchOptions, LoginService, ServeOptions
+    from mcp_local_llm.values.progress import ReportProgress
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def run_cli() -> NoReturn:
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, ServeActions(_serve, service), _examine))
+    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _launch))
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
@@ -106,7 +107,14 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     app = compose({**os.environ, **idle}, Path.home(), options.model)
     settings = app.settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    address = Address(options.host, options.port, key, settings.allowed_hosts, settings.allowed_origins)
+    address = Address(
+        options.host,
+        options.port,
+        key,
+        settings.allowed_hosts,
+        settings.allowed_origins,
+        any_model=settings.serve_any_model,
+    )
 
     async def serve() -> None:
         async with app.llm:
@@ -120,10 +128,34 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         app.engines.close()
 
 
+async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: "ReportProgress") -> int:
+    # Imported here: only this command needs agents and a web server.
+    from mcp_local_llm.agents.launch import Surroundings, launch
+    from mcp_local_llm.agents.order import LaunchOrder
+    from mcp_local_llm.agents.printed import printed
+    from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
+
+    folder = _working_folder()
+    if folder is None:
+        raise ConfigError("The working folder was removed. Start the agent in another one.")
+    around = Surroundings(os.environ, Path.home(), folder, say, report)
+    order = LaunchOrder(options.agent, options.model, options.small, options.keep_mcp, options.force, options.arguments)
+    async with _opened(say, options.model) as app:
+        if options.shown:
+            # stdout: these are commands for a shell.
+            sys.stdout.write(await printed(app.llm, order, around, [sys.executable, "-m", "mcp_local_llm"]))
+            return 0
+
+        def open_door(key: str) -> AbstractAsyncContextManager[str]:
+            return serving_at(app.llm, Address("127.0.0.1", 0, key, any_model=True), InFlightAnswers())
+
+        return await launch(app.llm, order, around, open_door)
+
+
 @asynccontextmanager
-async def _opened(note: Callable[[str], None]) -> AsyncGenerator[App]:
-    """Open a session for one command; `note` receives a sentence for the user."""
-    app = compose(os.environ, Path.home(), folder=_working_folder())
+async def _opened(note: Callable[[str], None], model: str | None = None) -> AsyncGenerator[App]:
+    """Open a session for one command; `note` receives a sentence for the user; `model` as in `compose`."""
+    app = compose(os.environ, Path.home(), model, folder=_working_folder())
     try:
         async with app.llm:
             yield app

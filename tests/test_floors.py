@@ -81,7 +81,7 @@ INSIDE: Mapping[str, Rooms] = {
 DOORS_MAY = {"llm.llm"}
 """What doors and delegated work know of the verbs: the protocol alone."""
 
-ABOVE_VERBS = ("doors.", "delegation")
+ABOVE_VERBS = ("doors.", "delegation", "agents")
 
 HOMES = {
     "mlx": {"engines.mlx"},

@@ -1,4 +1,17 @@
-"""What stands between a coding agent and the model servers. It must not know how models are loaded, or doors.
+"""Starts a coding agent whose every model request is answered here. It must not know how models are loaded, or doors.
 
-forwarder    a process that sends the requests of local subagents here, and all others where they went before
+    forms                        the ways to start an agent, and the measured size of each one's first request
+    order                        what to start, and the facts of door and model that the agent is told
+    facts                        what the verbs tell of the model
+    suitability                  whether a model suits an agent, in three lines; pure
+    claude_code, codex, opencode the environment, flags and private files of one agent; pure
+    user_servers                 the MCP servers that the user has configured for an agent
+    programs                     where an agent's program is
+    child, screen                the agent's process: terminal, signals, exit code; the log, held back meanwhile
+    printed                      the same start as two shell commands
+    launch                       puts these together
+    forwarder/                   a process beside the agent: only the requests of local subagents are answered here
+
+No file of the user is written: an agent gets its settings by environment, flags, and files in a private folder that is
+deleted after it.
 """

@@ -31,7 +31,7 @@ class SchemaCheck:
         """
         if request.response_schema is not None:
             self._check(request.response_schema, "response_schema")
-        for tool in request.tools:
+        for tool in request.callable_tools:
             self._check(tool.parameters, f"the parameters of the tool {tool.name}")
 
     def _check(self, schema: Mapping[str, Any], name: str) -> None:

@@ -21,6 +21,7 @@ from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenC
 from mcp_local_llm.values.errors import (
     AmbiguousModelError,
     BackendProtocolError,
+    ContextLengthError,
     HolderGoneError,
     InvalidRequestError,
     LocalLLMError,
@@ -59,6 +60,7 @@ class Verb:
 
 _OPTIONAL_NAME = str | None
 _NAMES = tuple[str, ...]
+_SIZES = tuple[int | None, int | None]
 
 VERBS: Mapping[str, Verb] = {
     "chat": Verb(
@@ -172,6 +174,8 @@ def write_error(error: LocalLLMError) -> Line:
     line: Line = {"name": type(error).__name__, "message": str(error)}
     if isinstance(error, AmbiguousModelError):
         line["candidates"] = list(error.candidates)
+    if isinstance(error, ContextLengthError):
+        line["sizes"] = [error.prompt_tokens, error.window]
     return {"error": line}
 
 
@@ -186,6 +190,8 @@ def read_error(value: object) -> LocalLLMError:
         return HolderGoneError(message, leaving=True)
     if kind is AmbiguousModelError:
         return AmbiguousModelError(message, read_value(tuple[str, ...], line.get("candidates", [])))
+    if kind is ContextLengthError:
+        return ContextLengthError(message, *read_value(_SIZES, line.get("sizes", [None, None])))
     return kind(message)
 
 

@@ -124,6 +124,8 @@ class Settings(BaseModel):
         allowed_hosts: more host names by which requests over TCP may call the server, for example
             `host.docker.internal`; a star stands for any part.
         allowed_origins: origins of web pages and desktop apps that may use it over TCP and read what it answers.
+        serve_any_model: answer a request over TCP that names an unknown model with the chosen one, for programs that
+            have names of their own built in; otherwise it is refused.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
         llama_slots: requests that it answers concurrently; each takes reserve_context tokens of KV cache.
         log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
@@ -164,6 +166,7 @@ class Settings(BaseModel):
     api_key: ApiKey | None = None
     allowed_hosts: tuple[AllowedHost, ...] = ()
     allowed_origins: tuple[AllowedOrigin, ...] = ()
+    serve_any_model: bool = False
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: LogLevel = "WARNING"
@@ -215,7 +218,7 @@ SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
     {
         **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
         **dict.fromkeys(("roots", "secret_names", "allow"), "session"),
-        **dict.fromkeys(("api_key", "allowed_hosts", "allowed_origins"), "listener"),
+        **dict.fromkeys(("api_key", "allowed_hosts", "allowed_origins", "serve_any_model"), "listener"),
     }
 )
 """Setting → the process whose value applies; the other settings are the lease owner's."""

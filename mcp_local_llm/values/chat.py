@@ -164,6 +164,7 @@ class ChatRequest:
         lower_max_tokens: where `max_tokens` is more than is possible, lower it with a warning instead of refusing.
         must_call: names of tools; the answer is a call of one of them. Without any, the model is free to call.
         parallel_tool_calls: False allows one call at most.
+        deferred_tools: tools that may be called as well, but that no prompt lists: a message describes them.
     """
 
     messages: tuple[Message, ...]
@@ -179,6 +180,12 @@ class ChatRequest:
     lower_max_tokens: bool = False
     must_call: tuple[str, ...] = ()
     parallel_tool_calls: bool = True
+    deferred_tools: tuple[ToolSpec, ...] = ()
+
+    @property
+    def callable_tools(self) -> tuple[ToolSpec, ...]:
+        """All tools that may be called, whether the prompt lists them or a message describes them."""
+        return (*self.tools, *self.deferred_tools)
 
     @property
     def characters(self) -> int:
@@ -248,6 +255,7 @@ class ChatResult:
         thinking_closed: False where the reasoning was cut off before an answer began.
         looped: the engine ended the answer (finish_reason `length`) because it only repeated itself.
         schema_met: whether the text validates against `response_schema`; None where the request has none.
+        stop_string: the stop string that ended the answer; empty where none did.
         schema_advice: a sentence for an answer that does not validate: its fault, or, where it was cut off in what may
             go on without end, how to bound the schema.
         warnings: one sentence each, for the caller.
@@ -267,6 +275,7 @@ class ChatResult:
     schema_met: bool | None = None
     switch_note: str = ""
     schema_advice: str = ""
+    stop_string: str = ""
 
 
 @dataclass(frozen=True)

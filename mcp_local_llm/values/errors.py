@@ -123,9 +123,19 @@ class BackendProtocolError(BackendError):
 
 
 class ContextLengthError(LocalLLMError):
-    """Prompt and answer do not fit into the context window together."""
+    """Prompt and answer do not fit into the context window together.
+
+    Attributes:
+        prompt_tokens: of the prompt, or the least that it has; None where it is not known.
+        window: longest prompt and answer together in tokens; None where it is not known.
+    """
 
     status = 400
+
+    def __init__(self, message: str, prompt_tokens: int | None = None, window: int | None = None) -> None:
+        super().__init__(message)
+        self.prompt_tokens = prompt_tokens
+        self.window = window
 
 
 class BusyError(LocalLLMError):

@@ -131,6 +131,11 @@ def sse_comment(text: str) -> bytes:
     return ("".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n").encode()
 
 
+def sse_bytes(item: SseItem) -> bytes:
+    """Frame an event or a comment."""
+    return sse_comment(item.text) if isinstance(item, SseComment) else sse_event(item.data, item.kind)
+
+
 def progress_comment(progress: Progress) -> str:
     """Write a step of progress as the text of a comment."""
     total = "?" if progress.total is None else progress.total

@@ -188,6 +188,7 @@ def test_each_setting_has_one_process_whose_value_rules() -> None:
         "api_key",
         "allowed_hosts",
         "allowed_origins",
+        "serve_any_model",
     }
     sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
     session = {name for name, whose in fields.items() if whose == "session"}

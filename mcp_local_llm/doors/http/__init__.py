@@ -1,6 +1,10 @@
-"""The HTTP door: OpenAI's API on a TCP port. It must not know how models are chosen or loaded.
+"""The HTTP door: APIs of model servers on a TCP port. It must not know how models are chosen or loaded.
 
-    routes, openai      routes and error responses; the two routes that answer
+    api                 what an API brings: reading, writing, heartbeats, errors
+    openai, responses   OpenAI's chat and text completions; its Responses API
+    routes              the paths, and reports
+    answer_route        requests of any API to answers
+    error_responses     errors in the form of the API whose path was asked for
     streaming           answers as one JSON body or as events
     in_flight           answers in progress, and their end
     access              keys, host names and origins
@@ -15,7 +19,7 @@ from mcp_local_llm.doors.http.access import AccessGuard, AccessRules, access_rul
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
-from mcp_local_llm.doors.http.serve import Address, serve_standing
+from mcp_local_llm.doors.http.serve import Address, serve_standing, serving_at
 
 __all__ = [
     "AccessGuard",
@@ -27,4 +31,5 @@ __all__ = [
     "build_api",
     "serve_standing",
     "serving",
+    "serving_at",
 ]

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mcp_local_llm.doors.http.error_responses import error_response, refusal
 from mcp_local_llm.values.errors import ConfigError, shortened
-from mcp_local_llm.wire.openai.errors import envelope
 
 _SLASHES = re.compile("/{2,}")
 
@@ -31,7 +31,7 @@ class AccessRules:
     Attributes:
         names: host names it may use, besides those of the loopback; small letters.
         any_address: the host may also be any IP address; one cannot be rebound, so this is safe where a name is not.
-        key: its `Authorization: Bearer`; None where none is needed.
+        key: its `Authorization: Bearer` or `x-api-key`; None where none is needed.
         hosts: patterns of more host names that it may use, from the settings.
         origins: patterns of the origins of web pages and desktop apps that may read the responses, from the settings.
     """
@@ -119,27 +119,34 @@ class AccessGuard:
         return sending
 
     def _refusal(self, scope: Scope) -> Response | None:
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), scope["path"]
         host = _host_name(headers.get("host", ""))
         if not host or not self._rules.lets_host(host):
             message = f"The Host header names {shortened(host or 'nothing')!r}, which this server is not called."
             remedy = (
                 "Use localhost, or the host that it was started with, or name this one in the setting allowed_hosts."
             )
-            return _refuse(403, f"{message} {remedy}", "host_not_allowed")
+            return _refuse(path, 403, f"{message} {remedy}", "host_not_allowed")
         origin = headers.get("origin")
         shared = self._rules.shares_with(origin)
         if origin is not None and not shared and not self._rules.knows(_origin_host(origin)):
             message = f"Web pages of {shortened(origin)!r} may not use this server."
-            return _refuse(403, f"{message} The setting allowed_origins can let them.", "origin_not_allowed")
+            return _refuse(path, 403, f"{message} The setting allowed_origins can let them.", "origin_not_allowed")
         if shared and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             return _preflight(headers)
-        if self._rules.key and scope["path"] not in OPEN_PATHS:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not _same_key(given.strip(), self._rules.key):
-                message = "A key is needed: send `Authorization: Bearer KEY` with the key that this server was given."
-                return _refuse(401, message, "invalid_api_key")
+        if self._rules.key and path not in OPEN_PATHS and not _same_key(_given_key(headers), self._rules.key):
+            message = (
+                "A key is needed: send `Authorization: Bearer KEY` or `x-api-key: KEY` with the key that this "
+                "server was given."
+            )
+            return _refuse(path, 401, message, "invalid_api_key")
         return None
+
+
+def _given_key(headers: Headers) -> str:
+    """Return the key of a request: OpenAI's clients send it as a bearer, Anthropic's either way."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
 
 
 def _same_key(given: str, key: str) -> bool:
@@ -164,9 +171,9 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
     return any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) for pattern in patterns)
 
 
-def _refuse(status: int, message: str, code: str) -> JSONResponse:
+def _refuse(path: str, status: int, message: str, code: str) -> Response:
     headers = {"www-authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(envelope(message, status=status, code=code), status, headers)
+    return error_response(refusal(path, status, message, code), headers)
 
 
 def _host_name(header: str) -> str:

@@ -13,7 +13,7 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mcp_local_llm.wire.openai.errors import envelope
+from mcp_local_llm.doors.http.error_responses import refusal
 
 MAX_CONNECTIONS = 128
 """One more takes the place of the one that has been silent for the longest time; a process may have 256 open files."""
@@ -79,7 +79,9 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        body = json.dumps(envelope(message, status=status)).encode()
+        # Nothing is known of a request that has not begun.
+        path: str = self.scope["path"] if self.scope else "/"
+        body = json.dumps(refusal(path, status, message).body).encode()
         head = (
             f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
         )

@@ -12,6 +12,8 @@ from mcp_local_llm.values.errors import BackendUnavailableError
 
 CLIENT_HEADER = "x-local-llm-client"
 """Header in which a client with several connections sends its name, so that they count as one client in the queue."""
+SESSION_HEADERS = ("x-claude-code-session-id", "session-id")
+"""Headers in which Claude Code and Codex send the id of their session."""
 MAX_CLIENT = 64
 """Characters of that name."""
 
@@ -86,8 +88,10 @@ class InFlightAnswers:
 
 
 def client_of(request: Request) -> str:
-    """Return a client's name in the queue: the one from its header, else its program and address."""
+    """Return a client's name in the queue: the one from its header, else its program and session, or its address."""
     named = request.headers.get(CLIENT_HEADER, "").strip()[:MAX_CLIENT]
     program = request.headers.get("user-agent", "").partition(" ")[0][:MAX_CLIENT]
     address = request.client.host if request.client else "an unknown address"
-    return named or f"{program or 'unknown'} at {address}"
+    sessions = (request.headers.get(name, "").strip()[:MAX_CLIENT] for name in SESSION_HEADERS)
+    place = next((f"in session {session}" for session in sessions if session), f"at {address}")
+    return named or f"{program or 'unknown'} {place}"

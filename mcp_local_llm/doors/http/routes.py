@@ -1,43 +1,52 @@
-"""The ASGI application: routes, and every error in OpenAI's envelope with its HTTP status."""
+"""The ASGI application: its routes, and the reports that need no generation."""
 
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from mcp_local_llm.doors.http.answer_route import AnswerRoute
+from mcp_local_llm.doors.http.error_responses import EXCEPTION_HANDLERS
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
+from mcp_local_llm.doors.http.messages import MESSAGES
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
-from mcp_local_llm.doors.http.openai import CHAT, TEXT, AnswerRoute
-from mcp_local_llm.doors.http.streaming import failure_body
+from mcp_local_llm.doors.http.model_names import ModelNames
+from mcp_local_llm.doors.http.openai import CHAT, TEXT
+from mcp_local_llm.doors.http.responses import RESPONSES
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError, shortened
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.openai.errors import envelope
 from mcp_local_llm.wire.openai.write_response import model_list
 
 
-def build_api(llm: LLM, in_flight: InFlightAnswers) -> ASGIApp:
-    """Make the application; `in_flight` counts and cancels its answers."""
-    chat, completions = AnswerRoute(llm, in_flight, CHAT), AnswerRoute(llm, in_flight, TEXT)
-    reports = ReportRoutes(llm, in_flight)
+def build_api(llm: LLM, in_flight: InFlightAnswers, *, any_model: bool = False) -> ASGIApp:
+    """Make the application.
+
+    Args:
+        llm: executes the verbs.
+        in_flight: counts and cancels the answers.
+        any_model: answer requests that name an unknown model with the chosen one.
+    """
+    names = ModelNames(llm, any_model)
+    messages = AnswerRoute(llm, in_flight, MESSAGES, names)
+    responses = AnswerRoute(llm, in_flight, RESPONSES, names)
+    reports = ReportRoutes(llm, in_flight, names)
     routes = [
-        Route("/v1/chat/completions", chat.answer, methods=["POST"]),
-        Route("/v1/completions", completions.answer, methods=["POST"]),
+        Route("/v1/chat/completions", AnswerRoute(llm, in_flight, CHAT, names).answer, methods=["POST"]),
+        Route("/v1/completions", AnswerRoute(llm, in_flight, TEXT, names).answer, methods=["POST"]),
+        Route("/v1/messages", messages.answer, methods=["POST"]),
+        Route("/v1/messages/count_tokens", messages.count, methods=["POST"]),
+        Route("/v1/responses", responses.answer, methods=["POST"]),
+        Route("/v1/responses/input_tokens", responses.count, methods=["POST"]),
         Route("/v1/models", reports.models, methods=["GET"]),
         Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
         Route("/health", reports.health, methods=["GET"]),
         Route("/metrics", reports.metrics, methods=["GET"]),
     ]
-    handlers = {
-        LocalLLMError: _failure,
-        HTTPException: _http_failure,
-        ClientDisconnect: _gone,
-        Exception: _unexpected,
-    }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,16 @@ class ReportRoutes:
 
     llm: LLM
     in_flight: InFlightAnswers
+    names: ModelNames
 
     async def models(self, request: Request) -> Response:
         """List what a request can name: the resident model first, then roles and profiles, then the other models."""
-        return JSONResponse(model_list(await self._names()))
+        return JSONResponse(model_list(await self.names.listed()))
 
     async def model(self, request: Request) -> Response:
         """Return one model of the list."""
         name = request.path_params["name"]
-        if name not in await self._names():
+        if name not in await self.names.listed():
             message = f"The model {shortened(name)!r} does not exist. GET /v1/models lists what there is."
             return JSONResponse(envelope(message, status=404, code="model_not_found", param="model"), 404)
         return JSONResponse(model_list([name])["data"][0])
@@ -67,39 +77,3 @@ class ReportRoutes:
         """Return the metrics."""
         text = metrics_text(await self.llm.status(), await self.llm.counters(), self.in_flight.state())
         return Response(text, headers={"content-type": CONTENT_TYPE})
-
-    async def _names(self) -> list[str]:
-        table = await self.llm.list_models()
-        rows = [row for row in table.models if row.fits]
-        rows.sort(key=lambda row: not row.resident)
-        resident = [row.name for row in rows if row.resident]
-        roles = [role for row in rows for role in row.roles]
-        profiles = [profile.name for profile in table.profiles]
-        return list(dict.fromkeys([*resident, *roles, *profiles, *(row.name for row in rows)]))
-
-
-async def _failure(request: Request, error: Exception) -> Response:
-    assert isinstance(error, LocalLLMError)
-    # OpenAI's client repeats every 409 and 5xx by itself; most of ours fail the same way again.
-    again = isinstance(error, BusyError | BackendUnavailableError)
-    return JSONResponse(failure_body(error), error.status, {"x-should-retry": str(again).lower()})
-
-
-async def _http_failure(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    message, path = error.detail, shortened(request.url.path)
-    if error.status_code == 404:
-        message = f"There is no {path} here. Requests go to /v1/chat/completions, /v1/models and the like."
-    elif error.status_code == 405:
-        message = f"{path} does not take {shortened(request.method)}."
-    return JSONResponse(envelope(message, status=error.status_code), error.status_code, error.headers)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    """End a request whose client disconnected while it was still sending."""
-    return Response(status_code=400)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """Answer 500 for a defect; starlette logs its traceback after the response."""
-    return JSONResponse(envelope("The server failed; its log says why.", status=500, code="internal"), 500)

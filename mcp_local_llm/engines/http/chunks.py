@@ -41,7 +41,7 @@ class AnswerCollector:
         self._context = context
         self._clock = clock
         self._message = AnswerMessage()
-        self._tools = [tool.openai() for tool in context.request.tools] or None
+        self._tools = [tool.openai() for tool in context.request.callable_tools] or None
         self._output = OutputStream(think_prefilled=False, tools=self._tools)
         self._reasoning = _Trimmed()
         self._separate = False
@@ -111,6 +111,7 @@ class AnswerCollector:
             result,
             thinking_closed=extension.thinking_closed,
             looped=extension.looped,
+            stop_string=extension.stop_string,
             schema_met=extension.schema_met if result.schema_met is None else result.schema_met,
             timings=extension.timings,
             warnings=(*self._context.warnings, *extension.warnings),

@@ -97,7 +97,7 @@ class EndpointErrors:
         if ours is not None:
             return ours(self._without_key(error.message))
         if overflow := context_overflow(error):
-            return ContextLengthError(self._overflow(overflow, error))
+            return ContextLengthError(self._overflow(overflow, error), overflow.prompt_tokens, overflow.window)
         says = f"{self.title} says: {self.shown(error.message)}" + ("" if status is None else f" (HTTP {status})")
         if status == 429 or "maximum pending requests" in error.message:
             when = f"in {retry_after} s" if retry_after.isdecimal() else "when other requests have finished"

@@ -61,7 +61,7 @@ class ChunkBuilder:
         # Here and not above: the parser's tables take a fiftieth of a second to build, which a handshake need not wait.
         from mcp_local_llm.parsing import OutputStream
 
-        tools = [tool.openai() for tool in self.request.tools] or None
+        tools = [tool.openai() for tool in self.request.callable_tools] or None
         return OutputStream(
             think_prefilled=started.think_prefilled,
             tools=tools,
@@ -103,6 +103,7 @@ class ChunkBuilder:
             looped=looped,
             schema_met=met,
             schema_advice=advice,
+            stop_string=end.stop_string,
         )
 
     def _parts(self, end: Finished) -> tuple["Parsed", str]:

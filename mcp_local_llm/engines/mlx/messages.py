@@ -67,6 +67,7 @@ class Finished:
         json: the last part of the constrained answer.
         schema_met: whether the answer validates; None where no schema was asked for.
         warnings: one sentence each, for the caller.
+        stop_string: the stop string that ended it; empty where none did.
     """
 
     text: str
@@ -79,6 +80,7 @@ class Finished:
     json: str = ""
     schema_met: bool | None = None
     warnings: tuple[str, ...] = ()
+    stop_string: str = ""
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ class ContextOverflow:
     window: int | None = None
 
 
-def error_body(error: LocalLLMError, message: str = "") -> dict[str, Any]:
-    """Write an error for a client, with its own message or this one; its HTTP status is `error.status`."""
+def error_body(error: LocalLLMError, message: str = "", *, status: int | None = None) -> dict[str, Any]:
+    """Write an error for a client, with its own message or this one; its HTTP status is `error.status` or this one."""
     code = next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), "internal")
     param = error.param if isinstance(error, ParameterError) else None
-    return envelope(message or str(error), status=error.status, code=code, param=param)
+    return envelope(message or str(error), status=status or error.status, code=code, param=param)
 
 
 def envelope(message: str, *, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class IncomingRequest:
     request: ChatRequest
     model: str | None
     stream: bool
-    include_usage: bool
+    include_usage: bool = False
     warnings: tuple[str, ...] = ()
 
 

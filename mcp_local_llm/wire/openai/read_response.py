@@ -27,6 +27,7 @@ class Extension:
     looped: bool = False
     schema_met: bool | None = None
     warnings: tuple[str, ...] = ()
+    stop_string: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ def read_extension(data: JsonObject) -> Extension | None:
         thinking_closed=found.get("thinking_closed") is not False,
         looped=found.get("looped") is True,
         schema_met=met if isinstance(met := found.get("schema_met"), bool) else None,
+        stop_string=as_text(found.get("stop_string")),
         warnings=tuple(text for text in as_list(found.get("warnings")) if isinstance(text, str)),
     )
 

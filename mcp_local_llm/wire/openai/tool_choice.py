@@ -44,7 +44,7 @@ def write_tools(request: ChatRequest, forced: ForcedCalls) -> dict[str, Any]:
 
     To a server that knows no named call, only the named tool is offered.
     """
-    tools, body = request.tools, dict[str, Any]()
+    tools, body = request.callable_tools, dict[str, Any]()
     if len(request.must_call) == 1 and forced == "named":
         body["tool_choice"] = {"type": "function", "function": {"name": request.must_call[0]}}
     elif request.must_call:

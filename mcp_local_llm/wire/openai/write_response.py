@@ -130,6 +130,7 @@ def write_extension(result: ChatResult) -> dict[str, Any]:
             "thinking_closed": result.thinking_closed,
             "looped": result.looped,
             "schema_met": result.schema_met,
+            "stop_string": result.stop_string,
             "warnings": list(result.warnings),
         }
     }

@@ -9,7 +9,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from mcp_local_llm.doors.http import connections
-from mcp_local_llm.doors.http.openai import MAX_BODY_BYTES
+from mcp_local_llm.doors.http.answer_route import MAX_BODY_BYTES
 from tests.clients import WAIT_S
 from tests.doors.http.door import LEGS, Door, endless, question
 

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
-from mcp_local_llm.doors.http.openai import MAX_BODY_BYTES, json_body
+from mcp_local_llm.doors.http.answer_route import MAX_BODY_BYTES, json_body
 from tests.clients import WAIT_S
 from tests.doors.http.door import Door
 

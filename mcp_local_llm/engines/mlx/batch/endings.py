@@ -46,21 +46,22 @@ class StopStrings:
         self._stops = stops
         self._held = ""
 
-    def feed(self, piece: str) -> tuple[str, bool]:
-        """Take a piece; return what is safe to show, and whether a stop string was completed.
+    def feed(self, piece: str) -> tuple[str, str]:
+        """Take a piece; return what is safe to show, and the stop string that was completed; empty for none.
 
         The stop string itself and everything after it are dropped.
         """
         if not self._stops:
-            return piece, False
+            return piece, ""
         text = self._held + piece
-        hits = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        hits = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if hits:
             self._held = ""
-            return text[: min(hits)], True
+            at, stop = min(hits)
+            return text[:at], stop
         keep = max(_overlap(text, stop) for stop in self._stops)
         self._held = text[len(text) - keep :]
-        return text[: len(text) - keep], False
+        return text[: len(text) - keep], ""
 
     def flush(self) -> str:
         """Return what was held back: the answer ended, so it was no stop string after all."""

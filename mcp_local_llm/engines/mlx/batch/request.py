@@ -120,14 +120,14 @@ class RequestState:
         if finish_reason is not None:
             piece += self._text.finish()
         self._begun = self._begun or (not piece.isspace() and piece != "" and token not in self._turn_ends)
-        stopped = False
+        stopped = ""
         if not in_reasoning:
             piece, stopped = self._stops.feed(piece)
         (self._json if self._in_json else self._pieces).append(piece)
         if stopped or finish_reason is not None:
             if not stopped:
                 (self._json if self._in_json else self._pieces).append(self._stops.flush())
-            return self._finished("stop" if stopped else str(finish_reason), now)
+            return self._finished("stop" if stopped else str(finish_reason), now, stopped)
         if self._guard.add(token):
             return self._finished("loop", now)
         if now - self._last_event < self._interval:
@@ -141,7 +141,7 @@ class RequestState:
         self._text = DecodedText(self._tokenizer)
         self._in_json = True
 
-    def _finished(self, reason: str, now: float) -> Finished:
+    def _finished(self, reason: str, now: float, stop_string: str = "") -> Finished:
         first = self._first if self._first is not None else now
         penalised = self._penalties.warning(self._tokens)
         return Finished(
@@ -155,6 +155,7 @@ class RequestState:
             json=_taken(self._json),
             schema_met=self._control.schema_met if self._control is not None else None,
             warnings=(*self._warnings, *([penalised] if penalised else [])),
+            stop_string=stop_string,
         )
 
 

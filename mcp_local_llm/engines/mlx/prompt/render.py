@@ -152,7 +152,9 @@ def _cut(text: str) -> Iterator[str]:
 def _too_long(least: int, model: TextModel) -> ContextLengthError:
     return ContextLengthError(
         f"The prompt has at least {least} tokens, but {model.name} has a context window of "
-        f"{model.context_length} tokens. Shorten the prompt."
+        f"{model.context_length} tokens. Shorten the prompt.",
+        least,
+        model.context_length,
     )
 
 
@@ -169,6 +171,8 @@ def _answer_limit(prompt_tokens: int, request: ChatRequest, model: TextModel) ->
         advice = f"Lower max_tokens to {room} or shorten the prompt." if room >= 1 else "Shorten the prompt."
         raise ContextLengthError(
             f"The prompt has {prompt_tokens} tokens{wanted}, but {model.name} has a context window of "
-            f"{window} tokens. {advice}"
+            f"{window} tokens. {advice}",
+            prompt_tokens,
+            window,
         )
     return asked if asked is not None else min(DEFAULT_MAX_TOKENS, room)

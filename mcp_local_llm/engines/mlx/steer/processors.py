@@ -124,7 +124,7 @@ class ProcessorFactory:
             if not required:
                 return None, []
             opener, closer = (tokenizer.encode(tag, add_special_tokens=False) for tag in CALL_TAGS)
-        tools = [tool for tool in request.tools if not required or tool.name in request.must_call]
+        tools = [tool for tool in request.callable_tools if not required or tool.name in request.must_call]
         if not tools:
             return None, []
         arguments, doubts = list[tuple[str, JsonSchema]](), list[str]()

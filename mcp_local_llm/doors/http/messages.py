@@ -1,0 +1,64 @@
+"""Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`, and their errors."""
+
+from collections.abc import Mapping, Sequence
+
+from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
+from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
+from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.wire.anthropic.errors import failure, refusal
+from mcp_local_llm.wire.anthropic.read_request import read_messages_request
+from mcp_local_llm.wire.anthropic.write_response import PING, MessageEvents, whole_message
+from mcp_local_llm.wire.openai.read_request import IncomingRequest
+from mcp_local_llm.wire.sse import SseItem
+
+_PACE = Pace(status_wait_s=3.0, beat_s=10.0, open_when_admitted=True)
+"""Claude Code waits 600 s for the headers, then 300 s for each next byte."""
+
+
+class MessageStream:
+    """Writes the stream of one answer: a ping with the headers, then one in each silence."""
+
+    def __init__(self) -> None:
+        self._events = MessageEvents()
+
+    def begin(self) -> Sequence[SseItem]:
+        """Return a ping, which may come before the message begins."""
+        return _named(PING)
+
+    def beat(self, progress: Progress | None) -> Sequence[SseItem]:
+        """Return a ping."""
+        return _named(PING)
+
+    def chunk(self, chunk: ChatChunk) -> Sequence[SseItem]:
+        """Return the events of one chunk."""
+        return _named(*self._events.events(chunk))
+
+    def failure(self, error: LocalLLMError, message: str) -> Sequence[SseItem]:
+        """Return the event of a failure."""
+        return _named(failure(error, message).body)
+
+
+def _named(*events: Json) -> Sequence[SseItem]:
+    """Name each event by its type, without which Claude Code takes no stream."""
+    return [json_event(event, event["type"]) for event in events]
+
+
+def _read(body: object, headers: Mapping[str, str]) -> IncomingRequest:
+    return read_messages_request(body)
+
+
+def _whole(asked: IncomingRequest, result: ChatResult) -> Json:
+    return whole_message(result)
+
+
+def _stream(asked: IncomingRequest) -> MessageStream:
+    return MessageStream()
+
+
+def _count(counts: TokenCounts) -> Json:
+    return {"input_tokens": counts.tokens[0]}
+
+
+MESSAGES = ApiFormat(_read, _whole, _stream, _PACE, _count)
+MESSAGES_ERRORS = ErrorFormat(failure, refusal)

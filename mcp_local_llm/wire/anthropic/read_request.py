@@ -1,0 +1,129 @@
+"""Reads the body of a `POST /v1/messages`, and of `/v1/messages/count_tokens`. Pure.
+
+Unknown fields are ignored, as betas add some every month; what Anthropic's own servers would do (their tools, the
+editing of the context, the safety check of auto mode) is left out.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec
+from mcp_local_llm.wire.anthropic.conversation import ConversationReader
+from mcp_local_llm.wire.anthropic.request_schema import MessagesRequest
+from mcp_local_llm.wire.json_values import as_text
+from mcp_local_llm.wire.openai.errors import ParameterError
+from mcp_local_llm.wire.openai.read_request import IncomingRequest
+from mcp_local_llm.wire.openai.tool_choice import choose_tools
+
+PLACEHOLDER = "DeferredToolPlaceholder"
+"""A tool of Claude Code's that stands for nothing."""
+
+_CHOICES = "auto, any, none, or tool with the name of one"
+
+
+def read_messages_request(body: object) -> IncomingRequest:
+    """Check a decoded JSON body and turn it into a request.
+
+    Raises:
+        ParameterError: a field is wrong; the message names it.
+    """
+    if not isinstance(body, dict):
+        raise ParameterError("The body of the request must be a JSON object.", "body")
+    checked = _validated(cast(dict[str, Any], body))
+    tools, deferred, skipped = _tools(checked.tools or [])
+    reader = ConversationReader({tool.name: tool for tool in deferred})
+    messages = reader.system(checked.system)
+    for index, message in enumerate(checked.messages):
+        messages += reader.message(message, f"messages.{index}")
+    offered, must_call, single = _chosen(checked.tool_choice, (*tools, *deferred))
+    thinking = checked.thinking
+    request = ChatRequest(
+        messages=tuple(messages),
+        tools=tuple(tool for tool in tools if tool in offered),
+        deferred_tools=tuple(tool for tool in deferred if tool in offered),
+        sampling=SamplingParams(
+            max_tokens=checked.max_tokens,
+            temperature=checked.temperature,
+            top_p=checked.top_p,
+            top_k=checked.top_k,
+            stop=tuple(checked.stop_sequences or ()),
+        ),
+        # Anthropic's models do not think unless they are told to; Claude Code says "do not" by leaving it out.
+        thinking={"enabled": True, "adaptive": None, "disabled": False}[thinking.type] if thinking else False,
+        max_thinking_tokens=thinking.budget_tokens if thinking and thinking.type != "disabled" else None,
+        stream=checked.stream or False,
+        response_schema=_schema(checked),
+        must_call=must_call,
+        parallel_tool_calls=not single,
+    )
+    warnings = _warnings(Counter(reader.left_out), skipped)
+    return IncomingRequest(request, checked.model, checked.stream or False, warnings=warnings)
+
+
+def _validated(body: dict[str, Any]) -> MessagesRequest:
+    try:
+        return MessagesRequest.model_validate(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        words = "Field required" if problem["type"] == "missing" else problem["msg"]
+        raise ParameterError(f"{place}: {words}.", place) from error
+
+
+def _tools(given: list[dict[str, Any]]) -> tuple[list[ToolSpec], list[ToolSpec], list[str]]:
+    """Return the tools for the prompt, those that a reference brings in, and the names of those that cannot be had."""
+    tools, deferred, skipped = list[ToolSpec](), list[ToolSpec](), list[str]()
+    for index, tool in enumerate(given):
+        if tool.get("type", "custom") != "custom":
+            # Tools of Anthropic's servers or of its own models have no schema.
+            skipped.append((as_text(tool.get("name")) or as_text(tool.get("type")))[:40])
+        elif tool.get("name") != PLACEHOLDER:
+            (deferred if tool.get("defer_loading") is True else tools).append(_tool(tool, f"tools.{index}"))
+    return tools, deferred, skipped
+
+
+def _tool(tool: Mapping[str, Any], place: str) -> ToolSpec:
+    fields = {name: tool[name] for name in ("name", "description", "input_schema") if name in tool}
+    try:
+        return ToolSpec.model_validate(fields)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join((place, *map(str, problem["loc"]))).replace("parameters", "input_schema")
+        words = "Field required" if problem["type"] == "missing" else problem["msg"]
+        raise ParameterError(f"{where}: {words}.", where) from error
+
+
+def _chosen(
+    choice: Mapping[str, Any] | None, tools: tuple[ToolSpec, ...]
+) -> tuple[tuple[ToolSpec, ...], tuple[str, ...], bool]:
+    """Return the tools on offer, the names of those of which one must be called, and whether one call is allowed."""
+    kind = None if choice is None else choice.get("type")
+    if choice is None or kind not in ("auto", "any", "none", "tool"):
+        if choice is not None:
+            raise ParameterError(f"tool_choice.type: it is {_CHOICES}.", "tool_choice.type")
+        return tools, (), False
+    offered, must_call, single = choose_tools(dict(choice), tools)
+    return offered, must_call, single or choice.get("disable_parallel_tool_use") is True
+
+
+def _schema(checked: MessagesRequest) -> dict[str, Any] | None:
+    form = (checked.output_config.format if checked.output_config else None) or checked.output_format
+    if form is None or form.type == "text":
+        return None
+    if form.json_schema is None:
+        raise ParameterError("output_config.format.schema: Field required.", "output_config.format.schema")
+    return form.json_schema
+
+
+def _warnings(left_out: Counter[str], skipped: list[str]) -> tuple[str, ...]:
+    warnings: list[str] = []
+    if left_out:
+        parts = ", ".join(f"{count} x {name}" for name, count in left_out.items())
+        warnings.append(f"Left out of the conversation, because this model reads text only: {parts}.")
+    if skipped:
+        names = ", ".join(skipped[:10])
+        warnings.append(f"Tools that only Anthropic's own servers have were left out: {names}.")
+    return tuple(warnings)

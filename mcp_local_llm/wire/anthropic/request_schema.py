@@ -1,0 +1,67 @@
+"""The fields of a body of the Messages API beside the conversation; ranges come from `values/chat.py`. Pure."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from mcp_local_llm.values.chat import LONGEST_ANSWER, MaxTokens, StopStrings, Temperature, TopK, TopP
+from mcp_local_llm.values.placeholders import filled_in
+
+
+def _lowered(value: object) -> object:
+    """Lower a limit that is above the largest one: clients ask for what Anthropic's models can write."""
+    return LONGEST_ANSWER if isinstance(value, int | float) and value > LONGEST_ANSWER else value
+
+
+class _Body(BaseModel):
+    """An object of a request; unknown fields and placeholders count as left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_placeholders(cls, value: object) -> object:
+        return filled_in(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+
+
+class ThinkingIn(_Body):
+    """The switch of thinking; `adaptive` leaves it to the model."""
+
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: Annotated[int, BeforeValidator(_lowered), Field(ge=0)] | None = None
+
+
+class FormatIn(_Body):
+    """The form of the answer."""
+
+    type: Literal["json_schema", "text"]
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class OutputConfigIn(_Body):
+    """What the answer looks like; `effort` has no counterpart here."""
+
+    format: FormatIn | None = None
+
+
+class MessagesRequest(_Body):
+    """The body of `POST /v1/messages`; `count_tokens` has the same without `max_tokens`.
+
+    `output_format` is the earlier name of `output_config.format`.
+    """
+
+    model: str | None = None
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Mapping[str, Any] | None = None
+    stream: bool | None = None
+    thinking: ThinkingIn | None = None
+    output_config: OutputConfigIn | None = None
+    output_format: FormatIn | None = None
+    max_tokens: Annotated[MaxTokens, BeforeValidator(_lowered)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    stop_sequences: StopStrings | None = None
