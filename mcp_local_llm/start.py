@@ -145,7 +145,7 @@ async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: 
     from mcp_local_llm.agents.launch import Surroundings, launch
     from mcp_local_llm.agents.order import LaunchOrder
     from mcp_local_llm.agents.printed import printed
-    from mcp_local_llm.agents.subagents import launch_beside
+    from mcp_local_llm.agents.beside import launch_beside
     from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 
     folder = _working_folder()

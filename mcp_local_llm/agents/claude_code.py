@@ -41,12 +41,9 @@ REMOVED = (
 )
 """Logins, and switches that would send the requests elsewhere."""
 
-MODEL_VARIABLES = (
-    "ANTHROPIC_DEFAULT_OPUS_MODEL",
-    "ANTHROPIC_DEFAULT_SONNET_MODEL",
-    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
-    "CLAUDE_CODE_SUBAGENT_MODEL",
-)
+MODEL_VARIABLES = ("ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
+"""Not ANTHROPIC_DEFAULT_OPUS_MODEL: where it is set, Claude Code 2.1.332 rewrites `"model": "opus"` in the user's
+settings to `opus[1m]`. The door answers the name that `opus` then stands for."""
 
 SETTINGS, SERVERS = "claude-settings.json", "mcp-servers.json"
 

@@ -79,9 +79,9 @@ async def launch(llm: LLM, order: LaunchOrder, around: Surroundings, open_door: 
         async with open_door(key) as address:
             start = STARTS[order.agent](Scene(order, Door(address, key), ready.model, ready.servers, Path(private)))
             write_files(start, Path(private))
-            return await run_agent(
-                [str(ready.program), *start.flags, *order.arguments], child_environ(start, around.environ)
-            )
+            command = [str(ready.program), *start.flags, *order.arguments]
+            with log_held_back():
+                return await run_agent(command, child_environ(start, around.environ))
 
 
 async def prepare(llm: LLM, order: LaunchOrder, around: Surroundings, *, load: bool = True) -> Readiness:

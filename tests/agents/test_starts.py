@@ -60,8 +60,9 @@ def test_claude_code_s_every_request_goes_to_the_door_with_its_key_and_the_model
     assert start.environ["ANTHROPIC_BASE_URL"] == ADDRESS
     assert start.environ["ANTHROPIC_AUTH_TOKEN"] == KEY
     assert start.key == "ANTHROPIC_AUTH_TOKEN"
-    aliases = ("OPUS", "SONNET", "HAIKU")
-    assert {start.environ[f"ANTHROPIC_DEFAULT_{alias}_MODEL"] for alias in aliases} == {NAME}
+    assert {start.environ[f"ANTHROPIC_DEFAULT_{alias}_MODEL"] for alias in ("SONNET", "HAIKU")} == {NAME}
+    # Where it is set, Claude Code rewrites a file of the user.
+    assert "ANTHROPIC_DEFAULT_OPUS_MODEL" not in start.environ
     assert start.environ["CLAUDE_CODE_SUBAGENT_MODEL"] == NAME
     assert start.environ["CLAUDE_CODE_SUBAGENT_MODEL_FORCE"] == "1"
     assert start.flags[-2:] == ["--model", NAME]

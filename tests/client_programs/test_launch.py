@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,8 +78,16 @@ def configuration(home: Path, work: Path) -> dict[Path, str]:
     """Write files that name other servers, models and MCP servers; returns them."""
     server = {"command": "mcp-local-llm"}
     claude = {"env": {"ANTHROPIC_BASE_URL": ELSEWHERE, "CLAUDE_CODE_USE_BEDROCK": "1"}, "model": "opus"}
-    other = {"npm": "@ai-sdk/openai-compatible", "options": {"baseURL": ELSEWHERE, "apiKey": "k"}, "models": {"x": {}}}
-    opencode = {"model": "other/x", "provider": {"other": other}, "mcp": {"l": {"type": "local", "command": ["x"]}}}
+    other: dict[str, Any] = {
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": ELSEWHERE, "apiKey": "k"},
+        "models": {"x": {}},
+    }
+    opencode: dict[str, Any] = {
+        "model": "other/x",
+        "provider": {"other": other},
+        "mcp": {"l": {"type": "local", "command": ["x"]}},
+    }
     files = {
         home / ".claude" / "settings.json": json.dumps(claude),
         home / ".codex" / "config.toml": (
@@ -143,7 +152,7 @@ class Screen:
     def type(self, words: str) -> None:
         """Type words, wait until they are in the input line, and send them."""
         os.write(self._terminal, words.encode())
-        self.until(f"❯ {words}")
+        self.until(words)
         os.write(self._terminal, b"\r")
 
     def exit_code(self) -> int:
