@@ -142,10 +142,10 @@ def _end_with_stdin() -> None:
 
 async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: "ReportProgress") -> int:
     # Imported here: only this command needs agents and a web server.
+    from mcp_local_llm.agents.beside import launch_beside
     from mcp_local_llm.agents.launch import Surroundings, launch
     from mcp_local_llm.agents.order import LaunchOrder
     from mcp_local_llm.agents.printed import printed
-    from mcp_local_llm.agents.beside import launch_beside
     from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 
     folder = _working_folder()
