@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.claude_settings import BASE_URL, claude_environ
 from mcp_local_llm.agents.facts import listed_facts
@@ -95,5 +97,6 @@ def _check(order: LaunchOrder) -> None:
 def _forwarding(names: set[str], upstream: str, door: str, door_key: str) -> ForwarderOrder:
     try:
         return ForwarderOrder(key=new_key(), models=frozenset(names), upstream=upstream, door=door, door_key=door_key)
-    except ValueError as error:
-        raise ConfigError(f"{BASE_URL} cannot be used ({upstream}): {error}") from error
+    except ValidationError as error:
+        reasons = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        raise ConfigError(f"{BASE_URL} cannot be used: {reasons}.") from error

@@ -44,7 +44,7 @@ def claude_environ(environ: Mapping[str, str], home: Path, folder: Path) -> dict
     variables = dict(environ)
     for file in user:
         variables |= _variables(file)
-    for file in (_managed(), folder / ".claude" / "settings.json", folder / ".claude" / "settings.local.json"):
+    for file in (managed_file(), folder / ".claude" / "settings.json", folder / ".claude" / "settings.local.json"):
         if BASE_URL in (set_here := _variables(file)) and set_here[BASE_URL] != variables.get(BASE_URL):
             raise ConfigError(
                 f"{file} sets {BASE_URL}, and your own settings do not. Local subagents need that address in your own "
@@ -59,7 +59,7 @@ def claude_environ(environ: Mapping[str, str], home: Path, folder: Path) -> dict
     return variables
 
 
-def _managed() -> Path:
+def managed_file() -> Path:
     """Return the file of the machine's administrator."""
     mac = sys.platform == "darwin"
     folder = "/Library/Application Support/ClaudeCode" if mac else "/etc/claude-code"
