@@ -54,6 +54,7 @@ def claude_start(scene: Scene) -> AgentStart:
     environ = {
         "ANTHROPIC_BASE_URL": scene.door.address,
         "ANTHROPIC_AUTH_TOKEN": scene.door.key,
+        **scene.without_proxy,
         **QUIET,
         **limits(model),
         **dict.fromkeys(MODEL_VARIABLES, model.name),

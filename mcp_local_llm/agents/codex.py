@@ -48,7 +48,7 @@ def codex_start(scene: Scene) -> AgentStart:
     ]
     flags += [word for feature in FEATURES_OFF for word in ("--disable", feature)]
     files = {CATALOG: json.dumps({"models": [catalog_entry(scene.model)]}, indent=1)}
-    return AgentStart(flags, {KEY_VARIABLE: scene.door.key}, REMOVED, KEY_VARIABLE, files)
+    return AgentStart(flags, {KEY_VARIABLE: scene.door.key, **scene.without_proxy}, REMOVED, KEY_VARIABLE, files)
 
 
 def catalog_entry(model: ModelFacts) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from mcp_local_llm.agents.codex import codex_start
 from mcp_local_llm.agents.facts import listed_facts, loaded_facts
 from mcp_local_llm.agents.forms import AGENTS, AgentName, form_of
 from mcp_local_llm.agents.opencode import opencode_start
-from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder, ModelFacts, Scene, UserServers
+from mcp_local_llm.agents.order import (
+    AgentStart,
+    Door,
+    LaunchOrder,
+    ModelFacts,
+    Scene,
+    UserServers,
+    hosts_without_proxy,
+)
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
@@ -77,11 +85,17 @@ async def launch(llm: LLM, order: LaunchOrder, around: Surroundings, open_door: 
     key = secrets.token_urlsafe(32)
     with tempfile.TemporaryDirectory(prefix="mcp-local-llm-") as private:
         async with open_door(key) as address:
-            start = STARTS[order.agent](Scene(order, Door(address, key), ready.model, ready.servers, Path(private)))
+            start = started(order, Door(address, key), ready, around, Path(private))
             write_files(start, Path(private))
             command = [str(ready.program), *start.flags, *order.arguments]
             with log_held_back():
                 return await run_agent(command, child_environ(start, around.environ))
+
+
+def started(order: LaunchOrder, door: Door, ready: Readiness, around: Surroundings, folder: Path) -> AgentStart:
+    """Return how the agent is started with its private files in `folder`."""
+    scene = Scene(order, door, ready.model, ready.servers, folder, hosts_without_proxy(around.environ))
+    return STARTS[order.agent](scene)
 
 
 async def prepare(llm: LLM, order: LaunchOrder, around: Surroundings, *, load: bool = True) -> Readiness:

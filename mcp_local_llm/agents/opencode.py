@@ -42,6 +42,7 @@ def opencode_start(scene: Scene) -> AgentStart:
     environ = {
         CONFIG_VARIABLE: json.dumps(config, ensure_ascii=False),
         KEY_VARIABLE: scene.door.key,
+        **scene.without_proxy,
         **dict.fromkeys(OFF, "1"),
     }
     return AgentStart((), environ, REMOVED, KEY_VARIABLE)

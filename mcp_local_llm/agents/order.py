@@ -17,6 +17,12 @@ LEAST_TOLD_WINDOW = 40_000
 not told the window and compacts when the door refuses a prompt as too long."""
 
 
+LOOPBACK = "127.0.0.1,localhost"
+
+NO_PROXY = ("NO_PROXY", "no_proxy")
+"""Programs read the one or the other."""
+
+
 @dataclass(frozen=True)
 class LaunchOrder:
     """What the user asked for.
@@ -110,6 +116,7 @@ class Scene:
 
     Attributes:
         folder: the private folder, in which `AgentStart.files` will be.
+        no_proxy: hosts that are reached without a proxy; the door is among them.
     """
 
     order: LaunchOrder
@@ -117,3 +124,15 @@ class Scene:
     model: ModelFacts
     servers: UserServers
     folder: Path
+    no_proxy: str = LOOPBACK
+
+    @property
+    def without_proxy(self) -> Mapping[str, str]:
+        """The variables that keep requests to the door away from a proxy of the user's."""
+        return dict.fromkeys(NO_PROXY, self.no_proxy)
+
+
+def hosts_without_proxy(environ: Mapping[str, str]) -> str:
+    """Return the hosts that the user reaches without a proxy, and the loopback."""
+    named = next((environ[name] for name in NO_PROXY if environ.get(name)), "")
+    return f"{named},{LOOPBACK}" if named else LOOPBACK

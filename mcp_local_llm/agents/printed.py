@@ -10,8 +10,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mcp_local_llm.agents.launch import STARTS, Readiness, Surroundings, prepare, write_files
-from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder, Scene
+from mcp_local_llm.agents.launch import Readiness, Surroundings, prepare, started, write_files
+from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.places import state_folder
 
@@ -34,8 +34,7 @@ async def printed(llm: LLM, order: LaunchOrder, around: Surroundings, program: S
     folder = state_folder(around.environ, around.home) / "launch"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key, port = secrets.token_urlsafe(32), _free_port()
-    scene = Scene(order, Door(f"http://{HOST}:{port}", key), ready.model, ready.servers, folder)
-    start = STARTS[order.agent](scene)
+    start = started(order, Door(f"http://{HOST}:{port}", key), ready, around, folder)
     write_files(replace(start, files={**start.files, KEY_FILE: key}), folder)
     from_file = f'"$(cat {shlex.quote(str(folder / KEY_FILE))})"'
     serve = [*program, "serve", "--host", HOST, "--port", str(port), "--model", ready.model.name]

@@ -10,12 +10,21 @@ from mcp_local_llm.agents.claude_code import REMOVED, SETTINGS, SMALL_PROMPT, TO
 from mcp_local_llm.agents.codex import CATALOG
 from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.launch import STARTS, child_environ
-from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder, ModelFacts, Scene, UserServers
+from mcp_local_llm.agents.order import (
+    AgentStart,
+    Door,
+    LaunchOrder,
+    ModelFacts,
+    Scene,
+    UserServers,
+    hosts_without_proxy,
+)
 
 KEY = "a-long-random-text"
 ADDRESS = "http://127.0.0.1:4321"
 FOLDER = Path("/private")
 NAME = "mlx-community/Qwen3-4B-4bit"
+LOCAL = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
 SERVERS = UserServers(own=("local-llm",), others={"github": {"command": "gh-mcp", "env": {"TOKEN": "t"}}})
 
 
@@ -115,7 +124,7 @@ def test_codex_gets_a_provider_of_its_own_by_flags_alone() -> None:
     assert settings["model"] == NAME
     assert settings[f"model_providers.{provider}.base_url"] == f"{ADDRESS}/v1"
     assert settings[f"model_providers.{provider}.wire_api"] == "responses"
-    assert start.environ == {settings[f"model_providers.{provider}.env_key"]: KEY}
+    assert start.environ == {settings[f"model_providers.{provider}.env_key"]: KEY, **LOCAL}
     assert settings["model_catalog_json"] == str(FOLDER / CATALOG)
     assert not any(KEY in flag for flag in start.flags)
 
@@ -159,3 +168,17 @@ def test_an_agent_s_environment_is_the_users_without_keys_and_addresses_of_other
     assert (environ["PATH"], environ["EDITOR"]) == ("/bin", "vi")
     assert not any(environ.get(name) == "theirs" for name in start.removed)
     assert start.removed
+
+
+@pytest.mark.parametrize(
+    ("environ", "hosts"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": ""}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "corp.example"}, "corp.example,127.0.0.1,localhost"),
+        ({"no_proxy": "corp.example"}, "corp.example,127.0.0.1,localhost"),
+    ],
+)
+def test_the_door_is_reached_without_the_users_proxy(environ: dict[str, str], hosts: str) -> None:
+    assert hosts_without_proxy(environ) == hosts
+    assert all(LOCAL.items() <= started(agent).environ.items() for agent in STARTS)

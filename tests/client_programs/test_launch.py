@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.agents.forms import FORMS, AgentName, form_of
+from mcp_local_llm.agents.forms import FORMS, SAMPLE_TOKENS, AgentName
 from tests.client_programs.reading_model import ANSWER, FOUND, PLAIN, READ, write_reading_model
 from tests.client_programs.test_claude_code import CLAUDE
 from tests.client_programs.test_client_programs import INSTALLED, LONG_WAIT_S
@@ -59,7 +58,7 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def agent_environ(home: Path) -> dict[str, str]:
     """A home with the agents on the PATH and nothing of other machines in reach."""
-    closed = {"HTTPS_PROXY": ELSEWHERE, "HTTP_PROXY": ELSEWHERE, "NO_PROXY": "127.0.0.1"}
+    closed = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), ELSEWHERE)
     path = os.pathsep.join([*(str(program.parent) for program in PROGRAMS.values()), "/usr/bin", "/bin"])
     own = {"PATH": path, "PYTHONPATH": str(ROOT), "MCP_LOCAL_LLM_FOLDERS": str(home / "models")}
     return {**private_environ(home), **closed, **own, "ANTHROPIC_API_KEY": "theirs", "TERM": "xterm-256color"}
@@ -77,7 +76,11 @@ def place_model(home: Path, agent: AgentName, file: Path) -> None:
 def configuration(home: Path, work: Path) -> dict[Path, str]:
     """Write files that name other servers, models and MCP servers; returns them."""
     server = {"command": "mcp-local-llm"}
-    claude = {"env": {"ANTHROPIC_BASE_URL": ELSEWHERE, "CLAUDE_CODE_USE_BEDROCK": "1"}, "model": "opus"}
+    claude: dict[str, Any] = {
+        "apiKeyHelper": "echo theirs",
+        "env": {"ANTHROPIC_BASE_URL": ELSEWHERE, "CLAUDE_CODE_USE_BEDROCK": "1"},
+        "model": "opus",
+    }
     other: dict[str, Any] = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": ELSEWHERE, "apiKey": "k"},
@@ -189,16 +192,15 @@ def test_claude_code_s_screen_works_with_a_tool_and_its_end_ends_the_launch(
 
 
 def test_the_first_requests_of_all_forms_are_about_as_long_as_the_table_says(agent_environ: dict[str, str]) -> None:
-    path = f"{agent_environ['PATH']}{os.pathsep}{Path(shutil.which('env') or '/usr/bin/env').parent}"
     command = [sys.executable, "-m", "benchmarks.agent_requests"]
-    environ = {**os.environ, "PATH": path}
+    environ = {**os.environ, "PATH": agent_environ["PATH"]}
     done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=LONG_WAIT_S)
     assert done.returncode == 0, done.stderr
     rows = re.findall(
         r"\| (\S.*?) \| (usual|--small) \| ([\d,]+) \(([\d,]+)\) \| ([\d,]+) \(([\d,]+)\) \|", done.stdout
     )
     assert len(rows) == len(FORMS), done.stdout
+    assert f"has {SAMPLE_TOKENS} tokens" in done.stdout
     for *_, size, told, tokens, told_tokens in rows:
         for measured, written in ((size, told), (tokens, told_tokens)):
             assert 0.8 < int(measured.replace(",", "")) / int(written.replace(",", "")) < 1.25, done.stdout
-    assert form_of("claude", small=True) is not None
