@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import anyio
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.places import settings_file
-from mcp_local_llm.values.errors import ConfigError, LocalLLMError
+from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.doctor import Finding
@@ -116,6 +118,9 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         any_model=settings.serve_any_model,
     )
 
+    if options.until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+
     async def serve() -> None:
         async with app.llm:
             await app.llm.hold()
@@ -128,8 +133,16 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         app.engines.close()
 
 
+def _end_with_stdin() -> None:
+    """Wait for the end of stdin, then end this process as a signal does."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: "ReportProgress") -> int:
     # Imported here: only this command needs agents and a web server.
+    from mcp_local_llm.agents.beside import launch_beside
     from mcp_local_llm.agents.launch import Surroundings, launch
     from mcp_local_llm.agents.order import LaunchOrder
     from mcp_local_llm.agents.printed import printed
@@ -140,10 +153,17 @@ async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: 
         raise ConfigError("The working folder was removed. Start the agent in another one.")
     around = Surroundings(os.environ, Path.home(), folder, say, report)
     order = LaunchOrder(options.agent, options.model, options.small, options.keep_mcp, options.force, options.arguments)
+    program = [sys.executable, "-m", "mcp_local_llm"]
     async with _opened(say, options.model) as app:
+        if options.subagents_local:
+            if options.shown:
+                raise InvalidRequestError(
+                    "--print shows nothing of --subagents-local: its processes end with the agent."
+                )
+            return await launch_beside(app.llm, order, around, program)
         if options.shown:
             # stdout: these are commands for a shell.
-            sys.stdout.write(await printed(app.llm, order, around, [sys.executable, "-m", "mcp_local_llm"]))
+            sys.stdout.write(await printed(app.llm, order, around, program))
             return 0
 
         def open_door(key: str) -> AbstractAsyncContextManager[str]:

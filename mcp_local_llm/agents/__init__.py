@@ -11,6 +11,10 @@
     child, screen                the agent's process: terminal, signals, exit code; the log, held back meanwhile
     printed                      the same start as two shell commands
     launch                       puts these together
+    beside                       the same where the user's own model stays, and only subagents are answered here
+    claude_settings              the variables that Claude Code's own settings set
+    local_server                 the local model in a process of its own
+    forwarder/                   a process beside the agent: only the requests of local subagents are answered here
 
 No file of the user is written: an agent gets its settings by environment, flags, and files in a private folder that is
 deleted after it.

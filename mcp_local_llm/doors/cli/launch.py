@@ -26,6 +26,7 @@ class LaunchOptions:
         keep_mcp: the user's MCP servers stay, this program's own excepted.
         shown: print two commands that do the same, and start nothing.
         force: start although the numbers say that it cannot work.
+        subagents_local: the user's own model and login answer, but subagents that name the local model.
         arguments: for the agent.
     """
 
@@ -35,6 +36,7 @@ class LaunchOptions:
     keep_mcp: bool = False
     shown: bool = False
     force: bool = False
+    subagents_local: bool = False
     arguments: tuple[str, ...] = ()
 
 
@@ -59,9 +61,17 @@ def add_launch_command(commands: typer.Typer, launch: Launch) -> None:
             bool, typer.Option("--print", help="Print a `serve` and an agent command that do the same.")
         ] = False,
         force: Annotated[bool, typer.Option("--force", help="Start it although its window is too short.")] = False,
+        subagents_local: Annotated[
+            bool,
+            typer.Option(
+                "--subagents-local",
+                help="Your own model and login answer, but subagents with `model: local-llm` (claude).",
+            ),
+        ] = False,
     ) -> None:
-        """Start a coding agent that works with the local model alone; none of its settings files is changed."""
-        _run(LaunchOptions(agent, model, small, keep_mcp, shown, force, tuple(arguments or ())), launch)
+        """Start a coding agent that works with the local model; none of its settings files is changed."""
+        words = tuple(arguments or ())
+        _run(LaunchOptions(agent, model, small, keep_mcp, shown, force, subagents_local, words), launch)
 
     commands.command(name="launch", context_settings={"ignore_unknown_options": True})(command)
 
