@@ -2,6 +2,7 @@
 
     forms                        the ways to start an agent, and the measured size of each one's first request
     order                        what to start, and the facts of door and model that the agent is told
+    instructions                 the text of CLAUDE.md and the like, to be counted
     facts                        what the verbs tell of the model
     suitability                  whether a model suits an agent, in three lines; pure
     claude_code, codex, opencode the environment, flags and private files of one agent; pure

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mcp_local_llm.agents.claude_settings import OTHER_WAYS
 from mcp_local_llm.agents.order import LEAST_TOLD_WINDOW, AgentStart, ModelFacts, Scene
 
 TOOLS = "Read,Grep,Glob,Edit,Write,Bash"
@@ -33,15 +34,8 @@ REMOVED = (
     "ANTHROPIC_SMALL_FAST_MODEL",
     "ANTHROPIC_CUSTOM_HEADERS",
     "ANTHROPIC_BETAS",
-    "ANTHROPIC_UNIX_SOCKET",
     "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_USE_ANTHROPIC_AWS",
-    "CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_FOUNDRY",
-    "CLAUDE_CODE_USE_GATEWAY",
-    "CLAUDE_CODE_USE_MANTLE",
-    "CLAUDE_CODE_USE_VERTEX",
+    *OTHER_WAYS,
 )
 """Logins, and switches that would send the requests elsewhere."""
 

@@ -13,7 +13,7 @@ from mcp_local_llm.agents.user_servers import MAX_BYTES, without_comments
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import ConfigError
 
-BASE_URL = "ANTHROPIC_BASE_URL"
+BASE_URL, TOKEN = "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"
 
 OTHER_WAYS = (
     "ANTHROPIC_UNIX_SOCKET",
@@ -57,6 +57,22 @@ def claude_environ(environ: Mapping[str, str], home: Path, folder: Path) -> dict
                 "be told from the rest. Unset it, or use `launch claude` without --subagents-local."
             )
     return variables
+
+
+def require_unmanaged() -> None:
+    """Check that the administrator's settings, which win over all others, leave it open where requests go.
+
+    Raises:
+        ConfigError: they fix it.
+    """
+    file = managed_file()
+    fixed = {name: value for name, value in _variables(file).items() if name in (BASE_URL, TOKEN, *OTHER_WAYS)}
+    names = [name for name, value in fixed.items() if value.strip().lower() not in NO]
+    if names:
+        raise ConfigError(
+            f"{file} fixes where Claude Code sends its requests ({', '.join(names)}), and nothing that is told to it "
+            "here wins over that file. Ask your administrator, or start codex or opencode."
+        )
 
 
 def managed_file() -> Path:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.claude_code import claude_start
+from mcp_local_llm.agents.claude_settings import require_unmanaged
 from mcp_local_llm.agents.codex import codex_start
 from mcp_local_llm.agents.facts import listed_facts, loaded_facts
 from mcp_local_llm.agents.forms import AGENTS, AgentName, form_of
+from mcp_local_llm.agents.instructions import instructions
 from mcp_local_llm.agents.opencode import opencode_start
 from mcp_local_llm.agents.order import (
     AgentStart,
@@ -110,8 +112,11 @@ async def prepare(llm: LLM, order: LaunchOrder, around: Surroundings, *, load: b
     program, form = find_agent(order.agent, around.environ, around.home), form_of(order.agent, small=order.small)
     if form is None:
         raise InvalidRequestError(f"{AGENTS[order.agent]} has one form only. Leave --small out.")
-    listed = None if load else await listed_facts(llm, order.model)
-    model = listed or await loaded_facts(llm, order.model, around.report)
+    if order.agent == "claude":
+        require_unmanaged()
+    told = instructions(order.agent, around.environ, around.home, around.folder)
+    listed = None if load else await listed_facts(llm, order.model, told)
+    model = listed or await loaded_facts(llm, order.model, told, around.report)
     suited = judge(form, model)
     for line in suited.lines:
         around.say(line)

@@ -53,6 +53,7 @@ class ModelFacts:
         window: tokens of prompt and answer together; None where they are not known.
         tools: whether its chat template writes tools; None where that is not known.
         sample_tokens: its count of `forms.SAMPLE`; None where its server does not count.
+        instruction_tokens: of the user's and the project's instruction files for the agent.
         prefill: tokens per second of reading a prompt, measured on this machine; None before the first measurement.
     """
 
@@ -60,6 +61,7 @@ class ModelFacts:
     window: int | None
     tools: bool | None = None
     sample_tokens: int | None = None
+    instruction_tokens: int = 0
     prefill: float | None = None
 
     @property

@@ -19,11 +19,16 @@ class Suitability:
 
 def judge(form: Form, model: ModelFacts) -> Suitability:
     """Compare the facts of a model with the first request of a form."""
-    request = estimated_request(form, model.sample_tokens)
+    request = first_request(form, model)
     lines = (_tools_line(model), _window_line(form, model, request), _first_turn_line(model, request))
     if model.window is None or _room(model.window, model, request) >= LEAST_ROOM:
         return Suitability(lines)
     return Suitability(lines, _refusal(form, model, request))
+
+
+def first_request(form: Form, model: ModelFacts) -> int:
+    """Estimate the tokens of the first request, the user's instruction files among them."""
+    return estimated_request(form, model.sample_tokens) + model.instruction_tokens
 
 
 def _room(window: int, model: ModelFacts, request: int) -> int:
@@ -46,9 +51,10 @@ def _window_line(form: Form, model: ModelFacts, request: int) -> str:
     if model.window is None:
         return f"Its window is not known; {agent}'s first request has about {request:,} tokens."
     room = _room(model.window, model, request)
+    own = f" ({model.instruction_tokens:,} of them your instruction files)" if model.instruction_tokens else ""
     return (
-        f"Its window has {model.window:,} tokens: about {request:,} for {agent}'s first request, {model.output:,} for "
-        f"an answer, {max(room, 0):,} for the work."
+        f"Its window has {model.window:,} tokens: about {request:,} for {agent}'s first request{own}, {model.output:,} "
+        f"for an answer, {max(room, 0):,} for the work."
     )
 
 
@@ -79,6 +85,6 @@ def _refusal(form: Form, model: ModelFacts, request: int) -> str:
     )
     small = form_of(form.agent, small=True)
     if small is not None and small is not form and model.window is not None:
-        fits = _room(model.window, model, estimated_request(small, model.sample_tokens)) >= LEAST_ROOM
+        fits = _room(model.window, model, first_request(small, model)) >= LEAST_ROOM
         words += ", or use --small" if fits else ""
     return f"{words}. --force starts it all the same."

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import pytest
 
+from mcp_local_llm.agents import claude_settings
 from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.launch import Surroundings, launch
 from mcp_local_llm.agents.order import LaunchOrder
@@ -258,6 +259,33 @@ async def test_an_agent_that_is_not_here_is_told_with_the_way_to_install_it(
     (home / "bin" / agent).unlink()
     with pytest.raises(ConfigError, match=package):
         await started(app, around, LaunchOrder(agent))
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"ANTHROPIC_BASE_URL": "https://gateway.example"}, True),
+        ({"CLAUDE_CODE_USE_BEDROCK": 1}, True),
+        ({"CLAUDE_CODE_USE_BEDROCK": "0", "EDITOR": "vi"}, False),
+    ],
+)
+async def test_settings_of_an_administrator_that_fix_where_requests_go_are_refused(
+    app: App,
+    around: Surroundings,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    refused: bool,
+) -> None:
+    file = home / "managed-settings.json"
+    file.write_text(json.dumps({"env": settings}))
+    monkeypatch.setattr(claude_settings, "managed_file", lambda: file)
+    order = LaunchOrder("claude", force=True)
+    if refused:
+        with pytest.raises(ConfigError, match=next(iter(settings))):
+            await started(app, around, order)
+    else:
+        assert await started(app, around, order) == 0
 
 
 async def test_claude_code_is_found_where_its_installers_put_it(app: App, around: Surroundings, home: Path) -> None:

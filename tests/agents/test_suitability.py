@@ -36,8 +36,13 @@ def test_the_first_line_is_about_tools(facts: ModelFacts, line: str) -> None:
             "Its window has 65,536 tokens: about 10,000 for Claude Code's first request, 8,192 for an answer, 47,344 "
             "for the work.",
         ),
+        (
+            ModelFacts("m", 65_536, instruction_tokens=1_500),
+            "Its window has 65,536 tokens: about 6,500 for Claude Code's first request (1,500 of them your instruction "
+            "files), 8,192 for an answer, 50,844 for the work.",
+        ),
     ],
-    ids=["known", "unknown", "a tokenizer that needs twice as many"],
+    ids=["known", "unknown", "a tokenizer that needs twice as many", "instruction files"],
 )
 def test_the_second_line_is_about_the_window(facts: ModelFacts, line: str) -> None:
     assert judge(USUAL, facts).lines[1] == line
