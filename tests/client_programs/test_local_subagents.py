@@ -67,8 +67,7 @@ def launched(environ: dict[str, str], folder: Path) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("agent", ["local-reader", "my-own"])
-@pytest.mark.parametrize("configured", ["environment", "settings"])
+@pytest.mark.parametrize(("agent", "configured"), [("local-reader", "environment"), ("my-own", "settings")])
 def test_the_main_conversation_goes_to_the_users_api_and_the_subagents_requests_stay_here(
     agent: str, configured: str, claude_environ: dict[str, str], home: Path, work: Path
 ) -> None:

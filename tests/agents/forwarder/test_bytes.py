@@ -7,6 +7,7 @@ import anyio
 import h11
 import pytest
 
+from mcp_local_llm.agents.forwarder.body import MAX_AHEAD
 from tests.agents.forwarder.conftest import Between
 from tests.agents.forwarder.rig import (
     OTHER,
@@ -87,6 +88,15 @@ async def test_a_body_of_32_mb_arrives_whole_in_both_directions(between: Between
         await caller.ask("POST", PATH, posted(body), body)
         assert await caller.body() == body
         assert len(got.requests) == before + 1
+
+
+@pytest.mark.slow
+async def test_a_body_too_large_to_be_held_goes_to_the_api_and_arrives_whole(between: Between, caller: Caller) -> None:
+    between.upstream.answer = digest_and_noise
+    body = message(OURS, "x" * (MAX_AHEAD + 2**20), last=True)
+    response = await caller.ask("POST", PATH, posted(body, ("X-Wanted", "10")), body)
+    assert dict(response.headers)[b"x-got"].decode() == hashlib.sha256(body).hexdigest()
+    assert len(await caller.body()) == 10
 
 
 async def told(peer: Peer) -> None:
