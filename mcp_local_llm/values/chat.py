@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.values.progress import Progress
@@ -114,6 +115,8 @@ class Message(BaseModel):
     tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
     tool_call_id: str | None = None
     name: str | None = None
+    reasoning: SkipJsonSchema[str] = ""
+    """The thought of an earlier answer, as programs send it back; the schemas that models read lack it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,6 +1,7 @@
-"""Converts our values to and from the JSON of OpenAI's API. Pure: it must not know connections, engines or doors.
+"""Converts our values to and from the JSON of OpenAI's APIs. Pure: it must not know connections, engines or doors.
 
 openai         requests, responses, errors, both ways
+responses      OpenAI's Responses API, as our server speaks it
 flavors        which fields each known server accepts, and how a server is recognised
 sse            server-sent events, and progress in their comments
 json_values    values out of JSON that may hold anything

@@ -1,5 +1,5 @@
-"""The places where a model is asked: in this process, attached to another, over our own HTTP door, and at a server of
-somebody else. The first three reach one reciting model, the last a scripted server; all of them know the same table.
+"""The places where a model is asked: in this process, attached to another, over each API of our own HTTP door, and at a
+server of somebody else. The last is scripted, the others reach one reciting model; all of them know the same table.
 """
 
 import asyncio
@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mcp_local_llm.app import App
@@ -19,12 +20,17 @@ from mcp_local_llm.values.model import endpoint_model
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.apps import opened
 from tests.behaviour.cases import CASES, ENDLESS, SCRIPTS, Case
+from tests.behaviour.over_messages import ask_over_messages
+from tests.behaviour.over_responses import ask_over_responses
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens, write_reciting_model
 from tests.clients import private_environ
 from tests.engines.http.fake_server import Exchange, call_piece, counts, delta, fake_server
 
 MODEL = "reciting"
-OWN = ("in-process", "attached", "over HTTP")
+OVER_HTTP = ("over HTTP", "messages over HTTP", "responses over HTTP")
+OWN = ("in-process", "attached", *OVER_HTTP)
+PINGED = dict.fromkeys(("messages over HTTP", "responses over HTTP"), Progress("prefill"))
+"""What a place whose API has no place for progress tells of every wait."""
 ALL = (*OWN, "at a server of somebody else")
 
 Ask = Callable[[ChatRequest, ReportProgress], AsyncGenerator[ChatChunk]]
@@ -115,6 +121,8 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
         "MCP_LOCAL_LLM_MODEL": model,
         "MCP_LOCAL_LLM_BATCH_SIZE": "1",
         "MCP_LOCAL_LLM_MAX_GENERATION_TOKENS": str(WINDOW),
+        # Not every API has a field for it.
+        "MCP_LOCAL_LLM_REPETITION_LIMIT": "0",
     }
     foreign, listener = ForeignServer(), bind_tcp("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -144,6 +152,8 @@ async def open_world(home: Path, model: str = MODEL) -> AsyncGenerator[World]:
                 "in-process": holder.llm.chat,
                 "attached": other.llm.chat,
                 "over HTTP": _asking(await _engine(url, model, "mcp-local-llm")),
+                "messages over HTTP": partial(ask_over_messages, url, model),
+                "responses over HTTP": partial(ask_over_responses, url, model),
             }
             places = {name: Place(ask, running, finished) for name, ask in asks.items()}
             theirs = _asking(await _engine(server.url, "m", "auto"))

@@ -78,13 +78,25 @@ def raw_prompt(scripts: Mapping[str, Script], name: str, text: str = "") -> str:
     return text + _selector(list(scripts).index(name), max(len(scripts) - 1, 1).bit_length())
 
 
-def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mentions: str = "") -> Path:
+def write_reciting_model(
+    folder: Path,
+    scripts: Mapping[str, Script],
+    *,
+    mentions: str = "",
+    chooser: str = "",
+    anywhere: bool = False,
+    window: int = WINDOW,
+) -> Path:
     """Write the model into `folder`: a few hundred kilobytes on disk, in some milliseconds; returns the folder.
 
     Args:
         folder: where to.
         scripts: what it says.
         mentions: markup that its template names, as the templates of a family of models do.
+        chooser: jinja that sets `said` to the name of a script, from `messages`, `tools` and `openings`; without it the
+            words of the last message are the name.
+        anywhere: the name of a script may stand anywhere in the last message that is no system turn.
+        window: tokens of prompt and answer together.
 
     Raises:
         ValueError: two scripts say the same tag of the vocabulary.
@@ -103,14 +115,15 @@ def write_reciting_model(folder: Path, scripts: Mapping[str, Script], *, mention
         "rms_norm_eps": 1e-6,
         "rope_theta": 10_000.0,
         "vocab_size": size,
-        "max_position_embeddings": WINDOW,
+        "max_position_embeddings": window,
         "tie_word_embeddings": False,
         "eos_token_id": end,
     }
     write(folder / "config.json", config)
     write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": end})
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TURN})
-    write(folder / "chat_template.jinja", _template(vocabulary.openings, mentions))
+    template = _template(vocabulary.openings, mentions, _opening(anywhere, chooser), chooser)
+    write(folder / "chat_template.jinja", template)
     vocabulary.tokenizer().save(str(folder / "tokenizer.json"))
     _write_weights(folder / "model.safetensors", size, vocabulary.next_tokens())
     return folder
@@ -183,18 +196,28 @@ def _byte_symbols(text: str) -> str:
     return "".join(word for word, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text))
 
 
-def _template(openings: Mapping[str, str], mentions: str) -> str:
-    """ChatML; what opens an answer depends on the last message."""
+def _opening(anywhere: bool, chooser: str) -> str:
+    """Write what opens an answer: it depends on the last message, or on what the chooser says."""
+    if anywhere:
+        return (
+            "{%- set said = messages | rejectattr('role', 'equalto', 'system') | list -%}"
+            "{%- for name, opening in openings.items() if name in said[-1].content -%}"
+            "{%- if loop.first -%}{{- opening -}}{%- endif -%}"
+            "{%- endfor -%}"
+        )
+    return "{{- openings[said] -}}" if chooser else "{{- openings.get(messages[-1].content, '') -}}"
+
+
+def _template(openings: Mapping[str, str], mentions: str, opening: str, chooser: str) -> str:
+    """Write a ChatML template."""
     return (
         f"{{%- set mentions = {json.dumps(mentions, ensure_ascii=False)} -%}}"
-        f"{{%- set openings = {json.dumps(openings)} -%}}"
+        f"{{%- set openings = {json.dumps(openings)} -%}}{chooser}"
         "{%- if tools -%}{{- '<|im_start|>system\\n' + (tools | tojson) + '<|im_end|>\\n' -}}{%- endif -%}"
         "{%- for message in messages -%}"
         "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
         "{%- endfor -%}"
-        "{%- if add_generation_prompt -%}"
-        "{{- '<|im_start|>assistant\\n' + openings.get(messages[-1].content, '') -}}"
-        "{%- endif -%}"
+        f"{{%- if add_generation_prompt -%}}{{{{- '<|im_start|>assistant\\n' -}}}}{opening}{{%- endif -%}}"
     )
 
 

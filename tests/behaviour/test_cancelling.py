@@ -10,7 +10,7 @@ import pytest
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.progress import Progress
 from tests.behaviour.cases import CASES, ENDLESS, outcome, question
-from tests.behaviour.places import ALL, OWN, Place, World, answer
+from tests.behaviour.places import ALL, OWN, PINGED, Place, World, answer
 from tests.clients import WAIT_S
 
 CALLS = 8
@@ -25,6 +25,10 @@ def endless(place: str) -> ChatRequest:
     return ChatRequest((Message(role="user", content=ENDLESS),), sampling=limits, stream=True)
 
 
+def speaking(place: str, step: Progress) -> bool:
+    return step.phase == "answer" or step == PINGED.get(place)
+
+
 async def still(place: Place, answers: int) -> None:
     """Wait until so many answers are under way where the model is."""
     while await place.running() != answers:
@@ -37,7 +41,7 @@ async def test_cancelling_ends_the_answers_where_the_model_is(world: World, name
     before, speaks = await place.finished(), anyio.Event()
 
     async def listen() -> None:
-        await answer(place, endless(name), lambda step: speaks.set() if step.phase == "answer" else None)
+        await answer(place, endless(name), lambda step: speaks.set() if speaking(name, step) else None)
 
     with anyio.fail_after(WAIT_S):
         async with anyio.create_task_group() as tasks:
@@ -60,7 +64,7 @@ async def test_an_answer_that_is_left_in_the_middle_ends_where_the_model_is(worl
 
     def report(progress: Progress) -> None:
         # From here the stream is closed in the middle, as `aclosing` does it.
-        if progress.phase == "answer":
+        if speaking(name, progress):
             leaving.cancel()
 
     with anyio.fail_after(WAIT_S):

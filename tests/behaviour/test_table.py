@@ -14,7 +14,7 @@ import pytest
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.errors import ContextLengthError
 from tests.behaviour.cases import CASES, NUMBERS, THOUGHT, outcome, question
-from tests.behaviour.places import ALL, OWN, World, answer, compared
+from tests.behaviour.places import ALL, OVER_HTTP, OWN, World, answer, compared
 from tests.behaviour.reciting_model import WINDOW, cut, prompt_tokens
 
 
@@ -67,7 +67,7 @@ async def test_a_prompt_that_is_too_long_is_refused_with_the_numbers(world: Worl
     assert re.findall(r"\d+", str(error.value))[:2] == [str(prompt_tokens(words)), str(WINDOW)]
 
 
-@pytest.mark.parametrize("place", [place for place in OWN if place != "over HTTP"])
+@pytest.mark.parametrize("place", [place for place in OWN if place not in OVER_HTTP])
 async def test_a_prompt_and_an_answer_that_do_not_fit_together_are_refused_with_the_numbers(
     world: World, place: str
 ) -> None:
@@ -91,8 +91,9 @@ async def test_a_prompt_and_an_answer_that_do_not_fit_together_are_refused_with_
     assert (usage.prompt_tokens, usage.completion_tokens) == (counted, 1)
 
 
-async def test_over_http_an_answer_that_does_not_fit_is_made_shorter_and_that_is_told(world: World) -> None:
+@pytest.mark.parametrize("place", OVER_HTTP)
+async def test_over_http_an_answer_that_does_not_fit_is_made_shorter_and_that_is_told(world: World, place: str) -> None:
     room = WINDOW - prompt_tokens("Hello")
     request = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=room + 1))
-    result = await answer(world.places["over HTTP"], request)
+    result = await answer(world.places[place], request)
     assert any(f"lowered from {room + 1:,} to {room:,}" in warning for warning in result.warnings)

@@ -53,7 +53,17 @@ ANSWERS: dict[str, Any] = {
     "required": True,
     "structured": {"name": "Ada Lovelace", "age": 36},
 }
-MORE = {"openai": {}, "langchain": {"by_call": {"city": "Rome"}}, "ai_sdk": {"record": ["a"]}}
+MORE = {
+    "openai": {
+        "responses": "10",
+        "responses_streamed": ["10", "10"],
+        "responses_loop": ANSWERS["loop"],
+        "responses_structured": ANSWERS["structured"],
+    },
+    "anthropic": {"thought": ["thinking", "text"], "counted": True},
+    "langchain": {"by_call": {"city": "Rome"}, "responses": ["10", "10", {"city": "Paris"}]},
+    "ai_sdk": {"record": ["a"]},
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""opencode against `serve`: a plain answer, a tool loop, and structured output, which it asks for by a forced call.
+"""opencode against `serve`, through each of its APIs: a plain answer, a tool loop, and structured output, which it asks
+for by a forced call.
 
 Its prompt has thirty thousand characters, so the model is one with a long window that recites what the test wants.
 """
@@ -34,11 +35,11 @@ SCHEMA = {
     "additionalProperties": False,
 }
 # Which script is recited: of a request without tools (opencode asks for a title), behind a tool's result, by the words.
-CHOICE = (
+CHOOSER = (
     "{%- set last = messages[-1] -%}{%- set ns = namespace(script='DONE') -%}"
     "{%- if not tools -%}{%- set ns.script = 'TITLE' -%}{%- elif last.role == 'user' -%}"
     "{%- for name in openings -%}{%- if name in last.content -%}{%- set ns.script = name -%}{%- endif -%}{%- endfor -%}"
-    "{%- endif -%}{#- <tool_call> tool_call.name -#}"
+    "{%- endif -%}{%- set said = ns.script -%}{#- <tool_call> tool_call.name -#}"
 )
 
 
@@ -53,11 +54,7 @@ def write_model(folder: Path, file: Path) -> None:
         # It wants to call something; the grammar leaves one call that sorts before all others.
         "STRUCTURED": Script(("<tool_call>", "x"), whole_tags=True),
     }
-    write_reciting_model(folder, scripts)
-    template = folder / "chat_template.jinja"
-    text = template.read_text().replace("openings.get(messages[-1].content, '')", "openings[ns.script]")
-    chosen = text.index("-%}", text.index("set openings")) + len("-%}")
-    template.write_text(f"{text[:chosen]}{CHOICE}{text[chosen:]}")
+    write_reciting_model(folder, scripts, chooser=CHOOSER)
 
 
 @contextmanager
@@ -92,42 +89,56 @@ def opencode(folder: Path, environ: dict[str, str]) -> Generator[httpx.Client]:
         process.communicate()
 
 
+DOORS = {
+    "chat": "@ai-sdk/openai-compatible",
+    "messages": "@ai-sdk/anthropic",
+    "responses": "@ai-sdk/openai",
+}
+"""The last part of an API's path → the library by which opencode speaks to it."""
+
+
 def configured(environ: dict[str, str], url: str) -> dict[str, str]:
-    """Make opencode's environment: one provider, and nothing fetched from elsewhere."""
-    provider = {
-        "npm": "@ai-sdk/openai-compatible",
-        "options": {"baseURL": url, "apiKey": "none"},
-        "models": {MODEL: {"limit": {"context": 100_000, "output": 4096}}},
+    """Make opencode's environment: one provider for each API, and nothing fetched from elsewhere."""
+    models = {MODEL: {"limit": {"context": 100_000, "output": 4096}}}
+    providers = {
+        door: {"npm": library, "options": {"baseURL": url, "apiKey": "none"}, "models": models}
+        for door, library in DOORS.items()
     }
-    name = f"local/{MODEL}"
-    settings = {"autoupdate": False, "share": "disabled", "model": name, "small_model": name}
+    settings = {"autoupdate": False, "share": "disabled", "model": f"chat/{MODEL}", "small_model": f"chat/{MODEL}"}
     off = {
         f"OPENCODE_DISABLE_{what}": "1" for what in ("AUTOUPDATE", "DEFAULT_PLUGINS", "LSP_DOWNLOAD", "MODELS_FETCH")
     }
-    return {**environ, **off, "OPENCODE_CONFIG_CONTENT": json.dumps({**settings, "provider": {"local": provider}})}
+    return {**environ, **off, "OPENCODE_CONFIG_CONTENT": json.dumps({**settings, "provider": providers})}
 
 
-def test_opencode_answers_loops_through_a_tool_and_gets_its_structured_output(tmp_path: Path) -> None:
-    home, work = tmp_path / "home", tmp_path / "work"
-    for folder in (home, work):
-        folder.mkdir()
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[httpx.Client]:
+    """A client of opencode's server, before a server of ours."""
+    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
     (work / "notes.txt").write_text("Buy milk.\n")
     write_model(home / "models" / MODEL, work / "notes.txt")
     environ = {**private_environ(home), "MCP_LOCAL_LLM_FOLDERS": str(home / "models")}
     with serve(environ, "--model", MODEL) as served, opencode(work, configured(environ, served.url)) as client:
-        session = client.post("/session", json={}).json()["id"]
+        yield client
 
-        def ask(text: str, **fields: Any) -> dict[str, Any]:
-            body = {"parts": [{"type": "text", "text": text}], **fields}
-            reply = client.post(f"/session/{session}/message", json=body)
-            assert reply.status_code == 200, reply.text
-            return reply.json()
 
-        def texts(answer: dict[str, Any]) -> list[str]:
-            return [part["text"] for part in answer["parts"] if part["type"] == "text"]
+@pytest.mark.parametrize("door", DOORS)
+def test_opencode_answers_loops_through_a_tool_and_gets_its_structured_output(client: httpx.Client, door: str) -> None:
+    session = client.post("/session", json={}).json()["id"]
 
-        assert texts(ask("PLAIN")) == ["Ten legs."]
-        assert texts(ask("READ")) == ["The file says: Buy milk."]
-        structured = ask("STRUCTURED", format={"type": "json_schema", "schema": SCHEMA})
+    def ask(text: str, **fields: Any) -> dict[str, Any]:
+        model = {"providerID": door, "modelID": MODEL}
+        body = {"parts": [{"type": "text", "text": text}], "model": model, **fields}
+        reply = client.post(f"/session/{session}/message", json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def texts(answer: dict[str, Any]) -> list[str]:
+        assert answer["info"]["providerID"] == door
+        return [part["text"] for part in answer["parts"] if part["type"] == "text"]
+
+    assert texts(ask("PLAIN")) == ["Ten legs."]
+    assert texts(ask("READ")) == ["The file says: Buy milk."]
+    structured = ask("STRUCTURED", format={"type": "json_schema", "schema": SCHEMA})
     assert "error" not in structured["info"], structured["info"]["error"]
     assert structured["info"]["structured"] == {"legs": 10}

@@ -43,9 +43,7 @@ async def _http_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message, path = error.detail, shortened(request.url.path)
     if error.status_code == 404:
-        message = (
-            f"There is no {path} here. Requests go to /v1/chat/completions, /v1/messages, /v1/models and the like."
-        )
+        message = f"There is no {path} here. Requests go to /v1/chat/completions, /v1/responses, /v1/messages and such."
     elif error.status_code == 405:
         message = f"{path} does not take {shortened(request.method)}."
     return error_response(refusal(request.url.path, error.status_code, message), error.headers)

@@ -12,8 +12,8 @@ from mcp_local_llm.wire.anthropic.write_response import PING, MessageEvents, who
 from mcp_local_llm.wire.openai.read_request import IncomingRequest
 from mcp_local_llm.wire.sse import SseItem
 
-_PACE = Pace(status_wait_s=3.0, beat_s=10.0, open_when_admitted=True)
-"""Claude Code waits 600 s for the headers, then 300 s for each next byte."""
+_PACE = Pace(status_wait_s=3.0, beat_s=5.0, open_when_admitted=True)
+"""Claude Code waits 600 s for the headers, then 300 s for each next byte; its users can make that as short as 10 s."""
 
 
 class MessageStream:

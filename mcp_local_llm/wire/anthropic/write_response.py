@@ -37,13 +37,14 @@ def whole_message(result: ChatResult) -> Event:
     }
 
 
-def usage(counts: Usage) -> dict[str, int]:
+def usage(counts: Usage) -> Event:
     """Write token counts as Anthropic does: `input_tokens` are those that were not in the KV cache."""
     return {
         "input_tokens": counts.prompt_tokens - counts.cached_tokens,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": counts.cached_tokens,
         "output_tokens": counts.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": counts.reasoning_tokens},
     }
 
 

@@ -216,6 +216,7 @@ def _message(message: MessageIn, place: str) -> Message:
         content="".join(part.text for part in message.content),
         name=message.name,
         tool_call_id=message.tool_call_id,
+        reasoning=message.reasoning if message.role == "assistant" else "",
         tool_calls=[_call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(message.tool_calls or [])],
     )
 

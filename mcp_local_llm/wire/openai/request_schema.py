@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mcp_local_llm.values.chat import (
+    REASONING_FIELDS,
     MaxThinkingTokens,
     MaxTokens,
     MinP,
@@ -18,6 +19,7 @@ from mcp_local_llm.values.chat import (
     TopP,
 )
 from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.json_values import as_text
 
 
 def _as_parts(content: object) -> object:
@@ -61,13 +63,14 @@ class ContentPart(_Body):
 
 
 class MessageIn(_Body):
-    """One turn; `developer` is OpenAI's newer word for `system`."""
+    """One turn; `developer` is OpenAI's newer word for `system`, and `reasoning` the thought of an earlier answer."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Annotated[list[ContentPart], BeforeValidator(_as_parts)] = Field(default_factory=list[ContentPart])
     name: str | None = None
     tool_calls: list[ToolCallIn] | None = None
     tool_call_id: str | None = None
+    reasoning: Annotated[str, BeforeValidator(as_text)] = Field("", validation_alias=AliasChoices(*REASONING_FIELDS))
 
 
 class ToolIn(_Body):

@@ -16,6 +16,8 @@ IMAGE_LEFT_OUT = "[image left out: this model reads text only]"
 
 _TEXT_PARTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
 _IMAGE_PARTS = ("input_image", "image_url", "computer_screenshot")
+_CALLS = ("function_call", "custom_tool_call")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _BOOKKEEPING = ("type", "id", "call_id", "status", "created_by", "caller")
 _KNOWN = "message, function_call, function_call_output, custom_tool_call, custom_tool_call_output and reasoning"
 
@@ -41,6 +43,7 @@ class InputReader:
         self._names = names
         self._images = 0
         self._left_out: list[str] = []
+        self._thought = ""
         self.turns: list[WrittenTurn] = []
 
     def read(self, given: object) -> None:
@@ -75,17 +78,17 @@ class InputReader:
         if kind == "message":
             self._message(item, place)
         elif kind == "reasoning":
-            # A model is not shown the reasoning of earlier turns, so that the past stays as it was rendered.
-            pass
+            # It belongs to the turn whose text or calls follow; what a summary says is no thought of a model of ours.
+            self._thought += as_text(item.get("content"))
         elif kind == "item_reference" or (not kind and "id" in item):
             raise ParameterError(
                 f"{place} refers to an item that this server did not store. Send the item itself; clients do so with "
                 "store: false.",
                 place,
             )
-        elif kind.endswith("_call") and "call_id" in item:
+        elif kind in _CALLS or (kind.endswith("_call") and "call_id" in item):
             self._call(item, kind, place)
-        elif kind.endswith("_output") and "call_id" in item:
+        elif kind in _OUTPUTS or (kind.endswith("_output") and "call_id" in item):
             self._output(item, place)
         elif last:
             param = f"{place}.type"
@@ -95,6 +98,9 @@ class InputReader:
             self._left_out.append(f"{kind[:40]!r} in {place}")
 
     def _add(self, message: dict[str, Any], place: str, content: str = "content") -> WrittenTurn:
+        if message.get("role") == "assistant" and self._thought:
+            message["reasoning_content"] = self._thought
+        self._thought = ""
         self.turns.append(WrittenTurn(message, place, content))
         return self.turns[-1]
 
@@ -119,6 +125,9 @@ class InputReader:
         if not self.turns or self.turns[-1].message.get("role") != "assistant":
             self._add({"role": "assistant", "content": None}, place)
         turn = self.turns[-1]
+        if self._thought:
+            turn.message.setdefault("reasoning_content", self._thought)
+            self._thought = ""
         call = {"id": item.get("call_id"), "function": {"name": name, "arguments": arguments}}
         turn.message.setdefault("tool_calls", []).append(call)
         turn.calls.append(place)

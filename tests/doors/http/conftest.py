@@ -28,10 +28,10 @@ def anyio_backend() -> str:
 
 
 @asynccontextmanager
-async def open_door(app: App, rules: AccessRules | None = None) -> AsyncGenerator[Door]:
+async def open_door(app: App, rules: AccessRules | None = None, *, any_model: bool = False) -> AsyncGenerator[Door]:
     """Serve `app` to the end of the block, without a key unless `rules` say so."""
     in_flight = InFlightAnswers()
-    api = build_api(app.llm, in_flight)
+    api = build_api(app.llm, in_flight, any_model=any_model)
     tcp = bind_tcp("127.0.0.1", 0)
     url = f"http://127.0.0.1:{tcp.getsockname()[1]}"
     async with AsyncExitStack() as stack:

@@ -3,7 +3,8 @@
 The clock jumps, so a minute of silence takes no time.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -12,11 +13,13 @@ from starlette.types import Message
 
 from mcp_local_llm.doors.http import InFlightAnswers
 from mcp_local_llm.doors.http.api import Pace
+from mcp_local_llm.doors.http.messages import MESSAGES, MessageStream
 from mcp_local_llm.doors.http.openai import CHAT, OpenAIStream
 from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeResponse
 from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Progress, ReportProgress
+from mcp_local_llm.wire.sse import SseItem
 from tests.clients import WAIT_S
 from tests.virtual_time import VirtualTimeLoop
 
@@ -119,6 +122,33 @@ async def test_a_request_in_the_queue_opens_its_stream_at_once_where_the_api_wan
     assert connection.opened - opened[0] <= PROGRESS_INTERVAL_S
     assert connection.parts[0] == ": local-llm queued 1/?\n\n"
     assert len(connection.parts) == 2
+
+
+async def test_a_long_prefill_of_a_message_is_bridged_by_pings() -> None:
+    async def chunks(report: ReportProgress) -> AsyncGenerator[ChatChunk]:
+        for done in range(8):
+            report(Progress("prefill", done, 8))
+            await anyio.sleep(4)
+        raise BusyError("Nobody waits so long.")
+        yield told("")
+
+    connection, at = Connection(), list[float]()
+
+    class Timed(MessageStream):
+        def beat(self, progress: Progress | None) -> Sequence[SseItem]:
+            at.append(anyio.current_time())
+            return super().beat(progress)
+
+    answer = EventStreamResponse(chunks, Timed(), MESSAGES.pace, in_flight=InFlightAnswers(), client="test")
+    with anyio.fail_after(WAIT_S):
+        await answer({}, connection.receive, connection.send)
+    *pings, failure = connection.parts
+    assert set(pings) == {'event: ping\ndata: {"type": "ping"}\n\n'}
+    assert '"overloaded_error"' in failure
+    assert connection.opened is not None
+    gaps = [later - earlier for earlier, later in pairwise([connection.opened, *at])]
+    assert len(gaps) == len(pings) - 1 >= 3
+    assert all(5 <= gap <= 15 for gap in gaps)
 
 
 async def test_an_early_failure_is_a_status_and_nothing_was_sent() -> None:

@@ -120,3 +120,20 @@ def test_a_long_history_of_broken_calls_has_a_short_warning() -> None:
     assert "and 95 more" in warning
     assert len(warning) < 400
     json.dumps(warning)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ({"reasoning_content": "a thought"}, "a thought"),
+        ({"reasoning": "a thought"}, "a thought"),
+        ({"thinking": [{"type": "text", "text": "a thought"}]}, "a thought"),
+        ({"reasoning": {"effort": "high"}}, ""),
+        ({"reasoning_content": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_thought_of_an_earlier_answer_is_read_under_each_of_its_names(sent: Json, read: str) -> None:
+    turns = [USER, {"role": "assistant", "content": "Yes.", **sent}, {**USER, **sent}]
+    request = incoming_request({"model": "m", "messages": turns}).request
+    assert [message.reasoning for message in request.messages] == ["", read, ""]

@@ -9,8 +9,9 @@ from itertools import chain
 from typing import Any
 
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingLimit
-from mcp_local_llm.engines.mlx.prompt.strict_templates import repaired
+from mcp_local_llm.engines.mlx.prompt.strict_templates import repaired, with_placed_system_turns
 from mcp_local_llm.engines.mlx.prompt.text_model import Switches, TextModel, apply_template
+from mcp_local_llm.engines.mlx.prompt.thoughts import Thoughts
 from mcp_local_llm.engines.mlx.prompt.written_tools import Turn, with_written_tools
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import InvalidRequestError
@@ -53,10 +54,14 @@ def render_conversation(
         )
     tools = [tool.openai() for tool in request.tools]
     turns, written = with_written_tools([_turn(message) for message in request.messages], tools, traits)
+    turns, replaced = with_placed_system_turns(turns, traits.system)
+    thoughts = Thoughts(traits)
+    turns = thoughts.placed(model.control.marked(turns))
     offered = model.control.marked(tools) if traits.tools else []
     switches: dict[str, Any] = {"add_generation_prompt": opening, **_thinking(request, model), **traits.history}
-    text, repairs = _accepted(model, model.control.marked(turns), offered or None, switches, cancelled)
-    warnings = [f"The chat template of {model.name} {words}." for words in written]
+    text, repairs = _accepted(model, turns, offered or None, switches, cancelled)
+    text = thoughts.written(text)
+    warnings = [f"The chat template of {model.name} {words}." for words in (*written, *replaced)]
     warnings += [
         f"The chat template of {model.name} refused the conversation as it was sent: {words}." for words in repairs
     ]
@@ -101,6 +106,8 @@ def _turn(message: Message) -> Turn:
             {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
+    if message.reasoning:
+        out["reasoning_content"] = message.reasoning
     if message.tool_call_id is not None:
         out["tool_call_id"] = message.tool_call_id
     if message.name is not None:

@@ -11,9 +11,11 @@ from typing import Any
 from mcp_local_llm.engines.mlx.prompt.control_tokens import control_tokens
 from mcp_local_llm.engines.mlx.prompt.text_model import (
     Switches,
+    SystemPlace,
     TemplateTraits,
     TextModel,
     ThinkingSwitch,
+    ThoughtForm,
     apply_template,
 )
 from mcp_local_llm.engines.mlx.prompt.written_tools import Turn
@@ -23,6 +25,9 @@ _INSTRUCTION = "one instruction"
 _FUNCTION, _OTHER_FUNCTION, _ARGUMENT = "probe_function", "other_function", "one argument"
 _USER: Turn = {"role": "user", "content": QUESTION}
 _SYSTEM: Turn = {"role": "system", "content": _INSTRUCTION}
+_THOUGHTFUL: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT}
+_LATER_SYSTEM = ("u s", "s s u", "s u s u", "s u s a s u")
+"""Conversations with system turns behind the first turn, as agents send them."""
 
 _ABOUT_THINKING = re.compile(r"think|thought|reason")
 _ABOUT_HISTORY = re.compile(r"preserve|keep|clear|drop|truncate|strip|remove|history|past|previous|interleaved")
@@ -41,14 +46,24 @@ def with_traits(model: TextModel) -> TextModel:
 
 
 def template_traits(model: TextModel) -> TemplateTraits:
-    """Find how reasoning is switched and kept, and whether tools are written."""
+    """Find how reasoning is switched and kept, whether tools are written, and where system turns are."""
     names, words = _vocabulary(model)
     history, switches = list[str](), list[str]()
     for name in names:
         (history if _ABOUT_HISTORY.search(name) else switches).append(name)
     tools = _writes_tools(model)
     calls, results = _writes_calls(model, tools=tools)
-    return TemplateTraits(_switch(model, switches, words), _kept_history(model, history), tools, calls, results)
+    kept = _kept_history(model, history)
+    return TemplateTraits(
+        _switch(model, switches, words),
+        kept,
+        tools,
+        calls,
+        results,
+        system=_system_place(model),
+        keeps_thoughts=THOUGHT in render_probe(model, [_USER, _THOUGHTFUL, _USER], kept),
+        thought=_thought_form(model, kept),
+    )
 
 
 def render_probe(
@@ -114,13 +129,59 @@ def _questions(model: TextModel, switches: Switches) -> list[str]:
 
 def _kept_history(model: TextModel, names: Sequence[str]) -> Switches:
     """Find the variables that keep the reasoning of earlier answers, and their values."""
-    past: Turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT}
     kept: dict[str, bool] = {}
     for name in names:
-        shown = {value: THOUGHT in render_probe(model, [_USER, past, _USER], {name: value}) for value in (True, False)}
+        shown = {
+            value: THOUGHT in render_probe(model, [_USER, _THOUGHTFUL, _USER], {name: value}) for value in (True, False)
+        }
         if shown[True] != shown[False]:
             kept[name] = shown[True]
     return kept
+
+
+def _system_place(model: TextModel) -> SystemPlace:
+    """Find where system turns are written; some templates drop later ones in silence, or move them to the front.
+
+    Asked once and not with each conversation: a template that accepts the first request of a session in one way and the
+    second in another would change the past.
+    """
+    if not render_probe(model, [_USER], {}, opening=True):
+        return "anywhere"  # It refuses even a plain question, which the request itself will tell.
+    if all(_in_order(model, roles) for roles in _LATER_SYSTEM):
+        return "anywhere"
+    return "front" if _in_order(model, "s u") else "nowhere"
+
+
+def _in_order(model: TextModel, roles: str) -> bool:
+    """Whether the template writes all texts of a conversation in their order."""
+    names = {"s": "system", "u": "user", "a": "assistant"}
+    turns: list[Turn] = [{"role": names[role], "content": f"probe text {at}"} for at, role in enumerate(roles.split())]
+    rest: str | None = render_probe(model, turns, {}, opening=True)
+    for turn in turns:
+        _, found, rest = rest.partition(turn["content"])
+        if not found:
+            return False
+    return True
+
+
+def _thought_form(model: TextModel, history: Switches) -> ThoughtForm | None:
+    """Find how the thought of a turn with calls is written while their results come in."""
+    question, calling, *results = _calling(_FUNCTION)
+
+    def shown(**fields: str) -> str:
+        return render_probe(model, [question, {**calling, **fields}, *results], history)
+
+    head, _, tail = shown(content=ANSWER).partition(ANSWER)
+    around: list[tuple[str, str]] = []
+    for content in (ANSWER, ""):
+        text, rest = shown(content=content, reasoning_content=THOUGHT), content + tail
+        before, _, after = text.removeprefix(head).partition(THOUGHT)
+        if text.startswith(head) and after.endswith(rest):
+            around.append((before, after.removesuffix(rest)))
+        elif content:
+            return None
+    (before, after), (_, after_alone) = around[0], around[-1]
+    return ThoughtForm(before, after, after_alone)
 
 
 def _writes_tools(model: TextModel) -> bool:

@@ -6,7 +6,7 @@ Runs on worker threads: it must not touch an mlx array.
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, compiled
 from mcp_local_llm.engines.mlx.prompt.control_tokens import ControlTokens
@@ -33,6 +33,24 @@ class ThinkingSwitch:
     least: bool = False
 
 
+SystemPlace = Literal["anywhere", "front", "nowhere"]
+"""Where a template writes system turns: each in its place, the first turn only, or none at all."""
+
+
+@dataclass(frozen=True)
+class ThoughtForm:
+    """How a template writes a thought before the content of its turn.
+
+    Attributes:
+        before, after: the text around the thought.
+        after_alone: the text behind it where the turn has calls and no content.
+    """
+
+    before: str
+    after: str
+    after_alone: str
+
+
 @dataclass(frozen=True)
 class TemplateTraits:
     """What a chat template does with a request, as its renderings show.
@@ -42,6 +60,10 @@ class TemplateTraits:
         history: the variables that keep the reasoning of earlier answers: stripped history is another prompt, and its
             KV cache is reused only up to the first answer.
         tools: the template writes the tools; `calls`: the calls of earlier turns; `results`: turns with their results.
+        system: where it writes system turns.
+        keeps_thoughts: it writes the reasoning of all earlier answers, with `history` set.
+        thought: how it writes the reasoning of calls while their results come in; None where it writes none, or
+            elsewhere than before the content.
     """
 
     switch: ThinkingSwitch | None = None
@@ -49,6 +71,9 @@ class TemplateTraits:
     tools: bool = True
     calls: bool = True
     results: bool = True
+    system: SystemPlace = "anywhere"
+    keeps_thoughts: bool = False
+    thought: ThoughtForm | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from tests.behaviour.reciting_model import Script, cut, write_reciting_model
 from tests.clients import private_environ
 from tests.doors.http.conftest import open_door
 from tests.doors.http.door import Door, Json
-from tests.doors.http.test_responses import events
-from tests.doors.http.test_responses_requests import REQUESTS
+from tests.doors.http.responses.recorded import REQUESTS
+from tests.doors.http.responses.streams import events
 
 MODEL = "reciting"
 CALL = '<tool_call>\n{"name": "exec_command", "arguments": {"cmd": "cat a.txt"}}\n</tool_call>'
@@ -24,7 +24,7 @@ SCRIPTS = {
     "TITLE": Script(cut('{"title": "A title"}')),
 }
 """What is said: to a user with tools, behind a tool's result, and without tools."""
-CHOICE = (
+CHOOSER = (
     "{%- set said = 'TITLE' if not tools else 'CALL' if messages[-1].role == 'user' else 'DONE' -%}"
     "{#- <tool_call> tool_call.name -#}"
 )
@@ -35,11 +35,7 @@ TURNS = {name for name, body in REQUESTS.items() if body["input"][-1].get("type"
 async def reciting(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Door]:
     """A door before one reciting model."""
     home: Path = tmp_path_factory.mktemp("home")
-    folder = write_reciting_model(home / "models" / MODEL, SCRIPTS)
-    template = folder / "chat_template.jinja"
-    text = template.read_text().replace("openings.get(messages[-1].content, '')", "openings[said]")
-    chosen = text.index("-%}", text.index("set openings")) + len("-%}")
-    template.write_text(f"{text[:chosen]}{CHOICE}{text[chosen:]}")
+    write_reciting_model(home / "models" / MODEL, SCRIPTS, chooser=CHOOSER)
     environ = {**private_environ(home), "MCP_LOCAL_LLM_FOLDERS": str(home / "models"), "MCP_LOCAL_LLM_MODEL": MODEL}
     async with opened(environ, home) as app, open_door(app) as door:
         yield door

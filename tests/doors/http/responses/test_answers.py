@@ -1,6 +1,7 @@
 """The Responses API as OpenAI's own client and as Codex see it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,8 +11,11 @@ from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 from openai.types.responses import ParsedResponse, Response
 from pydantic import BaseModel
 
-from tests.clients import WAIT_S
+from tests.apps import opened
+from tests.clients import WAIT_S, private_environ
+from tests.doors.http.conftest import open_door
 from tests.doors.http.door import ENDLESS, LEGS, Door, Json
+from tests.doors.http.responses.streams import events
 
 WEATHER: Json = {
     "type": "function",
@@ -42,14 +46,6 @@ def reasoning_of(response: Response) -> str:
 def endless(**fields: Any) -> Json:
     body = {"model": "", "input": ENDLESS, "repetition_limit": 0, "max_output_tokens": 3000, **NO_THINKING}
     return {**body, **fields}
-
-
-def events(text: str) -> list[Json]:
-    """The events of a stream; each is named on a line of its own, too."""
-    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
-    told = [json.loads(data.removeprefix("data: ")) for _, data in blocks]
-    assert [kind for kind, _ in blocks] == [f"event: {event['type']}" for event in told]
-    return told
 
 
 async def test_the_answer_and_its_reasoning_are_items_of_their_own(client: AsyncOpenAI) -> None:
@@ -228,6 +224,17 @@ async def test_closing_the_connection_stops_the_generation(door: Door, stream: b
         await door.until(answers=1)
         tasks.cancel_scope.cancel()
     assert (await door.until(answers=0)).calls_answered == before
+
+
+async def test_a_full_queue_is_told_before_the_headers_with_a_time(tmp_path: Path) -> None:
+    environ = {**private_environ(tmp_path), "MCP_LOCAL_LLM_QUEUE_SIZE": "0", "MCP_LOCAL_LLM_BATCH_SIZE": "1"}
+    async with opened(environ, tmp_path) as app, open_door(app) as door, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: door.http.post("/v1/responses", json=endless()))
+        await door.until(answers=1)
+        reply = await door.http.post("/v1/responses", json={"input": LEGS, "stream": True})
+        assert reply.status_code == 503, reply.text
+        assert int(reply.headers["retry-after"]) > 0
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_request_in_the_queue_has_its_headers_and_first_events_at_once(door: Door) -> None:

@@ -21,7 +21,7 @@ from mcp_local_llm.wire.responses.errors import error_response
 from mcp_local_llm.wire.responses.read_request import incoming_response
 from mcp_local_llm.wire.responses.write_response import ResponseIdentity, ResponseStream
 from tests.doors.http.door import Json
-from tests.doors.http.test_responses_requests import AGENTS, PATCH, WAIT
+from tests.doors.http.responses.test_reading import AGENTS, PATCH, WAIT
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TOOLS = [{"type": "function", "name": "read"}, AGENTS, PATCH]

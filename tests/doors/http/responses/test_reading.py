@@ -1,7 +1,5 @@
 """Requests of the Responses API, read: what the model is shown, and what is refused by which name."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +9,19 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.responses.read_request import IncomingResponse, incoming_response
 from mcp_local_llm.wire.responses.tool_names import ToolName
 from tests.doors.http.door import Json
+from tests.doors.http.responses.recorded import REQUESTS
 
-RECORDED = json.loads((Path(__file__).parent / "responses_requests.json").read_text())
-"""What Codex 0.171 and opencode 1.18 send; long texts are cut, with their length behind them."""
-REQUESTS: dict[str, Json] = {
-    name: {**body, "tools": RECORDED["tools"][body["tools"]]} for name, body in RECORDED["requests"].items()
-}
 CALL = {"type": "function_call", "call_id": "c1", "name": "read", "arguments": '{"path": "a"}'}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "Buy milk."}
 READ_CALL = ToolCall(name="read", arguments={"path": "a"}, id="c1")
 USER = {"role": "user", "content": "Hi"}
+THOUGHT: Json = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [],
+    "content": [{"type": "reasoning_text", "text": "Hm."}],
+    "encrypted_content": None,
+}
 WAIT: Json = {"type": "function", "name": "wait", "parameters": {"type": "object"}}
 AGENTS: Json = {"type": "namespace", "name": "agents", "description": "Of agents.", "tools": [WAIT]}
 PATCH: Json = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}}
@@ -34,8 +35,8 @@ def user(text: str) -> Message:
     return Message(role="user", content=text)
 
 
-def assistant(text: str = "", *calls: ToolCall) -> Message:
-    return Message(role="assistant", content=text, tool_calls=list(calls))
+def assistant(text: str = "", *calls: ToolCall, thought: str = "") -> Message:
+    return Message(role="assistant", content=text, tool_calls=list(calls), reasoning=thought)
 
 
 def result(text: str, id: str = "c1") -> Message:
@@ -58,7 +59,7 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
     "an answer of ours": (
         [
             USER,
-            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+            THOUGHT,
             {
                 "type": "message",
                 "id": "msg_1",
@@ -73,7 +74,7 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
         ],
         [
             user("Hi"),
-            assistant("I read it.", READ_CALL, READ_CALL.model_copy(update={"id": "c2"})),
+            assistant("I read it.", READ_CALL, READ_CALL.model_copy(update={"id": "c2"}), thought="Hm."),
             result("Buy milk."),
             result("Buy milk.", "c2"),
         ],
@@ -81,6 +82,10 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
     "a refusal": (
         [USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}, USER],
         [user("Hi"), assistant("No."), user("Hi")],
+    ),
+    "a thought before a call, and one that nothing follows": (
+        [USER, THOUGHT, CALL, OUTPUT, THOUGHT],
+        [user("Hi"), assistant("", READ_CALL, thought="Hm."), result("Buy milk.")],
     ),
     "calls one after the other": (
         [USER, CALL, OUTPUT, CALL, OUTPUT],
@@ -94,6 +99,14 @@ INPUTS: dict[str, tuple[object, list[Message]]] = {
     "arguments that are an object": (
         [USER, {**CALL, "arguments": {"path": "a"}}, OUTPUT],
         [user("Hi"), assistant("", READ_CALL), result("Buy milk.")],
+    ),
+    "a call without an id": (
+        [
+            USER,
+            {key: value for key, value in CALL.items() if key != "call_id"},
+            {"type": "function_call_output", "output": "x"},
+        ],
+        [user("Hi"), assistant("", READ_CALL.model_copy(update={"id": None})), Message(role="tool", content="x")],
     ),
     "a custom tool": (
         [
