@@ -33,7 +33,7 @@ from mcp_local_llm.models.find import (
 )
 from mcp_local_llm.models.hub import Hub, Repository, hub_access
 from mcp_local_llm.models.roles import read_registry
-from mcp_local_llm.models.speed import SpeedFile
+from mcp_local_llm.models.speed import MIN_PROMPT_TOKENS, SpeedFile
 from mcp_local_llm.residency import Lease, Resident, RoutingLoader
 from mcp_local_llm.residency.lease import lease_of_user
 from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
@@ -128,6 +128,7 @@ def make_local(
         resident=Resident(routed, idle_s=settings.idle_minutes * 60),
         downloads=Downloads(hub=hub, catalog=parts.catalog, describe=_planned_model),
         speeds=parts.speeds,
+        prefill_speeds=SpeedFile(parts.state / "prefill_speeds.json", least_tokens=MIN_PROMPT_TOKENS),
         machine=parts.machine,
     )
 

@@ -4,9 +4,11 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,11 +17,12 @@ import anyio
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.places import settings_file
-from mcp_local_llm.values.errors import ConfigError, LocalLLMError
+from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.doors.cli import LoginService, ServeOptions
+    from mcp_local_llm.doors.cli import LaunchOptions, LoginService, ServeOptions
+    from mcp_local_llm.values.progress import ReportProgress
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ def run_cli() -> NoReturn:
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, ServeActions(_serve, service), _examine))
+    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _launch))
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
@@ -115,6 +118,9 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         any_model=settings.serve_any_model,
     )
 
+    if options.until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+
     async def serve() -> None:
         async with app.llm:
             await app.llm.hold()
@@ -127,10 +133,49 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         app.engines.close()
 
 
+def _end_with_stdin() -> None:
+    """Wait for the end of stdin, then end this process as a signal does."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: "ReportProgress") -> int:
+    # Imported here: only this command needs agents and a web server.
+    from mcp_local_llm.agents.beside import launch_beside
+    from mcp_local_llm.agents.launch import Surroundings, launch
+    from mcp_local_llm.agents.order import LaunchOrder
+    from mcp_local_llm.agents.printed import printed
+    from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
+
+    folder = _working_folder()
+    if folder is None:
+        raise ConfigError("The working folder was removed. Start the agent in another one.")
+    around = Surroundings(os.environ, Path.home(), folder, say, report)
+    order = LaunchOrder(options.agent, options.model, options.small, options.keep_mcp, options.force, options.arguments)
+    program = [sys.executable, "-m", "mcp_local_llm"]
+    async with _opened(say, options.model) as app:
+        if options.subagents_local:
+            if options.shown:
+                raise InvalidRequestError(
+                    "--print shows nothing of --subagents-local: its processes end with the agent."
+                )
+            return await launch_beside(app.llm, order, around, program)
+        if options.shown:
+            # stdout: these are commands for a shell.
+            sys.stdout.write(await printed(app.llm, order, around, program))
+            return 0
+
+        def open_door(key: str) -> AbstractAsyncContextManager[str]:
+            return serving_at(app.llm, Address("127.0.0.1", 0, key, any_model=True), InFlightAnswers())
+
+        return await launch(app.llm, order, around, open_door)
+
+
 @asynccontextmanager
-async def _opened(note: Callable[[str], None]) -> AsyncGenerator[App]:
-    """Open a session for one command; `note` receives a sentence for the user."""
-    app = compose(os.environ, Path.home(), folder=_working_folder())
+async def _opened(note: Callable[[str], None], model: str | None = None) -> AsyncGenerator[App]:
+    """Open a session for one command; `note` receives a sentence for the user; `model` as in `compose`."""
+    app = compose(os.environ, Path.home(), model, folder=_working_folder())
     try:
         async with app.llm:
             yield app

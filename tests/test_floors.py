@@ -16,8 +16,8 @@ FLOORS: Rooms = (
     {"models", "residency", "files", "engines.mlx", "engines.http", "engines.servers"},
     {"llm", "doctor"},
     {"delegation"},
-    {"doors.results_text"},
-    {"doors.mcp", "doors.http", "doors.cli"},
+    {"doors.results_text", "agents.forwarder"},
+    {"doors.mcp", "doors.http", "doors.cli", "agents"},
     {"local_parts"},
     {"app"},
     {"start"},
@@ -60,6 +60,14 @@ INSIDE: Mapping[str, Rooms] = {
         {"draft"},
         {"delegation"},
     ),
+    "agents.forwarder": (
+        {"addresses", "headers", "refusals", "model_name", "server"},
+        {"body", "order"},
+        {"connection"},
+        {"upstream"},
+        {"forwarding"},
+        {"launched", "__main__"},
+    ),
     "llm": (
         {"llm", "line_socket", "attached", "listing", "quick_test", "request_log", "request_schemas", "counters"},
         {"verb_lines", "retry", "loading"},
@@ -73,18 +81,18 @@ INSIDE: Mapping[str, Rooms] = {
 DOORS_MAY = {"llm.llm"}
 """What doors and delegated work know of the verbs: the protocol alone."""
 
-ABOVE_VERBS = ("doors.", "delegation")
+ABOVE_VERBS = ("doors.", "delegation", "agents")
 
 HOMES = {
     "mlx": {"engines.mlx"},
     "mlx_lm": {"engines.mlx"},
     "transformers": {"engines.mlx"},
-    "httpx": {"engines.http", "models.hub"},
+    "httpx": {"engines.http", "models.hub", "agents.forwarder"},
     "huggingface_hub": {"models.hub"},
     "mcp": {"doors.mcp"},
     "mcp_types": {"doors.mcp"},
     "starlette": {"doors.http"},
-    "uvicorn": {"doors.http"},
+    "uvicorn": {"doors.http", "agents.forwarder"},
     "typer": {"doors.cli"},
     "rich": {"doors.cli"},
 }

@@ -10,8 +10,10 @@ from mcp_local_llm.values.profile import Profile
 from mcp_local_llm.values.results import ModelRow, ProfileRow
 
 
-def model_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: bool) -> ModelRow:
-    """Return the row of one model: its facts, whether it fits, its speed and its strengths."""
+def model_row(
+    number: int, plan: LoadPlan, speed: Speed | None, prefill: Speed | None = None, *, resident: bool
+) -> ModelRow:
+    """Return the row of one model: its facts, whether it fits, its speeds and its strengths."""
     model = plan.model
     return ModelRow(
         number=number,
@@ -24,7 +26,9 @@ def model_row(number: int, plan: LoadPlan, speed: Speed | None, *, resident: boo
         fit=_fit_words(plan, resident=resident),
         tokens_per_second=round(speed.tokens_per_second, 1) if speed else None,
         speed=str(speed) if speed else "not known",
+        prefill_tokens_per_second=round(prefill.tokens_per_second, 1) if prefill else None,
         good_for=strengths(model),
+        tools=None if model.endpoint else model.tool_calling,
         resident=resident,
         endpoint=model.endpoint.url if model.endpoint else None,
     )

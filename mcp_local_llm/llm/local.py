@@ -26,14 +26,10 @@ from mcp_local_llm.models.profiles import complete_request
 from mcp_local_llm.models.resolve import Resolution, require_template
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
-from mcp_local_llm.values.errors import (
-    BusyError,
-    ConfigError,
-    GenerationError,
-    LocalLLMError,
-)
+from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
+from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError
 from mcp_local_llm.values.machine import Machine
+from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import (
     Counts,
@@ -44,6 +40,8 @@ from mcp_local_llm.values.results import (
     QuickTestName,
     Status,
     Switch,
+    computed_tokens,
+    prefill_rate_of,
     rate_of,
 )
 
@@ -58,6 +56,7 @@ class Local:
         resident: Resident,
         downloads: Downloads,
         speeds: SpeedFile,
+        prefill_speeds: SpeedFile,
         machine: Callable[[], Machine],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,6 +64,7 @@ class Local:
         self._resident = resident
         self._downloads = downloads
         self._speeds = speeds
+        self._prefill_speeds = prefill_speeds
         self._completion = NameCompletion(catalog)
         self._machine = machine
         self._clock = clock
@@ -117,12 +117,20 @@ class Local:
             raise GenerationError("The engine ended without an answer. Send the request again.")
         self._counters.collect_result(result)
         # Concurrent calls share the machine, so their speed is not the model's.
-        rate = rate_of(result) if alone and wanted.model.endpoint is None else None
-        if rate and self._speeds.add(engine.model, result.usage.completion_tokens, rate):
-            await anyio.to_thread.run_sync(self._speeds.save)
+        if alone and wanted.model.endpoint is None:
+            await self._keep_speeds(engine.model, result)
         timings = dataclasses.replace(result.timings, load_s=entered - requested)
         warnings = (*((wanted.note,) if wanted.note else ()), *result.warnings)
         yield ChatChunk(result=dataclasses.replace(result, timings=timings, warnings=warnings))
+
+    async def _keep_speeds(self, model: ModelInfo, result: ChatResult) -> None:
+        """Add the measurements of an answer that ran alone."""
+        for file, tokens, rate in (
+            (self._speeds, result.usage.completion_tokens, rate_of(result)),
+            (self._prefill_speeds, computed_tokens(result), prefill_rate_of(result)),
+        ):
+            if rate and file.add(model, tokens, rate):
+                await anyio.to_thread.run_sync(file.save)
 
     async def count(
         self,
@@ -215,10 +223,11 @@ class Local:
         resident = self._resident.state().model
         plan, bandwidth = self._catalog.planner(resident), self._machine().bandwidth
         measured = await anyio.to_thread.run_sync(self._speeds.measured, abandon_on_cancel=True)
+        prefill = await anyio.to_thread.run_sync(self._prefill_speeds.measured, abandon_on_cancel=True)
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)
-            row = model_row(number, plan(model), speed, resident=is_resident(model, resident))
+            row = model_row(number, plan(model), speed, prefill(model), resident=is_resident(model, resident))
             roles = [role for role, name in listing.roles.items() if name == model.id]
             rows.append(row.model_copy(update={"roles": roles, "chosen": model.id == chosen}))
         profiles = profile_rows(self._catalog.profiles, chosen=name)

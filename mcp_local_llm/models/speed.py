@@ -1,4 +1,4 @@
-"""The decode speed of models: measured on this machine and kept in a file, or estimated.
+"""The speed of models: measured on this machine and kept in a file, or estimated (decode speed alone).
 
 A measurement belongs to a model, its size on disk, and the versions of mlx and mlx-lm. It must not know engines; the
 versions are read from package metadata.
@@ -54,6 +54,9 @@ class Speed:
 MIN_TOKENS = 32
 """The fewest tokens of an answer whose speed is measured."""
 
+MIN_PROMPT_TOKENS = 512
+"""The fewest computed tokens of a prompt whose prefill is measured; a short one is mostly fixed cost."""
+
 SAMPLES = 5
 """Speeds that are kept for one model. The best is shown: other programs only ever make an answer slower."""
 
@@ -77,8 +80,18 @@ def engine_versions() -> str:
 class SpeedFile:
     """The file of measured speeds. Several processes may write it; a lost measurement does no harm."""
 
-    def __init__(self, path: Path, versions: Callable[[], str] = engine_versions) -> None:
+    def __init__(
+        self, path: Path, versions: Callable[[], str] = engine_versions, least_tokens: int = MIN_TOKENS
+    ) -> None:
+        """Make the file's reader and writer; nothing is read yet.
+
+        Args:
+            path: of the file.
+            versions: finds the versions that a measurement depends on.
+            least_tokens: fewer tokens measure nothing.
+        """
         self.path = path
+        self._least_tokens = least_tokens
         self._find_versions = versions
         self._saved: dict[str, list[float]] = {}
         self._unsaved: dict[str, list[float]] = {}
@@ -96,14 +109,14 @@ class SpeedFile:
         return speed
 
     def add(self, model: ModelInfo, tokens: int, tokens_per_second: float) -> bool:
-        """Add the speed of one answer of at least `MIN_TOKENS`; return whether to call `save`. Never waits.
+        """Add the speed of one answer with enough tokens; return whether to call `save`. Never waits.
 
         Args:
             model: the model that answered.
-            tokens: number of tokens of the answer.
-            tokens_per_second: decode speed.
+            tokens: number of tokens that the speed was measured with.
+            tokens_per_second: of decode or prefill, whichever the file keeps.
         """
-        if tokens < MIN_TOKENS or not (math.isfinite(tokens_per_second) and tokens_per_second > 0):
+        if tokens < self._least_tokens or not (math.isfinite(tokens_per_second) and tokens_per_second > 0):
             return False
         key = self._key(model)
         unsaved = self._unsaved[key] = _joined(self._unsaved.get(key, []), [round(tokens_per_second, 2)])

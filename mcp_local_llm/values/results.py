@@ -34,7 +34,11 @@ class ModelRow(VerbResult):
     tokens_per_second: float | None
     """Decode speed: the best of the last answers here, else estimated; null where neither is known."""
     speed: str
+    prefill_tokens_per_second: float | None = None
+    """Speed of reading a prompt: the best of the last answers here; null before the first long prompt."""
     good_for: str
+    tools: bool | None = None
+    """Whether its chat template knows tools; null where an endpoint serves the model."""
     roles: list[str] = Field(default_factory=list[str])
     resident: bool = False
     chosen: bool = False
@@ -179,3 +183,14 @@ def rate_of(result: ChatResult) -> float | None:
     """Return the decode speed of an answer in tokens per second; the first token belongs to the prefill."""
     tokens, seconds = result.usage.completion_tokens - 1, result.timings.decode_s
     return round(tokens / seconds, 2) if tokens > 0 and seconds > 0 else None
+
+
+def prefill_rate_of(result: ChatResult) -> float | None:
+    """Return the speed of reading the part of the prompt that no KV cache held, in tokens per second."""
+    tokens, seconds = computed_tokens(result), result.timings.prefill_s
+    return round(tokens / seconds, 2) if tokens > 0 and seconds > 0 else None
+
+
+def computed_tokens(result: ChatResult) -> int:
+    """Return the prompt tokens that were computed, those of the KV cache left out."""
+    return result.usage.prompt_tokens - result.usage.cached_tokens

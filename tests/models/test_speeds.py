@@ -9,7 +9,7 @@ import pytest
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.results_text import table_text
 from mcp_local_llm.llm.llm import collect_result
-from mcp_local_llm.models.speed import MAX_MODELS, MIN_TOKENS, Speed, SpeedFile, engine_versions
+from mcp_local_llm.models.speed import MAX_MODELS, MIN_PROMPT_TOKENS, MIN_TOKENS, Speed, SpeedFile, engine_versions
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 
@@ -136,3 +136,18 @@ async def test_a_long_answer_turns_the_estimate_of_the_list_into_a_measurement(a
     assert after.tokens_per_second
     assert not after.speed.startswith("~")
     assert "the best of the last answers here" in table_text(await app.llm.list_models(), "")
+
+
+async def test_a_long_prompt_alone_measures_the_prefill(app: App) -> None:
+    async def asked(words: str) -> float | None:
+        request = ChatRequest((Message(role="user", content=words),), sampling=SamplingParams(max_tokens=1))
+        await collect_result(app.llm.chat(request, lambda progress: None))
+        (row,) = (await app.llm.list_models()).models
+        return row.prefill_tokens_per_second
+
+    assert await asked("Hello") is None
+    assert (await asked("river " * MIN_PROMPT_TOKENS) or 0) > 0
+
+
+async def test_the_list_says_of_a_model_here_whether_its_template_knows_tools(app: App) -> None:
+    assert [row.tools for row in (await app.llm.list_models()).models] == [True]

@@ -30,6 +30,7 @@ OURS = {
     "registry": ".config/ai-stack/registry.json",
     "choice": ".config/mlx-mcp/active_model",
     "speeds": ".local/state/mcp-local-llm/speeds.json",
+    "prefill speeds": ".local/state/mcp-local-llm/prefill_speeds.json",
 }
 OF_MODELS = ("config.json", "chat_template.jinja", "model.safetensors", "tokenizer.json", "generation_config.json")
 SETTINGS = ".config/mcp-local-llm/config.toml"

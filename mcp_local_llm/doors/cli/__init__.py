@@ -1,6 +1,7 @@
 """The command line: reads arguments, calls a verb, prints its result. It must not know how models are loaded.
 
-    commands, doctor, serve     the commands and their arguments
+    commands, doctor, launch, serve
+                                the commands and their arguments
     run                         runs one verb, with progress and exit codes
     show                        prints results
     login_service               the files of a LaunchAgent or systemd unit
@@ -10,7 +11,8 @@ interrupted.
 """
 
 from mcp_local_llm.doors.cli.commands import run_command
+from mcp_local_llm.doors.cli.launch import LaunchOptions
 from mcp_local_llm.doors.cli.login_service import LoginService, login_service
 from mcp_local_llm.doors.cli.serve import ServeActions, ServeOptions
 
-__all__ = ["LoginService", "ServeActions", "ServeOptions", "login_service", "run_command"]
+__all__ = ["LaunchOptions", "LoginService", "ServeActions", "ServeOptions", "login_service", "run_command"]

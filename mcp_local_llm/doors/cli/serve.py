@@ -25,12 +25,14 @@ class ServeOptions:
         host, port: where to listen; port 0 is any that is free.
         model: loaded at once, and used for requests that name none; None is the choice, loaded with the first call.
         idle_minutes: as the setting of that name, which it overrides.
+        until_stdin_ends: end with stdin, that is with the program that started this one.
     """
 
     host: str
     port: int
     model: str | None = None
     idle_minutes: float | None = None
+    until_stdin_ends: bool = False
 
     def arguments(self) -> list[str]:
         """Write them as the arguments of the command."""
@@ -67,9 +69,10 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         install: Annotated[bool, typer.Option("--install", help="Write a service that runs this command.")] = False,
         uninstall: Annotated[bool, typer.Option("--uninstall", help="Remove that service.")] = False,
         now: Annotated[bool, typer.Option("--now", help="Also start the service, or stop it.")] = False,
+        until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
     ) -> None:
         """Hold the model and answer OpenAI's API on a port, until a signal comes."""
-        options = ServeOptions(host, port, model, idle_minutes)
+        options = ServeOptions(host, port, model, idle_minutes, until_stdin_ends)
         if install and uninstall:
             fail("--install and --uninstall exclude each other.", WRONG_REQUEST)
         if now and not (install or uninstall):

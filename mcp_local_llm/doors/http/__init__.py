@@ -19,7 +19,7 @@ from mcp_local_llm.doors.http.access import AccessGuard, AccessRules, access_rul
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
-from mcp_local_llm.doors.http.serve import Address, serve_standing
+from mcp_local_llm.doors.http.serve import Address, serve_standing, serving_at
 
 __all__ = [
     "AccessGuard",
@@ -31,4 +31,5 @@ __all__ = [
     "build_api",
     "serve_standing",
     "serving",
+    "serving_at",
 ]

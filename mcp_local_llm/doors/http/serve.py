@@ -4,8 +4,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -56,15 +56,31 @@ async def serve_standing(
         ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `load` failed.
     """
-    rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
-    listener = bind_tcp(address.host, address.port)
     with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
-        api = build_api(llm, in_flight, any_model=address.any_model)
-        async with serving(AccessGuard(api, rules), listener):
-            announce(_url(listener, address.host))
+        async with serving_at(llm, address, in_flight) as url:
+            announce(f"{url}/v1")
             if load is not None:
                 await load()
             await in_flight.ended()
+
+
+@asynccontextmanager
+async def serving_at(llm: LLM, address: Address, in_flight: InFlightAnswers) -> AsyncGenerator[str]:
+    """Serve on `address` for the length of the block; yields its URL without a path.
+
+    At the end answers in progress get an error.
+
+    Raises:
+        ConfigError: the address cannot be had, or would let other machines in without a key.
+    """
+    rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
+    listener = bind_tcp(address.host, address.port)
+    api = build_api(llm, in_flight, any_model=address.any_model)
+    async with serving(AccessGuard(api, rules), listener):
+        try:
+            yield _url(listener, address.host)
+        finally:
+            in_flight.end()
 
 
 @contextmanager
@@ -85,4 +101,4 @@ def _on_signals(in_flight: InFlightAnswers, scope: anyio.CancelScope) -> Generat
 
 def _url(listener: socket.socket, host: str) -> str:
     port: int = listener.getsockname()[1]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
