@@ -36,7 +36,7 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     ) -> None:
-        """Check this machine and say what to do; changes nothing. The exit code is 1 where something needs you."""
+        """Check this machine and say what to do. Changes nothing; the exit code is 1 where something needs you."""
         wanted = usual if ports is None else _read_ports(ports)
         try:
             with Console(stderr=True).status("looking"):
