@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import termios
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,11 @@ async def converse(parts: Parts, task: FileTask, history: Path, *, plain: bool) 
     session = _session(parts.llm, history)
     chosen = task.model or (await parts.llm.list_models()).chosen
     print_text(f"{chosen or 'No model is chosen yet'}. /help shows the commands, Ctrl-D ends the chat.")
+    with _keys_kept():
+        await _talk(talk, session, plain=plain)
+
+
+async def _talk(talk: Conversation, session: PromptSession[str], *, plain: bool) -> None:
     while True:
         try:
             typed = await session.prompt_async(PROMPT, prompt_continuation=CONTINUED)
@@ -97,6 +103,23 @@ class _Recorded:
 
     def end(self) -> None:
         self._writer.end()
+
+
+@contextmanager
+def _keys_kept() -> Generator[None]:
+    """Keep keys that are typed during an answer for the next prompt, Ctrl-D among them, and do not show them yet.
+
+    A terminal that reads lines would write them into the answer and take Ctrl-D for itself. Ctrl-C still interrupts.
+    """
+    before = termios.tcgetattr(0)
+    kept = termios.tcgetattr(0)
+    kept[0] &= ~termios.ICRNL
+    kept[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(0, termios.TCSADRAIN, kept)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 @contextmanager

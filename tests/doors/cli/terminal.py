@@ -19,6 +19,8 @@ from tests.clients import WAIT_S
 COMMAND = (sys.executable, "-m", "mcp_local_llm")
 ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x1b\][^\x07]*\x07")
 ROWS, COLUMNS = 24, 80
+STEP_S = 30.0
+"""Longest wait for one text."""
 
 
 class Terminal:
@@ -36,7 +38,7 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """Read until the text appears after what was waited for before; return what came up to it."""
-        end = time.monotonic() + WAIT_S
+        end = time.monotonic() + STEP_S
         while (found := self.shown.find(text, self._seen)) < 0:
             assert self._read(end), f"{text!r} did not come; there is {self.shown[self._seen :]!r}"
         before, self._seen = self._seen, found + len(text)
@@ -54,8 +56,8 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """Everything that was written so far, without what moves the cursor and colours."""
-        return ESCAPES.sub("", self.raw).replace("\r", "")
+        """Everything that was written so far, without what moves the cursor and colours; lines are joined."""
+        return " ".join(ESCAPES.sub("", self.raw).split())
 
     def _read(self, end: float) -> bool:
         """Read what is there; False at the end of the program or of the time."""

@@ -41,10 +41,13 @@ def test_models_prints_the_numbered_table_and_loads_nothing(environ: dict[str, s
     place_tiny(home / ".cache" / "huggingface" / "hub", NAME)
     done = run(environ, "models")
     head, first, second, *rest = done.stdout.splitlines()
+    strengths, reason, *rest = rest
     assert done.returncode == 0
     assert head.split()[:4] == ["#", "model", "size", "quantization"]
     assert first.split()[:3] == ["1", NAME, "(chosen)"]
     assert second.split()[:2] == ["2", "tiny"]
+    assert strengths.startswith("1  ")
+    assert reason == "2  for diagnosis and tests only; its answers mean nothing"
     assert rest[0] == f"chosen: {NAME}"
     assert done.stderr == ""
 
@@ -71,13 +74,17 @@ def test_chat_reads_the_message_from_stdin(environ: dict[str, str]) -> None:
 
 def test_an_answer_that_was_cut_off_is_told_on_stderr(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "Write a haiku about a river.", "--max-tokens", "4", "--no-thinking")
-    assert done.returncode == 0
+    assert done.returncode == 3
     assert "Cut off: max_tokens was reached after 4 tokens. Call again with a larger --max-tokens." in done.stderr
 
 
 def test_an_empty_message_is_a_wrong_request(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "-")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "mcp-local-llm: There is no message.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "mcp-local-llm: There is no message. Give one, or pipe a text into the command.\n",
+    )
 
 
 def test_pull_fetches_a_model_that_use_then_chooses(online: dict[str, str], home: Path) -> None:

@@ -12,10 +12,19 @@ def test_a_conversation_on_a_terminal(environ: dict[str, str], home: Path, tmp_p
     project = tmp_path / "project"
     project.mkdir()
     (project / "notes.txt").write_text("Some text.\n")
-    saved = tmp_path / "chat.md"
+    saved, stopped = tmp_path / "chat.md", tmp_path / "stopped.json"
     with terminal({**environ, "CLAUDE_PROJECT_DIR": str(project)}, "chat", "--no-thinking") as talk:
         talk.until("tiny. /help shows the commands, Ctrl-D ends the chat.")
         talk.until(">>>")
+        talk.type(f"{ENDLESS}\r")
+        talk.until("la la la")
+        talk.interrupt()
+        talk.until("stopped")
+        talk.until(">>>")
+        talk.type(f"/save {stopped}\r")
+        talk.until("is written.")
+        talk.type("/clear\r")
+        talk.until("The conversation is forgotten.")
         talk.type("Hello\r")
         talk.until("How can I help you today?")
         talk.until(">>>")
@@ -31,26 +40,19 @@ def test_a_conversation_on_a_terminal(environ: dict[str, str], home: Path, tmp_p
         talk.until("is read with every question.")
         talk.type("/file -\r")
         talk.until("No file is read any more.")
-        talk.type(f"{ENDLESS}\r")
-        talk.until("la la la")
-        talk.interrupt()
-        talk.until("stopped")
-        talk.until(">>>")
         talk.type("Two\x1b\rlines\r")
         talk.until(">>>")
         talk.type(f"/save {saved}\r")
         talk.until("is written.")
         talk.type(f"/save {saved}\r")
         talk.until("is there already")
-        talk.type("/clear\r")
-        talk.until("The conversation is forgotten.")
         talk.type("\x04")
         assert talk.ended() == 0
         assert "Traceback" not in talk.shown
     text = saved.read_text()
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert "## User\n\nHello\n\n## Assistant\n\nHello! How can I help you today?" in text
-    assert "la la la" in text
+    assert "la la la" in stopped.read_text()
     assert "Two\nlines" in text
     history = home / ".local" / "state" / "mcp-local-llm" / "chat_history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
@@ -61,7 +63,10 @@ def test_a_conversation_on_a_terminal(environ: dict[str, str], home: Path, tmp_p
         again.until("How can I help you today?")
         again.until(">>>")
         again.type("/mod\t")
-        again.type(" tin\t\r")
+        again.until("el")
+        again.type(" tin\t")
+        again.until("y")
+        again.type("\r")
         again.until("tiny answers from here on")
         again.type("\x03")
         again.type("/exit\r")
