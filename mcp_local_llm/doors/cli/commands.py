@@ -54,7 +54,7 @@ Examples:
 Exit codes:
   0    done
   1    failed
-  2    wrong request: an argument, a name, a setting or a text
+  2    refused: a wrong argument, name or text, or a model in use
   3    an answer came, but it is cut off, empty or does not validate
   130  Ctrl-C; what came of an answer is on stdout
   141  nobody reads stdout any more"""

@@ -53,6 +53,7 @@ def show_models(table: ModelTable) -> None:
     rows = [_cells(row) for row in table.models]
     if rows:
         print_table(("#", "model", "size", "quantization", "context", "fits", "speed"), rows, beside=1)
+        print()
     width = columns(sys.stdout)
     for row in table.models:
         words = row.good_for if row.fits else f"{row.fit}. {row.good_for}"

@@ -41,7 +41,7 @@ def test_models_prints_the_numbered_table_and_loads_nothing(environ: dict[str, s
     place_tiny(home / ".cache" / "huggingface" / "hub", NAME)
     done = run(environ, "models")
     head, first, second, *rest = done.stdout.splitlines()
-    strengths, reason, *rest = rest
+    _, strengths, reason, *rest = rest
     assert done.returncode == 0
     assert head.split()[:4] == ["#", "model", "size", "quantization"]
     assert first.split()[:3] == ["1", NAME, "(chosen)"]
