@@ -87,6 +87,8 @@ HOMES = {
     "uvicorn": {"doors.http"},
     "typer": {"doors.cli"},
     "rich": {"doors.cli"},
+    "prompt_toolkit": {"doors.cli"},
+    "tomlkit": {"setup"},
 }
 """Library → the rooms that may know it."""
 

@@ -15,7 +15,6 @@ from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import without_unquoted
 from mcp_local_llm.files.writing.rows import Bounded, bounded_answer, repeated_lines
-from mcp_local_llm.llm.llm import OnText
 from mcp_local_llm.values.chat import ChatResult, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
 
@@ -26,10 +25,8 @@ MANY_FILES = 25
 """Files of one question from which on a question to each of them is suggested."""
 
 
-async def answer_whole(call: Call, on_text: OnText | None = None) -> tuple[ChatResult, str, TokensSaved]:
+async def answer_whole(call: Call) -> tuple[ChatResult, str, TokensSaved]:
     """Return the answer about all files together, the fault that is left in it, and the tokens so far.
-
-    An answer that nothing is checked in cannot be replaced, so `on_text` receives it as it comes.
 
     Raises:
         ContextLengthError: the files do not fit, and `split` is not set.
@@ -44,11 +41,8 @@ async def answer_whole(call: Call, on_text: OnText | None = None) -> tuple[ChatR
             of_texts = counts.tokens[1 : 1 + len(texts)]
             raise too_long(counts, texts, of_texts, needed, call.workplace.totals.prefill_rate)
         return *await in_parts(call, texts, counts), saved
-    checks = checks_of(call, texts)
     try:
-        if on_text is not None and not checks.names:
-            return await call.asker.ask(request, on_text=on_text), "", saved
-        return *await call.asker.ask_checked(request, checks), saved
+        return *await call.asker.ask_checked(request, checks_of(call, texts)), saved
     except ContextLengthError:
         if counts.window is not None or not (call.task.split and texts):
             raise
@@ -75,12 +69,12 @@ def checks_of(call: Call, texts: Sequence[FileText]) -> Checks:
     return Checks(names, tuple(text.text for text in texts))
 
 
-async def answer(call: Call, on_text: OnText | None = None) -> FileAnswer:
+async def answer(call: Call) -> FileAnswer:
     """Answer for a caller: within the bounds of what may go back, the rest in a file; whole where `on_text` is.
 
     Raises as `answer_whole`.
     """
-    result, fault, saved = await answer_whole(call, on_text)
+    result, fault, saved = await answer_whole(call)
     texts = call.reading.texts
     notes = list(call.reading.notes)
     if fault:
@@ -89,10 +83,10 @@ async def answer(call: Call, on_text: OnText | None = None) -> FileAnswer:
     if "quote" in checks_of(call, texts).names:
         text, dropped = without_unquoted(text, [one.text for one in texts])
         notes += [f"{dropped} findings were left out: their quotes stand in no file."] if dropped else []
-    if on_text is None:
+    if call.asker.on_text is None:
         bounded = await anyio.to_thread.run_sync(bounded_answer, text, call.keep)
     else:
-        bounded = Bounded("", text)
+        bounded = Bounded("", text)  # The caller has the text already.
     if sum(repeated_lines(bounded.body, one.text) for one in texts) >= REPEATED:
         notes.append("The answer repeats many lines of the files: Read them instead.")
     if len(texts) > MANY_FILES:

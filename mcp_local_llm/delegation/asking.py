@@ -55,17 +55,19 @@ class Asker:
         report: receives progress.
         model: the model that the call names.
         totals: takes the speeds.
+        on_text: receives the text of an answer that nothing is checked in, while it comes.
     """
 
     llm: LLM
     report: ReportProgress
     model: str | None
     totals: Totals
+    on_text: OnText | None = None
 
     async def ask(
         self, request: ChatRequest, report: ReportProgress | None = None, on_text: OnText | None = None
     ) -> ChatResult:
-        """Return the answer to a request; `on_text` receives its text as it comes. Raises as `LLM.chat`."""
+        """Return the answer to a request; `on_text` receives its text while it comes. Raises as `LLM.chat`."""
         request = replace(request, stream=on_text is not None)
         result = await collect_result(self.llm.chat(request, report or self.report, model=self.model), on_text)
         self.totals.measure(result)
@@ -75,7 +77,7 @@ class Asker:
         self, request: ChatRequest, checks: Checks, report: ReportProgress | None = None
     ) -> tuple[ChatResult, str]:
         """Return an answer and the fault that is left in it; a fault is named to the model once, for another try."""
-        result = await self.ask(request, report)
+        result = await self.ask(request, report, None if checks.names else self.on_text)
         found = "" if unfinished(result) else checks.fault(result.text)
         if not found:
             return result, ""

@@ -58,8 +58,8 @@ class Delegation:
         Args:
             task: the question.
             report: receives progress.
-            on_text: receives the answer's text as it comes, where it is one answer that no check can replace; then
-                the answer comes back whole, however long it is.
+            on_text: receives the answer's text as it comes, where it is one answer that no check can replace; the
+                answer then comes back whole, however long it is.
 
         Raises:
             InvalidRequestError: the task is not whole.
@@ -71,8 +71,8 @@ class Delegation:
         from mcp_local_llm.delegation.call import begin
         from mcp_local_llm.delegation.each_file import answer_each
 
-        call = await begin(task, self.workplace, self._llm, report)
-        return self._counted(await (answer_each(call) if task.each_file else answer(call, on_text)))
+        call = await begin(task, self.workplace, self._llm, report, None if task.each_file else on_text)
+        return self._counted(await (answer_each(call) if task.each_file else answer(call)))
 
     async def draft(self, order: DraftOrder, report: ReportProgress) -> FileAnswer:
         """Write an answer into a file.

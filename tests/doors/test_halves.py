@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_local_llm.doors.cli import show
-from mcp_local_llm.doors.cli.answer_writer import PlainAnswer
+from mcp_local_llm.doors.cli.chat.answer_writer import PlainAnswer
 from mcp_local_llm.doors.mcp.strict_tool import chat_result
 from mcp_local_llm.values.chat import ChatResult, Timings, ToolCall, Usage
 from mcp_local_llm.wire.json_values import encodable

@@ -1,8 +1,7 @@
 """The command line: reads arguments, calls a verb, prints its result. It must not know how models are loaded.
 
     commands                 puts the commands together
-    chat_command, ask        one question; question_input reads it, answer_writer writes the answer while it comes
-    interactive              the chat on a terminal; conversation is its state and its /commands
+    chat/                    one question with its answer, or a conversation on a terminal
     model_commands, removing, config_command, doctor, serve
                              the other commands and their arguments
     run                      runs one command, with progress (progress_line) and exit codes

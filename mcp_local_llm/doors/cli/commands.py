@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doors.cli import show
-from mcp_local_llm.doors.cli.chat_command import add_chat_command
+from mcp_local_llm.doors.cli.chat import add_chat_command
 from mcp_local_llm.doors.cli.completion import name_completion
 from mcp_local_llm.doors.cli.config_command import add_config_command
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
@@ -29,12 +29,14 @@ from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.doors.cli.show import JsonOption
 from mcp_local_llm.doors.results_text import quick_test_text
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.models.storage import Storage
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.setup.settings_edit import SettingsEditor
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import QuickTest, QuickTestName
+
+if TYPE_CHECKING:
+    from mcp_local_llm.models.storage import Storage
 
 HELP = """One resident local model for coding agents.
 
@@ -76,7 +78,7 @@ class CommandParts:
     open_llm: OpenLLM
     serve: ServeActions
     examine: Examine
-    storage: Callable[[], Storage]
+    storage: "Callable[[], Storage]"
     settings: SettingsEditor
     history: Path
 

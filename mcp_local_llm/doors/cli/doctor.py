@@ -8,11 +8,11 @@ from typing import Annotated
 
 import anyio
 import typer
-from rich.console import Console
 
 from mcp_local_llm.doctor import Finding, has_problems
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
+from mcp_local_llm.doors.cli.terminal import new_console
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
@@ -39,7 +39,7 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
         """Check this machine and say what to do. Changes nothing; the exit code is 1 where something needs you."""
         wanted = usual if ports is None else _read_ports(ports)
         try:
-            with Console(stderr=True).status("looking"):
+            with new_console(stderr=True).status("looking"):
                 findings = anyio.run(examine, wanted)
         except KeyboardInterrupt:
             fail("interrupted", INTERRUPTED)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
@@ -15,10 +15,12 @@ from mcp_local_llm.doors.cli.removing import add_remove_command
 from mcp_local_llm.doors.cli.run import OpenLLM, Parts, act, perform, perform_on_files
 from mcp_local_llm.doors.cli.show import JsonOption
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.models.storage import Storage
 from mcp_local_llm.values.errors import UnknownModelError
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import Download, ModelTable, Status, Switch
+
+if TYPE_CHECKING:
+    from mcp_local_llm.models.storage import Storage
 
 WATCH_S = 1.0
 """Seconds between two looks of --watch."""
@@ -42,7 +44,7 @@ Examples:
 
 
 def add_model_commands(
-    commands: typer.Typer, open_llm: OpenLLM, names: CompleteNames, storage: Callable[[], Storage]
+    commands: typer.Typer, open_llm: OpenLLM, names: CompleteNames, storage: "Callable[[], Storage]"
 ) -> None:
     """Add the commands that choose, load, list, fetch and remove models."""
     name_argument = typer.Argument(help="Role, id, fragment or number of the list.", autocompletion=names)
@@ -143,15 +145,18 @@ def _look(open_llm: OpenLLM, print_status: Callable[[Status], None], *, watch: b
     async def work(parts: Parts) -> None:
         while True:
             status = await parts.llm.status()
-            show.clear_screen()
-            print_status(status)
+            if as_json:
+                show.print_json(status.model_dump(mode="json"), indent=None)
+            else:
+                show.clear_screen()
+                print_status(status)
             sys.stdout.flush()
             await anyio.sleep(WATCH_S)
 
     act(open_llm, work)
 
 
-async def _use_default(llm: LLM, report: ReportProgress, storage: Storage) -> Switch:
+async def _use_default(llm: LLM, report: ReportProgress, storage: "Storage") -> Switch:
     """Load the model of the role `default`, then forget the saved choice, so that the registry decides again.
 
     Raises:

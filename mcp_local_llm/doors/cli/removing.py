@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio.to_thread
 import typer
@@ -11,11 +11,13 @@ from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.completion import CompleteNames
 from mcp_local_llm.doors.cli.run import DONE, FAILED, OpenLLM, Parts, act, note
 from mcp_local_llm.doors.cli.show import JsonOption
-from mcp_local_llm.models.removal import Removal, remove
-from mcp_local_llm.models.storage import Storage
 from mcp_local_llm.values.errors import BusyError, InvalidRequestError
 from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.results import Status
+
+if TYPE_CHECKING:
+    from mcp_local_llm.models.removal import Removal
+    from mcp_local_llm.models.storage import Storage
 
 EXAMPLES = """\b
 Examples:
@@ -24,7 +26,7 @@ Examples:
 
 
 def add_remove_command(
-    commands: typer.Typer, open_llm: OpenLLM, names: CompleteNames, storage: Callable[[], Storage]
+    commands: typer.Typer, open_llm: OpenLLM, names: CompleteNames, storage: "Callable[[], Storage]"
 ) -> None:
     """Add `rm`."""
 
@@ -37,6 +39,8 @@ def add_remove_command(
         as_json: JsonOption = False,
     ) -> None:
         """Delete a model's files; asks first. What other models or revisions share stays."""
+        # Imported here: other commands search no folders for models.
+        from mcp_local_llm.models.removal import remove
 
         async def work(parts: Parts) -> int:
             where = storage()
@@ -64,7 +68,7 @@ def _require_not_resident(model: str, status: Status) -> None:
         )
 
 
-async def _confirmed(removal: Removal) -> bool:
+async def _confirmed(removal: "Removal") -> bool:
     """Show what would be deleted and ask on stderr.
 
     Raises:
@@ -80,7 +84,7 @@ async def _confirmed(removal: Removal) -> bool:
     )
 
 
-def _show(removal: Removal, *, chosen: bool, as_json: bool) -> None:
+def _show(removal: "Removal", *, chosen: bool, as_json: bool) -> None:
     notes = [*removal.notes]
     if chosen:
         notes.append("It was the saved choice. Choose another with `mcp-local-llm use NAME`.")

@@ -11,6 +11,7 @@ import typer
 
 from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.doors.cli.progress_line import progress_line
+from mcp_local_llm.doors.cli.terminal import harmless
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
@@ -116,4 +117,4 @@ def fail(text: str, code: int) -> NoReturn:
 def note(text: str) -> None:
     """Print a note on stderr; this door has no MCP tools."""
     with suppress(BrokenPipeError):
-        print(f"mcp-local-llm: {without_tools(text)}", file=sys.stderr, flush=True)
+        print(f"mcp-local-llm: {harmless(without_tools(text))}", file=sys.stderr, flush=True)

@@ -24,9 +24,9 @@ GAP = 2
 _Result = TypeVar("_Result", bound=BaseModel)
 
 
-def print_json(value: object) -> None:
-    """Print a value as indented JSON."""
-    print(encodable(json.dumps(value, indent=1, ensure_ascii=False)))
+def print_json(value: object, *, indent: int | None = 1) -> None:
+    """Print a value as JSON, on one line without `indent`."""
+    print(encodable(json.dumps(value, indent=indent, ensure_ascii=False)))
 
 
 def shown(as_json: bool, text: Callable[[_Result], str]) -> Callable[[_Result], None]:

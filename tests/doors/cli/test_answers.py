@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcp_local_llm.doors.cli.answer_writer import RenderedAnswer, finished_blocks
+from mcp_local_llm.doors.cli.chat.answer_writer import RenderedAnswer, finished_blocks
+from mcp_local_llm.doors.cli.chat.question_input import read_schema, read_tools
 from mcp_local_llm.doors.cli.progress_line import SparseLines
-from mcp_local_llm.doors.cli.question_input import read_schema, read_tools
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.progress import Progress
 from tests.clients import WAIT_S
@@ -158,7 +158,7 @@ def test_a_question_about_a_file_streams_too(held: dict[str, str]) -> None:
 
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_an_end() -> None:
     code = (
-        "from mcp_local_llm.doors.cli.question_input import whole_message as read;"
+        "from mcp_local_llm.doors.cli.chat.question_input import whole_message as read;"
         "print(read('Hello', wanted=None, optional=False, note=print, wait_s=0.1))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

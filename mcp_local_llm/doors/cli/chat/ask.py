@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from mcp_local_llm.delegation.task import FileAnswer, FileTask
 from mcp_local_llm.doors import results_text
-from mcp_local_llm.doors.cli.answer_writer import AnswerWriter
+from mcp_local_llm.doors.cli.chat.answer_writer import AnswerWriter
 from mcp_local_llm.doors.cli.progress_line import progress_line
 from mcp_local_llm.doors.cli.run import Parts, note
 from mcp_local_llm.doors.cli.terminal import is_terminal

@@ -18,9 +18,9 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from mcp_local_llm.delegation.task import FileTask
-from mcp_local_llm.doors.cli import ask as asking
-from mcp_local_llm.doors.cli.answer_writer import AnswerWriter, answer_writer
-from mcp_local_llm.doors.cli.conversation import NAMES, ChatEnded, Conversation, is_command
+from mcp_local_llm.doors.cli.chat import ask as asking
+from mcp_local_llm.doors.cli.chat.answer_writer import AnswerWriter, answer_writer
+from mcp_local_llm.doors.cli.chat.conversation import NAMES, ChatEnded, Conversation, is_command
 from mcp_local_llm.doors.cli.progress_line import progress_line
 from mcp_local_llm.doors.cli.run import Parts, note
 from mcp_local_llm.doors.cli.show import print_text
@@ -109,8 +109,10 @@ class _Recorded:
 def _keys_kept() -> Generator[None]:
     """Keep keys that are typed during an answer for the next prompt, Ctrl-D among them, and do not show them yet.
 
-    A terminal that reads lines would write them into the answer and take Ctrl-D for itself. Ctrl-C still interrupts.
+    A terminal that reads lines would write them into the answer and take Ctrl-D for itself. Ctrl-C still is a signal,
+    which stops an answer and nothing else.
     """
+    interrupt = signal.signal(signal.SIGINT, lambda *_: None)
     before = termios.tcgetattr(0)
     kept = termios.tcgetattr(0)
     kept[0] &= ~termios.ICRNL
@@ -120,6 +122,7 @@ def _keys_kept() -> Generator[None]:
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from mcp_local_llm.delegation.task import FileTask
-from mcp_local_llm.doors.cli import ask as asking
-from mcp_local_llm.doors.cli.answer_writer import PlainAnswer, answer_writer
+from mcp_local_llm.doors.cli.chat import ask as asking
+from mcp_local_llm.doors.cli.chat.answer_writer import PlainAnswer, answer_writer
+from mcp_local_llm.doors.cli.chat.question_input import STDIN_WAIT_S, read_schema, read_tools, stdin_kind, whole_message
 from mcp_local_llm.doors.cli.completion import CompleteNames
-from mcp_local_llm.doors.cli.question_input import STDIN_WAIT_S, read_schema, read_tools, stdin_kind, whole_message
 from mcp_local_llm.doors.cli.run import (
     DONE,
     FAILED,
@@ -160,6 +160,6 @@ def _ask_once(open_llm: OpenLLM, task: FileTask, *, plain: bool, as_json: bool) 
 
 def _converse(open_llm: OpenLLM, task: FileTask, history: Path, *, plain: bool) -> None:
     # Imported here: no other command needs prompt_toolkit.
-    from mcp_local_llm.doors.cli.interactive import converse
+    from mcp_local_llm.doors.cli.chat.interactive import converse
 
     act(open_llm, lambda parts: converse(parts, task, history, plain=plain))
