@@ -39,6 +39,10 @@ class Storage:
         models = (await self.catalog.listing()).models
         return plan_removal(_one(name, models), self.roots, models, all_revisions=all_revisions)
 
+    async def path_of(self, model: str) -> str:
+        """Return the path of the model with this id; empty where there is none."""
+        return next((str(one.path) for one in (await self.catalog.listing()).models if one.id == model), "")
+
     def is_chosen(self, model: str) -> bool:
         """Return whether a model is the saved choice."""
         return self.choice.read() == model

@@ -100,10 +100,12 @@ class SettingsEditor:
         return f"{name} is set in {self.path}.{self._overruled(name)}{_IN_FORCE}"
 
     def unset(self, name: str) -> str:
-        """Remove a setting from the file, so that its default counts. Return a sentence. Raises as `set`."""
-        self._require_known(name)
+        """Remove a setting, or a misspelt key, from the file, so that the default counts. Raises as `set`."""
         document = self._document()
+        if name in TABLES or (name in document and isinstance(document[name], dict)):
+            raise self._is_table(name)
         if name not in document:
+            self._require_known(name)
             return f"{name} is not set in {self.path}; nothing was changed.{self._overruled(name)}"
         del document[name]
         self._replace(document)
@@ -112,11 +114,14 @@ class SettingsEditor:
     def _require_known(self, name: str) -> None:
         table = name.partition(".")[0]
         if RENAMED.get(table, table) in TABLES:
-            raise InvalidRequestError(f"'{table}' is a table. Edit it in {self.path}.")
+            raise self._is_table(table)
         if name not in Settings.model_fields:
             near = nearest_setting(name)
             meant = f"Did you mean '{near}'?" if near else f"Settings: {', '.join(Settings.model_fields)}."
             raise InvalidRequestError(f"There is no setting {shortened(repr(name))}. {meant}")
+
+    def _is_table(self, name: str) -> InvalidRequestError:
+        return InvalidRequestError(f"'{name}' is a table. Edit it in {self.path}.")
 
     def _document(self) -> "TOMLDocument":
         # Imported here: it takes as long as everything else that shows the settings.

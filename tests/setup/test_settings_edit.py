@@ -87,6 +87,12 @@ def test_a_value_is_removed_and_a_variable_that_wins_is_told(path: Path) -> None
     assert "MCP_LOCAL_LLM_BATCH_SIZE is set and wins" in editor.unset("batch_size")
     assert path.read_text() == FILE.replace("batch_size = 2  # two are enough\n", "")
     assert "nothing was changed" in editor.unset("batch_size")
+    path.write_text(f"batch_siz = 2\n{path.read_text()}")
+    editor.unset("batch_siz")
+    with pytest.raises(InvalidRequestError, match="is a table"):
+        editor.unset("profiles")
+    with pytest.raises(InvalidRequestError, match="Did you mean"):
+        editor.unset("batch_siz")
     assert {row.name: row.source for row in editor.rows()}["batch_size"] == "MCP_LOCAL_LLM_BATCH_SIZE"
 
 

@@ -1,7 +1,7 @@
 """The command `rm`: deletes a model's files after a question."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import anyio.to_thread
@@ -52,7 +52,12 @@ def add_remove_command(
             # Again: the question may have been answered an hour later.
             _require_not_resident(removal.model, await parts.llm.status())
             await anyio.to_thread.run_sync(remove, removal)
-            _show(removal, chosen=await anyio.to_thread.run_sync(where.is_chosen, removal.model), as_json=as_json)
+            notes = [*removal.notes]
+            if left := await where.path_of(removal.model):
+                notes.append(f"{removal.model} is still here, in {left}. The same command removes that as well.")
+            elif await anyio.to_thread.run_sync(where.is_chosen, removal.model):
+                notes.append("It was the saved choice. Choose another with `mcp-local-llm use NAME`.")
+            _show(removal, notes, as_json=as_json)
             return DONE
 
         act(open_llm, work)
@@ -84,12 +89,9 @@ async def _confirmed(removal: "Removal") -> bool:
     )
 
 
-def _show(removal: "Removal", *, chosen: bool, as_json: bool) -> None:
-    notes = [*removal.notes]
-    if chosen:
-        notes.append("It was the saved choice. Choose another with `mcp-local-llm use NAME`.")
+def _show(removal: "Removal", notes: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         place = str(removal.place)
-        show.print_json({"model": removal.model, "path": place, "freed_bytes": removal.size_bytes, "notes": notes})
+        show.print_json({"model": removal.model, "path": place, "freed_bytes": removal.size_bytes, "notes": [*notes]})
     else:
         show.print_text("\n".join([f"{removal.model} is removed; {human_bytes(removal.size_bytes)} are free.", *notes]))

@@ -91,10 +91,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, beside:
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in clean]
     else:
         lines = [line for row in clean for line in _stacked(row, widths, beside, width)]
-    console = new_console(width=max([width, *map(len, lines)]))
-    console.print(lines[0], style="bold", soft_wrap=True)
+    if is_terminal(sys.stdout):
+        new_console(width=max([width, *map(len, lines)])).print(lines[0], style="bold", soft_wrap=True)
+    else:
+        print(lines[0])
     for line in lines[1:]:
-        console.print(line, soft_wrap=True)
+        print(line)
 
 
 def clear_screen() -> None:

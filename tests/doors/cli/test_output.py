@@ -1,6 +1,7 @@
 """What commands print for people and for programs: width, colours, JSON, exit codes, completion."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -125,6 +126,21 @@ def test_without_arguments_on_a_terminal_it_says_what_it_is(environ: dict[str, s
         told.until("mcp-local-llm chat")
         told.until("claude mcp add --scope user local-llm -- mcp-local-llm")
         assert told.ended() == 0
+
+
+def test_a_table_whose_reader_goes_away_ends_without_a_word(held: dict[str, str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        done = subprocess.run(
+            [*COMMAND, "models"],
+            env=held,
+            stdin=subprocess.DEVNULL,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=WAIT_S,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_help_has_examples_and_exit_codes(environ: dict[str, str]) -> None:

@@ -112,7 +112,7 @@ def _keys_kept() -> Generator[None]:
     A terminal that reads lines would write them into the answer and take Ctrl-D for itself. Ctrl-C still is a signal,
     which stops an answer and nothing else.
     """
-    interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+    interrupt = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     before = termios.tcgetattr(0)
     kept = termios.tcgetattr(0)
     kept[0] &= ~termios.ICRNL
