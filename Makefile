@@ -5,7 +5,7 @@
 #   make quick           lint, types and the tests that take under three minutes
 #   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
-#   make test-clients    install other people's clients (740 MB, once), then let them talk to the server
+#   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 

@@ -3,7 +3,7 @@
 #
 # PYTHON is that of the development environment, which brings Node.js and npm as a wheel. Versions are locked: Python's in
 # requirements.lock, with hashes, npm's in package-lock.json. No package's own scripts are run. What an earlier run of the
-# same locks installed is kept; the first one takes about a minute and 800 MB.
+# same locks installed is kept; the first one takes about a minute and 1.2 GB.
 #
 # Lock anew, after a change of requirements.in or package.json:
 #   uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
