@@ -161,8 +161,8 @@ def _add_small_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
             fail(f"There is no prompt {shortened(name)!r}. Prompts: {', '.join(prompt_names())}.", WRONG_REQUEST)
         print(read_prompt(name), end="")
 
-    for command in (test, prompt):
-        commands.command()(command)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm test tools")(test)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm prompt delegate > .claude/commands/delegate.md")(prompt)
 
 
 def _version(wanted: bool) -> None:

@@ -91,7 +91,7 @@ def add_model_commands(
 
         perform(open_llm, ask, show.shown(as_json, results_text.download_text))
 
-    commands.command()(models)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm models --json | jq '.models[].name'")(models)
     commands.command(epilog=USE_EXAMPLES)(use)
     commands.command()(default)
     commands.command(epilog=PULL_EXAMPLES)(pull)
@@ -132,8 +132,9 @@ def _add_state_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
         perform_on_files(open_llm, ask, lambda text: show.print_json({"text": text}) if as_json else print(text))
 
     commands.command(epilog=STATUS_EXAMPLES)(status)
-    for command in (ps, unload, clean):
-        commands.command()(command)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm ps --watch")(ps)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm unload --force")(unload)
+    commands.command()(clean)
 
 
 def _look(open_llm: OpenLLM, print_status: Callable[[Status], None], *, watch: bool, as_json: bool) -> None:

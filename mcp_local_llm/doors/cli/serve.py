@@ -19,6 +19,12 @@ from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 DEFAULT_PORT = 11535
 
+EXAMPLES = """\b
+Examples:
+  mcp-local-llm serve --model 32b --idle-minutes 0
+  mcp-local-llm serve --install --now      (from now on after each login)
+  mcp-local-llm serve --uninstall --now"""
+
 
 @dataclass(frozen=True)
 class ServeOptions:
@@ -89,7 +95,7 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         except LocalLLMError as error:
             fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
 
-    commands.command()(serve)
+    commands.command(epilog=EXAMPLES)(serve)
 
 
 def _install(service: LoginService, *, now: bool) -> None:

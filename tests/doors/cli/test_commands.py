@@ -185,7 +185,9 @@ def test_ctrl_c_ends_a_download_with_130_and_keeps_what_came(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=WAIT_S)
     server.go.set()
-    assert (process.returncode, errors) == (130, "mcp-local-llm: interrupted\n")
+    assert process.returncode == 130
+    # On a busy machine, a line of progress may have come before.
+    assert errors.endswith("mcp-local-llm: interrupted\n")
     assert list((home / ".cache" / "huggingface" / "hub").glob("models--*/blobs/*.incomplete"))
     assert run(online, "pull", NAME).returncode == 0
 
