@@ -212,7 +212,7 @@ def test_chat_reads_files_and_writes_its_own_words_to_stderr(environ: dict[str, 
     (project / "a.txt").write_text("Some text.\n")
     (project / ".env").write_text("TOKEN=planted\n")
     inside = {**environ, "CLAUDE_PROJECT_DIR": str(project)}
-    asked = ("chat", "--template", "classify-logs", "-f", "a.txt", "-f", ".env", "--each-file")
+    asked = ("chat", "--seed", "2", "--template", "classify-logs", "-f", "a.txt", "-f", ".env", "--each-file")
     done = run(inside, *asked)
     assert done.returncode == 0
     answered, failed = map(json.loads, done.stdout.splitlines())
