@@ -105,7 +105,7 @@ async def _ours(begun: Call) -> tuple[float, list[int]]:
     started = time.perf_counter()
     call = await begin(begun.task, begun.workplace, begun.asker.llm, begun.asker.report)
     outcome = await ask_each(call, WholeAnswers)
-    answer = await told(call, outcome, outcome.rows(call))
+    answer = await told(call, outcome)
     seconds = time.perf_counter() - started
     if not isinstance(outcome.batch, WholeAnswers) or len(outcome.batch.tokens) != FILES:
         raise RuntimeError(f"rows are missing: {answer.head}")

@@ -4,20 +4,28 @@ import os
 import sys
 
 VERBOSE = ("--verbose", "-v")
+COMPLETION = "_MCP_LOCAL_LLM_COMPLETE"
+"""Variable that a shell sets to have a line completed; the command line has the words from other variables."""
 
 
 def main() -> None:
     """Run the stdio server or a command."""
-    # Imported here, so that importing this module takes no time.
-    from mcp_local_llm.start import run_cli, run_stdio
-
     if sys.argv[1:2] and sys.argv[1] in VERBOSE:
         # As a variable, which wins over the settings file.
         os.environ["MCP_LOCAL_LLM_LOG_LEVEL"] = "INFO"
         del sys.argv[1]
-    if len(sys.argv) > 1:
-        run_cli()
-    run_stdio()
+    try:
+        # Imported here, so that importing this module takes no time.
+        from mcp_local_llm.start import run_cli, run_stdio, run_welcome
+
+        if len(sys.argv) > 1 or COMPLETION in os.environ:
+            run_cli()
+        if sys.stdin is not None and sys.stdin.isatty():
+            run_welcome()
+        run_stdio()
+    except KeyboardInterrupt:
+        # Ctrl-C during the imports; later, each command says what it interrupts.
+        os._exit(130)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from mcp_local_llm.models.find import (
 from mcp_local_llm.models.hub import Hub, Repository, hub_access
 from mcp_local_llm.models.roles import read_registry
 from mcp_local_llm.models.speed import MIN_PROMPT_TOKENS, SpeedFile
+from mcp_local_llm.models.storage import Storage
 from mcp_local_llm.residency import Lease, Resident, RoutingLoader
 from mcp_local_llm.residency.lease import lease_of_user
 from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
@@ -131,6 +132,13 @@ def make_local(
         prefill_speeds=SpeedFile(parts.state / "prefill_speeds.json", least_tokens=MIN_PROMPT_TOKENS),
         machine=parts.machine,
     )
+
+
+def storage(environ: Mapping[str, str], home: Path, settings: Settings) -> Storage:
+    """Make the part that finds the files of models and removes them; reads nothing yet."""
+    parts = find_parts(environ, home, settings, EndpointModels(settings.endpoints, environ))
+    choice = ChoiceFile(choice_file(environ, home))
+    return Storage(parts.catalog, parts.roots, choice, lambda: read_registry(parts.registry), str(parts.registry))
 
 
 async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> tuple[Finding, ...]:

@@ -16,12 +16,14 @@ import anyio
 
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
-from mcp_local_llm.setup.places import settings_file
+from mcp_local_llm.setup.places import settings_file, state_folder
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.doctor import Finding
     from mcp_local_llm.doors.cli import LaunchOptions, LoginService, ServeOptions
+    from mcp_local_llm.models.storage import Storage
     from mcp_local_llm.values.progress import ReportProgress
 
 _LOG = logging.getLogger(__name__)
@@ -79,14 +81,41 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
 def run_cli() -> NoReturn:
     """Run a command; ends the process with the command's exit code."""
     # Imported here: the stdio server, whose start every client waits for, needs neither typer nor rich.
-    from mcp_local_llm.doors.cli import ServeActions, login_service, run_command
+    from mcp_local_llm.doors.cli import CommandParts, ServeActions, login_service, run_command
+    from mcp_local_llm.setup.settings_edit import SettingsEditor
 
     def service(arguments: Sequence[str]) -> "LoginService":
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _launch))
+    home = Path.home()
+    parts = CommandParts(
+        open_llm=_opened,
+        serve=ServeActions(_serve, service),
+        examine=_examine,
+        storage=_storage,
+        settings=SettingsEditor(settings_file(os.environ, home), os.environ),
+        launch=_launch,
+        history=state_folder(os.environ, home) / "chat_history",
+    )
+    _leave(run_command(parts))
+
+
+def run_welcome() -> NoReturn:
+    """Tell a person who started the stdio server by hand what it is; ends the process."""
+    from mcp_local_llm.doors.cli.welcome import print_welcome
+
+    print_welcome()
+    _leave()
+
+
+def _storage() -> "Storage":
+    # Imported here: only the commands that remove something need it.
+    from mcp_local_llm.local_parts import storage
+
+    home = Path.home()
+    return storage(os.environ, home, load_settings(settings_file(os.environ, home), os.environ))
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":

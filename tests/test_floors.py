@@ -95,6 +95,8 @@ HOMES = {
     "uvicorn": {"doors.http", "agents.forwarder"},
     "typer": {"doors.cli"},
     "rich": {"doors.cli"},
+    "prompt_toolkit": {"doors.cli"},
+    "tomlkit": {"setup"},
 }
 """Library → the rooms that may know it."""
 

@@ -91,3 +91,18 @@ def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> No
         whose |= dict.fromkeys(re.findall(r"`(\w+)`", keys), ruled)
     assert whose == {name: SETTING_SCOPES.get(name, "owner") for name in Settings.model_fields}
     assert set(SETTING_SCOPES.values()) == {"session", "listener"}
+
+
+def test_every_command_and_option_of_the_command_line_section_is_there(environ: dict[str, str]) -> None:
+    section = README.partition("## On the command line")[2].partition("\n## ")[0]
+
+    def help_of(*command: str) -> str:
+        arguments = [sys.executable, "-m", "mcp_local_llm", *command, "--help"]
+        return subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=WAIT_S, check=True).stdout
+
+    known = re.findall(r"^  ([a-z]+)  ", help_of(), re.MULTILINE)
+    shown = set(re.findall(r"(?:^|`|\| )mcp-local-llm ([a-z]+)", section, re.MULTILINE))
+    assert shown <= set(known)
+    chat = help_of("chat")
+    paragraph = section[section.index("`chat` also takes") : section.index("In a conversation")]
+    assert [option for option in re.findall(r"`(-{1,2}[a-z-]+)", paragraph) if option not in chat] == []

@@ -14,7 +14,7 @@ from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.tasks.checks import outcome, without_unquoted
-from mcp_local_llm.files.writing.rows import bounded_answer, repeated_lines
+from mcp_local_llm.files.writing.rows import Bounded, bounded_answer, repeated_lines
 from mcp_local_llm.values.chat import ChatResult, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
 
@@ -73,7 +73,10 @@ def checks_of(call: Call, texts: Sequence[FileText]) -> Checks:
 
 
 async def answer(call: Call) -> FileAnswer:
-    """Answer for a caller: within the bounds of what may go back, the rest in a file. Raises as `answer_whole`."""
+    """Answer for a caller: within the bounds of what may go back, the rest in a file; whole where `on_text` is.
+
+    Raises as `answer_whole`.
+    """
     result, faults, saved = await answer_whole(call)
     texts = call.reading.texts
     text, names = result.text, checks_of(call, texts).names
@@ -81,7 +84,10 @@ async def answer(call: Call) -> FileAnswer:
     if "quote" in names:
         text, dropped = without_unquoted(text, [one.text for one in texts])
         notes += [f"{dropped} findings were left out: their quotes stand in no file."] if dropped else []
-    bounded = await anyio.to_thread.run_sync(bounded_answer, text, call.keep)
+    if call.asker.on_text is None:
+        bounded = await anyio.to_thread.run_sync(bounded_answer, text, call.keep)
+    else:
+        bounded = Bounded("", text)  # The caller has the text already.
     if sum(repeated_lines(bounded.body, one.text) for one in texts) >= REPEATED:
         notes.append("The answer repeats many lines of the files: Read them instead.")
     if len(texts) > MANY_FILES:

@@ -11,7 +11,7 @@ from mcp_local_llm.delegation.requests import retry_request
 from mcp_local_llm.delegation.workplace import Totals
 from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try
 from mcp_local_llm.files.writing.drafts import unfinished
-from mcp_local_llm.llm.llm import LLM, collect_result
+from mcp_local_llm.llm.llm import LLM, OnText, collect_result
 from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
 from mcp_local_llm.values.errors import BusyError, LocalLLMError
 from mcp_local_llm.values.progress import Phase, Progress, ReportProgress
@@ -60,16 +60,21 @@ class Asker:
         report: receives progress.
         model: the model that the call names.
         totals: takes the speeds.
+        on_text: receives the text of an answer that nothing is checked in, while it comes.
     """
 
     llm: LLM
     report: ReportProgress
     model: str | None
     totals: Totals
+    on_text: OnText | None = None
 
-    async def ask(self, request: ChatRequest, report: ReportProgress | None = None) -> ChatResult:
-        """Return the answer to a request. Raises as `LLM.chat`."""
-        result = await collect_result(self.llm.chat(request, report or self.report, model=self.model))
+    async def ask(
+        self, request: ChatRequest, report: ReportProgress | None = None, on_text: OnText | None = None
+    ) -> ChatResult:
+        """Return the answer to a request; `on_text` receives its text while it comes. Raises as `LLM.chat`."""
+        request = replace(request, stream=on_text is not None)
+        result = await collect_result(self.llm.chat(request, report or self.report, model=self.model), on_text)
         self.totals.measure(result)
         return result
 
@@ -77,7 +82,7 @@ class Asker:
         self, request: ChatRequest, checks: Checks, report: ReportProgress | None = None
     ) -> tuple[ChatResult, Faults]:
         """Return an answer and what its checks found; a fault is named to the model once, for another try."""
-        result = await self.ask(request, report)
+        result = await self.ask(request, report, None if checks.names else self.on_text)
         faults = checks.faults(result)
         if not any(faults):
             return result, faults

@@ -13,7 +13,7 @@ from mcp_local_llm.delegation.requests import Question, question_of
 from mcp_local_llm.delegation.task import FileTask, TokensSaved
 from mcp_local_llm.delegation.workplace import Workplace
 from mcp_local_llm.files.reading.file_text import Reading
-from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.llm.llm import LLM, OnText
 from mcp_local_llm.values.chat import ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
@@ -69,8 +69,10 @@ class Call:
         return self.workplace.state.keep_answer(self.task.template or "answer", text, ending)
 
 
-async def begin(task: FileTask, workplace: Workplace, llm: LLM, report: ReportProgress) -> Call:
-    """Read the files and complete the task; nothing is asked yet.
+async def begin(
+    task: FileTask, workplace: Workplace, llm: LLM, report: ReportProgress, on_text: OnText | None = None
+) -> Call:
+    """Read the files and complete the task; nothing is asked yet. `on_text` is that of `Asker`.
 
     Raises:
         InvalidRequestError: the task is not whole, or there is no such template.
@@ -87,5 +89,5 @@ async def begin(task: FileTask, workplace: Workplace, llm: LLM, report: ReportPr
     if task.max_seconds is not None and not task.each_file:
         ignored = "max_seconds had no effect: it ends calls with each_file=true."
         reading = replace(reading, notes=(*reading.notes, ignored))
-    asker = Asker(llm, report, task.model, workplace.totals)
+    asker = Asker(llm, report, task.model, workplace.totals, on_text)
     return Call(task, question, reading, workplace, asker, Counter(llm, report, task.model))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
-from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.llm.llm import LLM, OnText
 from mcp_local_llm.values.chat import ChatResult, Timings, Usage
 from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.progress import ReportProgress
@@ -52,8 +52,14 @@ class Delegation:
         paths = [word for word in words if "." in word or "/" in word]
         return await anyio.to_thread.run_sync(lambda: self.workplace.files_among(paths)) if paths else ()
 
-    async def chat(self, task: FileTask, report: ReportProgress) -> FileAnswer:
+    async def chat(self, task: FileTask, report: ReportProgress, on_text: OnText | None = None) -> FileAnswer:
         """Answer a question about files.
+
+        Args:
+            task: the question.
+            report: receives progress.
+            on_text: receives the answer's text as it comes, where it is one answer that no check can replace; the
+                answer then comes back whole, however long it is.
 
         Raises:
             InvalidRequestError: the task is not whole.
@@ -65,7 +71,7 @@ class Delegation:
         from mcp_local_llm.delegation.call import begin
         from mcp_local_llm.delegation.each_file import answer_each
 
-        call = await begin(task, self.workplace, self._llm, report)
+        call = await begin(task, self.workplace, self._llm, report, None if task.each_file else on_text)
         return self._counted(await (answer_each(call) if task.each_file else answer(call)))
 
     async def draft(self, order: DraftOrder, report: ReportProgress) -> FileAnswer:

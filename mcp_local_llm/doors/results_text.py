@@ -1,7 +1,9 @@
 """Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.model import human_bytes, human_count
@@ -43,6 +45,21 @@ def note(result: ChatResult, words: NoteWording) -> str:
         count = len(result.tool_calls)
         return f"The model asks for {count} tool {'call' if count == 1 else 'calls'}."
     return "" if result.text else "The model's answer is empty."
+
+
+def numbers_of(result: ChatResult) -> dict[str, Any]:
+    """Return everything about an answer that its text does not say."""
+    numbers: dict[str, Any] = {
+        "model": result.model,
+        "finish_reason": result.finish_reason,
+        "usage": dataclasses.asdict(result.usage),
+        "timings": {key: round(value, 4) for key, value in dataclasses.asdict(result.timings).items()},
+        "reasoning_characters": len(result.reasoning),
+        "warnings": list(result.warnings),
+    }
+    if result.schema_met is not None:
+        numbers["schema_met"] = result.schema_met
+    return numbers
 
 
 def switch_text(switch: Switch) -> str:

@@ -4,7 +4,7 @@
 `Session` chooses between the two for each call.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -119,8 +119,12 @@ class LLM(Protocol):
         ...
 
 
-async def collect_result(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
-    """Return the result of a stream of chunks from `LLM.chat`.
+OnText = Callable[[str], Awaitable[None]]
+"""Receives the text of an answer, part by part."""
+
+
+async def collect_result(chunks: AsyncGenerator[ChatChunk], on_text: OnText | None = None) -> ChatResult:
+    """Return the result of a stream of chunks from `LLM.chat`; `on_text` receives the text as it comes.
 
     Raises:
         GenerationError: the stream ended without a result.
@@ -128,6 +132,8 @@ async def collect_result(chunks: AsyncGenerator[ChatChunk]) -> ChatResult:
     result: ChatResult | None = None
     async with aclosing(chunks):
         async for chunk in chunks:
+            if on_text is not None and chunk.text:
+                await on_text(chunk.text)
             result = chunk.result
     if result is None:
         raise GenerationError("The engine ended without an answer. Send the request again.")

@@ -52,5 +52,16 @@ class ChoiceFile:
         except OSError as error:
             raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error
 
+    def clear(self) -> None:
+        """Remove the choice.
+
+        Raises:
+            ConfigError: the file cannot be removed.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(f"The choice could not be removed from {self.path}: {error.strerror}.") from error
+
     def _unreadable(self, reason: str) -> ConfigError:
         return ConfigError(f"{self.path} cannot be read: {reason}. Remove it, or choose with set_model.")

@@ -35,14 +35,17 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: names the file or variable, the key and what is allowed.
     """
-    values, warnings = _renamed(path, read_settings_file(path))
+    return settings_of(path, read_settings_file(path), environ)
+
+
+def settings_of(path: Path, content: dict[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Return the settings of a file's content and the variables. Raises as `load_settings`."""
+    values, warnings = _renamed(path, content)
     origin = dict.fromkeys(values, f"{path}")
-    for name in (name for name in Settings.model_fields if name not in TABLES):
-        variable = PREFIX + name.upper()
-        if environ.get(variable, "").strip():
-            raw = environ[variable].strip()
-            values[name] = [part.strip() for part in raw.split(LISTS[name])] if name in LISTS else raw
-            origin[name] = variable
+    for name, variable in variables_of(environ).items():
+        raw = environ[variable].strip()
+        values[name] = [part.strip() for part in raw.split(LISTS[name])] if name in LISTS else raw
+        origin[name] = variable
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -54,6 +57,17 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     if settings.llama_server is not None:
         paths["llama_server"] = settings.llama_server.expanduser()
     return settings.model_copy(update=paths).warned(warnings)
+
+
+def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return setting → the variable that sets it, for those that are set; an empty variable counts as unset."""
+    names = {name: PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES}
+    return {name: variable for name, variable in names.items() if environ.get(variable, "").strip()}
+
+
+def nearest_setting(name: str) -> str:
+    """Return the setting that a misspelt name probably means, or an empty text."""
+    return _nearest(name, Settings.model_fields)
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:

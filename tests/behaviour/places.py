@@ -29,7 +29,7 @@ from tests.engines.http.fake_server import Exchange, call_piece, counts, delta, 
 MODEL = "reciting"
 OVER_HTTP = ("over HTTP", "messages over HTTP", "responses over HTTP")
 OWN = ("in-process", "attached", *OVER_HTTP)
-PINGED = dict.fromkeys(("messages over HTTP", "responses over HTTP"), Progress("prefill"))
+PINGED: dict[str, Progress] = dict.fromkeys(("messages over HTTP", "responses over HTTP"), Progress("prefill"))
 """What a place whose API has no place for progress tells of every wait."""
 ALL = (*OWN, "at a server of somebody else")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from mcp_local_llm.doors.cli import show
+from mcp_local_llm.doors.cli.chat.answer_writer import PlainAnswer
 from mcp_local_llm.doors.mcp.strict_tool import chat_result
 from mcp_local_llm.values.chat import ChatResult, Timings, ToolCall, Usage
 from mcp_local_llm.wire.json_values import encodable
@@ -33,5 +34,11 @@ def test_a_tool_s_result_can_be_sent() -> None:
 
 
 def test_the_command_line_prints_it(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    show.show_chat(HALF)
-    assert capfdbinary.readouterr().out == "half \ufffd\n".encode()
+    answer = PlainAnswer()
+    answer.write(HALF.text)
+    answer.end()
+    for half in ("\ud83d", "\ude00"):
+        answer.write(half)
+    answer.end()
+    show.print_json({"text": HALF.text})
+    assert capfdbinary.readouterr().out == 'half \ufffd\n😀\n{\n "text": "half \ufffd"\n}\n'.encode()

@@ -1,46 +1,118 @@
-"""The commands and their arguments."""
+"""Puts the commands together."""
 
 import sys
-from dataclasses import replace
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import anyio.to_thread
 import typer
 
 from mcp_local_llm import __version__
-from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors.cli import show
+from mcp_local_llm.doors.cli.chat import add_chat_command
+from mcp_local_llm.doors.cli.completion import name_completion
+from mcp_local_llm.doors.cli.config_command import add_config_command
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
 from mcp_local_llm.doors.cli.launch import Launch, add_launch_command
-from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, Parts, fail, perform, perform_on_files
+from mcp_local_llm.doors.cli.model_commands import add_model_commands
+from mcp_local_llm.doors.cli.run import (
+    BROKEN_PIPE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_REQUEST,
+    OpenLLM,
+    fail,
+    leave_broken_pipe,
+    perform,
+)
 from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
-from mcp_local_llm.llm.llm import LLM, collect_result
+from mcp_local_llm.doors.cli.show import JsonOption
+from mcp_local_llm.doors.results_text import quick_test_text
+from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.places import prompt_names, read_prompt
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message, SamplingParams
+from mcp_local_llm.setup.settings_edit import SettingsEditor
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.progress import ReportProgress
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.values.results import QuickTest, QuickTestName
+
+if TYPE_CHECKING:
+    from mcp_local_llm.models.storage import Storage
 
 HELP = """One resident local model for coding agents.
 
 Without arguments: serve MCP on stdin and stdout, as a coding agent starts it, for example after
 `claude mcp add --scope user local-llm -- mcp-local-llm`."""
 
-Name = Annotated[str, typer.Argument(help="Role, id, fragment or number of the list.")]
+EPILOG = """\b
+Examples:
+  mcp-local-llm pull mlx-community/Qwen3-4B-4bit
+  mcp-local-llm use 4b
+  mcp-local-llm chat "What is a mutex?"
+  git diff | mcp-local-llm chat "Write a commit message for this."
+  mcp-local-llm chat                     (on a terminal: a conversation)
+  mcp-local-llm --install-completion     (names of models with Tab)
+
+\b
+Exit codes:
+  0    done
+  1    failed
+  2    refused: a wrong argument, name or text, or a model in use
+  3    an answer came, but it is cut off, empty or does not validate
+  130  Ctrl-C; what came of an answer is on stdout
+  141  nobody reads stdout any more"""
 
 
-def run_command(open_llm: OpenLLM, actions: ServeActions, examine: Examine, launch: Launch) -> int:
+@dataclass(frozen=True)
+class CommandParts:
+    """What the commands work with.
+
+    Attributes:
+        open_llm: opens the verbs and the work on files.
+        serve: what `serve` does.
+        examine: what `doctor` does.
+        storage: finds the files of models.
+        settings: shows and changes settings.
+        launch: starts a coding agent.
+        history: file of what was typed in interactive chats.
+    """
+
+    open_llm: OpenLLM
+    serve: ServeActions
+    examine: Examine
+    storage: "Callable[[], Storage]"
+    settings: SettingsEditor
+    launch: Launch
+    history: Path
+
+
+def run_command(parts: CommandParts) -> int:
     """Run the command in `sys.argv` and return the exit code."""
     try:
-        build_commands(open_llm, actions, examine, launch)(prog_name="mcp-local-llm")
+        build_commands(parts)(prog_name="mcp-local-llm")
     except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else 0
-    return 0
+        code = leave.code if isinstance(leave.code, int) else 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    else:
+        code = 0
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _without_reader()
+    return code
 
 
-def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine, launch: Launch) -> typer.Typer:
-    """Make the commands: `serve`, `doctor` and `launch` call the function of theirs, all others open `open_llm`."""
-    commands = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+def _without_reader() -> int:
+    try:
+        leave_broken_pipe()
+    except typer.Exit:
+        return BROKEN_PIPE
+
+
+def build_commands(parts: CommandParts) -> typer.Typer:
+    """Make the commands."""
+    commands = typer.Typer(help=HELP, epilog=EPILOG, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def options(
         version: Annotated[
@@ -53,132 +125,48 @@ def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine, l
         """Take the options before a command; `__main__` has read --verbose already."""
 
     commands.callback()(options)
-    _add_model_commands(commands, open_llm)
-    _add_question_commands(commands, open_llm)
-    _add_clean_command(commands, open_llm)
-    add_serve_command(commands, actions)
-    add_doctor_command(commands, examine)
-    add_launch_command(commands, launch)
+    names = name_completion(parts.open_llm)
+    add_chat_command(commands, parts.open_llm, names, parts.history)
+    add_model_commands(commands, parts.open_llm, names, parts.storage)
+    _add_small_commands(commands, parts.open_llm)
+    add_config_command(commands, parts.settings)
+    add_serve_command(commands, parts.serve)
+    add_doctor_command(commands, parts.examine)
+    add_launch_command(commands, parts.launch)
     return commands
 
 
-def _add_model_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
-    def models() -> None:
-        """List the models on this machine; loads nothing."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> ModelTable:
-            return await llm.list_models()
-
-        perform(open_llm, ask, show.show_models)
-
-    def use(
-        name: Name,
-        download: Annotated[bool, typer.Option("--download", help="Fetch it if it is not here.")] = False,
+def _add_small_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
+    def test(
+        name: Annotated[QuickTestName, typer.Argument(help="Which question.")] = "hello", as_json: JsonOption = False
     ) -> None:
-        """Choose the model; it is loaded once to see that it works."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> Switch:
-            return await llm.set_model(name, report, download=download)
-
-        perform(open_llm, ask, show.show_switch)
-
-    def pull(name: Annotated[str, typer.Argument(help="Whole name of a repository, publisher/name.")]) -> None:
-        """Download a safetensors model; an interrupted download is continued."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> Download:
-            return await llm.download(name, report)
-
-        perform(open_llm, ask, show.show_download)
-
-    def status() -> None:
-        """Tell what is resident, the saved choice and the memory."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> Status:
-            return await llm.status()
-
-        perform(open_llm, ask, show.show_status)
-
-    def unload(
-        force: Annotated[bool, typer.Option("--force", help="End the calls that use it with an error.")] = False,
-    ) -> None:
-        """Give the resident model's memory back; the choice stays, and the next call loads it again."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> Status:
-            return await llm.unload(report, force=force)
-
-        perform(open_llm, ask, show.show_status)
-
-    for command in (models, use, pull, status, unload):
-        commands.command()(command)
-
-
-def _add_clean_command(commands: typer.Typer, open_llm: OpenLLM) -> None:
-    def clean() -> None:
-        """Delete what calls with files left behind: old versions of drafts, long answers, rows of unfinished calls."""
-
-        async def ask(parts: Parts, report: ReportProgress) -> str:
-            return await anyio.to_thread.run_sync(parts.delegation.clean)
-
-        perform_on_files(open_llm, ask, print)
-
-    commands.command()(clean)
-
-
-def _add_question_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
-    def chat(
-        message: Annotated[
-            str, typer.Argument(help="What to ask; - reads it from stdin. May be left out with --template.")
-        ] = "",
-        system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-        model: Annotated[str | None, typer.Option(help="Ask this model; the choice stays.")] = None,
-        max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens.")] = None,
-        thinking: Annotated[bool | None, typer.Option(help="Let the model reason first, or not.")] = None,
-        file: Annotated[
-            list[str] | None, typer.Option("--file", "-f", help="Read this: path, path:10-80, pattern, git:staged.")
-        ] = None,
-        each_file: Annotated[bool, typer.Option("--each-file", help="Ask the same of every file.")] = False,
-        split: Annotated[bool, typer.Option("--split", help="Read what is longer than the window in parts.")] = False,
-        template: Annotated[str | None, typer.Option(help="A task template; the message completes it.")] = None,
-    ) -> None:
-        """Ask the chosen model once and print its answer."""
-        text = sys.stdin.read() if message == "-" else message
-        request = ChatRequest((), sampling=SamplingParams(max_tokens), thinking=thinking)
-        if file or template or each_file or split:
-            task = FileTask(file or None, text, system or "", request, model, each_file, split, template)
-            perform_on_files(open_llm, lambda parts, report: parts.delegation.chat(task, report), show.show_files)
-            return
-        if not text.strip():
-            fail("There is no message.", WRONG_REQUEST)
-        turns = [Message(role="system", content=system)] if system else []
-        turns.append(Message(role="user", content=text))
-        request = replace(request, messages=tuple(turns))
-
-        async def ask(llm: LLM, report: ReportProgress) -> ChatResult:
-            return await collect_result(llm.chat(request, report, model=model))
-
-        perform(open_llm, ask, show.show_chat)
-
-    def test(name: Annotated[QuickTestName, typer.Argument(help="Which question.")] = "hello") -> None:
-        """Ask the chosen model one scripted question; the exit code is 1 where no answer comes."""
+        """Ask the chosen model one scripted question. The exit code is 1 where no answer comes."""
 
         async def ask(llm: LLM, report: ReportProgress) -> QuickTest:
             return await llm.quick_test(name, report)
 
-        def judge(outcome: QuickTest) -> None:
-            show.show_test(outcome)
-            if not outcome.answered:
-                raise typer.Exit(FAILED)
+        def judge(outcome: QuickTest) -> int:
+            show.shown(as_json, quick_test_text)(outcome)
+            return 0 if outcome.answered else FAILED
 
         perform(open_llm, ask, judge)
 
-    def prompt(name: Annotated[str, typer.Argument(help="Name of a prompt, e.g. switch-model.")]) -> None:
-        """Print a prompt, for example into .claude/commands/switch-model.md."""
+    def prompt(
+        name: Annotated[
+            str,
+            typer.Argument(
+                help="Name of a prompt, e.g. switch-model.",
+                autocompletion=lambda: list(prompt_names()),
+            ),
+        ],
+    ) -> None:
+        """Print a prompt. It may go into .claude/commands/NAME.md."""
         if name not in prompt_names():
             fail(f"There is no prompt {shortened(name)!r}. Prompts: {', '.join(prompt_names())}.", WRONG_REQUEST)
         print(read_prompt(name), end="")
 
-    for command in (chat, test, prompt):
-        commands.command()(command)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm test tools")(test)
+    commands.command(epilog="\b\nExample:\n  mcp-local-llm prompt delegate > .claude/commands/delegate.md")(prompt)
 
 
 def _version(wanted: bool) -> None:

@@ -4,22 +4,28 @@ import dataclasses
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
-from rich.console import Console
 
-from mcp_local_llm.doctor import Finding, has_problems
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
+from mcp_local_llm.doors.cli.terminal import new_console
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
-Examine = Callable[[Sequence[int]], Awaitable[tuple[Finding, ...]]]
+if TYPE_CHECKING:
+    from mcp_local_llm.doctor import Finding
+
+Examine = Callable[[Sequence[int]], "Awaitable[tuple[Finding, ...]]"]
 """Examines this machine; takes the ports of 127.0.0.1 on which to look for servers."""
 
 NO_PORTS = "none"
+EXAMPLES = """\b
+Examples:
+  mcp-local-llm doctor
+  mcp-local-llm doctor --ports 1234,8000 --json"""
 INDENT = " " * 9
 
 
@@ -36,10 +42,13 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     ) -> None:
-        """Check this machine and say what to do; changes nothing. The exit code is 1 where something needs you."""
+        """Check this machine and say what to do. Changes nothing; the exit code is 1 where something needs you."""
+        # Imported here: other commands check nothing.
+        from mcp_local_llm.doctor import has_problems
+
         wanted = usual if ports is None else _read_ports(ports)
         try:
-            with Console(stderr=True).status("looking"):
+            with new_console(stderr=True).status("looking"):
                 findings = anyio.run(examine, wanted)
         except KeyboardInterrupt:
             fail("interrupted", INTERRUPTED)
@@ -50,7 +59,7 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
         if has_problems(findings):
             raise typer.Exit(FAILED)
 
-    commands.command()(doctor)
+    commands.command(epilog=EXAMPLES)(doctor)
 
 
 def _read_ports(text: str) -> tuple[int, ...]:
@@ -65,7 +74,7 @@ def _read_ports(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _show(findings: Sequence[Finding]) -> None:
+def _show(findings: "Sequence[Finding]") -> None:
     for finding in findings:
         print(f"{finding.verdict:<8} {finding.name}: {_plain(finding.text)}")
         for line in finding.advice.splitlines():
@@ -74,7 +83,7 @@ def _show(findings: Sequence[Finding]) -> None:
     sys.stdout.flush()
 
 
-def _summary(findings: Iterable[Finding]) -> str:
+def _summary(findings: "Iterable[Finding]") -> str:
     verdicts = [finding.verdict for finding in findings]
     problems, notes = verdicts.count("problem"), verdicts.count("note")
     if not problems:

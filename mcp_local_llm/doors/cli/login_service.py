@@ -29,6 +29,9 @@ class LoginService:
         file, content: the path where the system looks for it, and its bytes.
         folders: folders that must exist before it starts.
         start, stop: the commands that start and stop it, in order.
+        stopped: codes with which `stop` ends where the service does not run, or not any more.
+        links: what the service manager makes beside the file, and may leave behind.
+        forget: the commands that tell the service manager of a removed file.
     """
 
     file: Path
@@ -36,6 +39,9 @@ class LoginService:
     folders: tuple[Path, ...]
     start: tuple[Command, ...]
     stop: tuple[Command, ...]
+    stopped: tuple[int, ...] = (0,)
+    links: tuple[Path, ...] = ()
+    forget: tuple[Command, ...] = ()
 
 
 def login_service(
@@ -84,6 +90,8 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
         folders=(logs,),
         start=(("launchctl", "bootstrap", domain, str(file)),),
         stop=(("launchctl", "bootout", f"{domain}/{LABEL}"),),
+        # launchctl error: 3 is "No such process", 113 "Could not find specified service".
+        stopped=(0, 3, 113),
     )
 
 
@@ -106,12 +114,15 @@ TimeoutStopSec=10
 WantedBy=default.target
 """
     control: Command = ("systemctl", "--user")
+    units = config / "systemd" / "user"
     return LoginService(
-        file=config / "systemd" / "user" / UNIT,
+        file=units / UNIT,
         content=content.encode(),
         folders=(),
         start=((*control, "daemon-reload"), (*control, "enable", "--now", UNIT)),
         stop=((*control, "disable", "--now", UNIT),),
+        links=(units / "default.target.wants" / UNIT,),
+        forget=((*control, "daemon-reload"),),
     )
 
 

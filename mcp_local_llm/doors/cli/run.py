@@ -1,24 +1,31 @@
-"""Runs one command: opens the `LLM`, shows progress on stderr, and turns errors into exit codes."""
+"""Runs one command: opens the parts, shows progress on stderr, and turns errors into exit codes."""
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import NoReturn, Protocol, TypeVar
 
 import anyio
 import typer
-from rich.console import Console
 
 from mcp_local_llm.delegation.delegation import Delegation
+from mcp_local_llm.doors.cli.progress_line import progress_line
+from mcp_local_llm.doors.cli.terminal import harmless
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import LocalLLMError
-from mcp_local_llm.values.progress import Progress, ReportProgress
+from mcp_local_llm.values.progress import ReportProgress
 
+DONE = 0
 FAILED = 1
 WRONG_REQUEST = 2
+INCOMPLETE = 3
+"""Exit code where an answer came that is cut off, empty, or does not validate."""
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as in shells (128 + SIGINT)."""
+BROKEN_PIPE = 141
+"""Exit code of a program whose output nobody reads any more, as in shells (128 + SIGPIPE)."""
 
 Result = TypeVar("Result")
 
@@ -41,40 +48,64 @@ OpenLLM = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Parts]]
 """Opens the parts; the argument prints a sentence for the user. Leaving the context ends everything it started."""
 
 
-def perform(
-    open_llm: OpenLLM, ask: Callable[[LLM, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
-) -> None:
+Show = Callable[[Result], int | None]
+"""Prints a result; returns the exit code where that is not 0."""
+
+
+def perform(open_llm: OpenLLM, ask: Callable[[LLM, ReportProgress], Awaitable[Result]], show: Show[Result]) -> None:
     """Call a verb, then show its result; see `perform_on_files`."""
     perform_on_files(open_llm, lambda parts, report: ask(parts.llm, report), show)
 
 
 def perform_on_files(
-    open_llm: OpenLLM, ask: Callable[[Parts, ReportProgress], Awaitable[Result]], show: Callable[[Result], None]
+    open_llm: OpenLLM, ask: Callable[[Parts, ReportProgress], Awaitable[Result]], show: Show[Result]
 ) -> None:
-    """Do the work of a command, then show its result; meanwhile progress is one line on stderr, if that is a terminal.
+    """Do the work of a command, then show its result; progress is on stderr meanwhile. Raises as `act`."""
+
+    async def work(parts: Parts) -> int | None:
+        with progress_line() as line:
+            result = await ask(parts, line.report)
+        # The line is gone by now: it may be on the same terminal.
+        return show(result)
+
+    act(open_llm, work)
+
+
+def act(open_llm: OpenLLM, work: Callable[[Parts], Awaitable[int | None]]) -> None:
+    """Open the parts and do the work of a command, which returns its exit code where that is not 0.
 
     Raises:
-        typer.Exit: with the code of the failure, whose text is on stderr by then.
+        typer.Exit: with the code of the command, or of its failure, whose text is on stderr by then.
     """
-    console = Console(stderr=True)
 
-    async def run() -> None:
+    async def run() -> int | None:
         async with open_llm(note) as parts:
-            with console.status("starting") as line:
-
-                def report(progress: Progress) -> None:
-                    line.update(str(progress))
-
-                result = await ask(parts, report)
-            # The line is gone by now: while it is shown, rich takes what is printed for its own.
-            show(result)
+            code = await work(parts)
+            sys.stdout.flush()
+        return code
 
     try:
-        anyio.run(run)
+        code = anyio.run(run)
     except LocalLLMError as error:
-        fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
+        fail(str(error), code_of(error))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        leave_broken_pipe()
+    if code:
+        raise typer.Exit(code)
+
+
+def code_of(error: LocalLLMError) -> int:
+    """Return the exit code of an error: a wrong request, or a failure."""
+    return WRONG_REQUEST if 400 <= error.status < 500 else FAILED
+
+
+def leave_broken_pipe() -> NoReturn:
+    """End the command without a word; what is left in the buffer of stdout goes nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(BROKEN_PIPE)
 
 
 def fail(text: str, code: int) -> NoReturn:
@@ -85,4 +116,5 @@ def fail(text: str, code: int) -> NoReturn:
 
 def note(text: str) -> None:
     """Print a note on stderr; this door has no MCP tools."""
-    print(f"mcp-local-llm: {without_tools(text)}", file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(f"mcp-local-llm: {harmless(without_tools(text))}", file=sys.stderr, flush=True)

@@ -2,9 +2,12 @@
 
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -15,6 +18,12 @@ from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 DEFAULT_PORT = 11535
+
+EXAMPLES = """\b
+Examples:
+  mcp-local-llm serve --model 32b --idle-minutes 0
+  mcp-local-llm serve --install --now      (from now on after each login)
+  mcp-local-llm serve --uninstall --now"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         now: Annotated[bool, typer.Option("--now", help="Also start the service, or stop it.")] = False,
         until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
     ) -> None:
-        """Hold the model and answer OpenAI's API on a port, until a signal comes."""
+        """Hold the model and answer OpenAI's API on a port. A signal ends it."""
         options = ServeOptions(host, port, model, idle_minutes, until_stdin_ends)
         if install and uninstall:
             fail("--install and --uninstall exclude each other.", WRONG_REQUEST)
@@ -89,45 +98,109 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         except LocalLLMError as error:
             fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
 
-    commands.command()(serve)
+    commands.command(epilog=EXAMPLES)(serve)
 
 
 def _install(service: LoginService, *, now: bool) -> None:
-    for folder in (service.file.parent, *service.folders):
-        folder.mkdir(parents=True, exist_ok=True)
-    service.file.write_bytes(service.content)
-    print(f"{service.file} is written.")
-    if now:
-        _run(service.start)
-    else:
+    """Write the file and, with `now`, start the service; where that fails, everything is as it was before.
+
+    Raises:
+        ConfigError: the file cannot be written, or the service cannot be started.
+    """
+    before = service.file.read_bytes() if service.file.exists() else None
+    made = _make_folders((service.file.parent, *service.folders))
+    try:
+        service.file.write_bytes(service.content)
+        if now:
+            if before is not None:
+                _try(service.stop)  # An earlier one may run, with other options.
+            _run(service.start)
+    except (ConfigError, OSError, KeyboardInterrupt) as error:
+        _take_back(service, before, made, now=now)
+        left = "The earlier one is there again." if before is not None else "Nothing is left behind."
+        raise ConfigError(f"{error or 'interrupted'} The service was not installed. {left}") from error
+    print(f"{service.file} is written{' and the service runs' if now else ''}.")
+    if not now:
         print(f"Start it with: {_joined(service.start)}")
 
 
+def _make_folders(folders: Iterable[Path]) -> list[Path]:
+    """Make folders and return those that were not there, the innermost first."""
+    missing = {path for folder in folders for path in (folder, *folder.parents) if not path.exists()}
+    for folder in sorted(missing):
+        folder.mkdir(exist_ok=True)
+    return sorted(missing, reverse=True)
+
+
+def _take_back(service: LoginService, before: bytes | None, made: Iterable[Path], *, now: bool) -> None:
+    """Take an installation back: the service, its files, and the folders that were made for them."""
+    if now:
+        _try(service.stop)
+    if before is not None:
+        service.file.write_bytes(before)
+        if now:
+            _try(service.start)
+        return
+    _remove_files(service, now=now)
+    for folder in made:
+        with suppress(OSError):  # somebody else put something there
+            folder.rmdir()
+
+
+def _remove_files(service: LoginService, *, now: bool) -> None:
+    service.file.unlink(missing_ok=True)
+    for link in service.links:
+        with suppress(OSError):  # it was not enabled, or other services are linked there
+            link.unlink()
+            link.parent.rmdir()
+    if now:
+        _try(service.forget)
+
+
 def _uninstall(service: LoginService, *, now: bool) -> None:
+    """Stop the service with `now`, then remove its files; where it cannot be stopped, everything stays as it was.
+
+    Raises:
+        ConfigError: the service cannot be stopped.
+    """
     if not service.file.exists():
         print(f"{service.file} is not there; nothing to remove.")
         return
     if now:
-        _run(service.stop)
-    service.file.unlink()
+        try:
+            _run(service.stop, fine=service.stopped)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error} The service may still run, so {service.file} stays. `serve --uninstall` without --now "
+                "removes it all the same."
+            ) from error
+    _remove_files(service, now=now)
     print(f"{service.file} is removed.")
     if not now:
         print(f"If it runs, stop it with: {_joined(service.stop)}")
 
 
-def _run(commands: Sequence[Command]) -> None:
+def _run(commands: Sequence[Command], fine: Sequence[int] = (0,)) -> None:
     """Run the system's own commands; what they print is the user's to see.
 
     Raises:
-        ConfigError: one is not there, or failed.
+        ConfigError: one is not there, or ended with a code that is not `fine`.
     """
     for command in commands:
         program = shutil.which(command[0])
         if program is None:
             raise ConfigError(f"{command[0]} is not on this machine. Leave --now out, and start the service by hand.")
         ended = anyio.run(partial(anyio.run_process, [program, *command[1:]], stdout=None, stderr=None, check=False))
-        if ended.returncode:
+        if ended.returncode not in fine:
             raise ConfigError(f"`{shlex.join(command)}` failed with code {ended.returncode}.")
+
+
+def _try(commands: Sequence[Command]) -> None:
+    """Run commands that may fail: what they undo may not be there, or their service manager is not."""
+    for command in commands:
+        if program := shutil.which(command[0]):
+            run = partial(anyio.run_process, [program, *command[1:]], stdout=subprocess.DEVNULL, check=False)
+            anyio.run(partial(run, stderr=subprocess.DEVNULL))
 
 
 def _joined(commands: Sequence[Command]) -> str:

@@ -1,79 +1,130 @@
-"""Prints results: answers on stdout, notes about them on stderr."""
+"""Prints results on stdout: as text for people, or as JSON for programs."""
 
+import json
 import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from pydantic import BaseModel
 
-from mcp_local_llm.delegation.task import FileAnswer
 from mcp_local_llm.doors import results_text
-from mcp_local_llm.doors.cli import run
-from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.results import Download, ModelTable, QuickTest, Status, Switch
+from mcp_local_llm.doors.cli.terminal import PIPE_WIDTH, columns, harmless, is_terminal, new_console
+from mcp_local_llm.values.model import human_bytes
+from mcp_local_llm.values.results import ModelRow, ModelTable, Status
 from mcp_local_llm.wire.json_values import encodable
 
-PIPE_WIDTH = 240
-"""Columns where the output is no terminal: lines stay whole for grep."""
 HOW_TO_CHOOSE = "choose with `mcp-local-llm use NAME`"
-NOTE_WORDING = results_text.NoteWording(
-    longer="with a larger --max-tokens",
-    no_thinking="Call again with --no-thinking",
-    higher_temperature="use a profile with a higher temperature",
-)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+GAP = 2
+"""Columns between two cells of a table."""
+
+_Result = TypeVar("_Result", bound=BaseModel)
+
+
+def print_json(value: object, *, indent: int | None = 1) -> None:
+    """Print a value as JSON, on one line without `indent`."""
+    print(encodable(json.dumps(value, indent=indent, ensure_ascii=False)))
+
+
+def shown(as_json: bool, text: Callable[[_Result], str]) -> Callable[[_Result], None]:
+    """Return the function that prints a result: as JSON, or as `text` writes it."""
+
+    def show(result: _Result) -> None:
+        if as_json:
+            print_json(result.model_dump(mode="json"))
+        else:
+            print_text(text(result))
+
+    return show
+
+
+def print_text(text: str) -> None:
+    """Print what the program itself says, folded where there is a width; this door has no MCP tools."""
+    width = columns(sys.stdout)
+    for line in harmless(results_text.without_tools(text)).split("\n"):
+        print(line if width == PIPE_WIDTH or len(line) <= width else _folded(line, width))
 
 
 def show_models(table: ModelTable) -> None:
-    """Print the numbered table, folded to the width of the terminal."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in results_text.TABLE_HEADER:
-        grid.add_column(title, justify="right" if title == "#" else "left", overflow="fold")
+    """Print the numbered table, and below it what needs whole sentences."""
+    rows = [_cells(row) for row in table.models]
+    if rows:
+        print_table(("#", "model", "size", "quantization", "context", "fits", "speed"), rows, beside=1)
+        print()
+    width = columns(sys.stdout)
     for row in table.models:
-        grid.add_row(*results_text.cells(row), style="" if row.fits else "dim")
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(width=width, highlight=False, markup=False).print(grid)
-    _print(results_text.table_notes(table, HOW_TO_CHOOSE))
+        words = row.good_for if row.fits else f"{row.fit}. {row.good_for}"
+        print(_folded(f"{row.number}  {words}", width, indent=len(f"{row.number}") + GAP))
+    print_text(results_text.table_notes(table, HOW_TO_CHOOSE) if rows else "No models were found.")
 
 
-def show_chat(result: ChatResult) -> None:
-    """Print the answer on stdout, and warnings and notes on stderr."""
-    print(encodable(result.text))
-    note = results_text.note(result, NOTE_WORDING)
-    for line in (*result.warnings, *([note] if note else [])):
-        run.note(line)
+def show_running(status: Status) -> None:
+    """Print what is resident as a table of one row."""
+    if status.model is None:
+        print_text("Nothing is resident.")
+    else:
+        calls = f"{status.calls_running} running, {status.waiting} waiting"
+        held = "?" if status.engine_bytes is None else human_bytes(status.engine_bytes)
+        rate = "" if status.tokens_per_second is None else f"{status.tokens_per_second:.0f} tok/s"
+        state = status.progress or status.state
+        row = (status.model, state, held, str(status.holder_pid or status.pid), str(status.clients), calls, rate)
+        print_table(("model", "state", "memory", "process", "sessions", "calls", "speed"), [row], beside=0)
+    for line in status.notes:
+        print_text(line)
 
 
-def show_files(answer: FileAnswer) -> None:
-    """Print the model's words on stdout, and this program's on stderr."""
-    if answer.body:
-        print(encodable(answer.body))
-    said = results_text.note(answer.result, NOTE_WORDING) if answer.single else ""
-    for line in filter(None, (*answer.result.warnings, answer.head, said)):
-        run.note(line)
-    if answer.failed:
-        raise typer.Exit(run.FAILED)
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, beside: int) -> None:
+    """Print a table that fits: where it is too wide, the other cells go below the cell in column `beside`.
+
+    Args:
+        header: the names of the columns.
+        rows: a text for each column.
+        beside: the column of names, which are never cut or folded.
+    """
+    width = columns(sys.stdout)
+    clean = [[harmless(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[number]) for row in clean) for number in range(len(header))]
+    if sum(widths) + GAP * (len(widths) - 1) <= width:
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in clean]
+    else:
+        lines = [line for row in clean for line in _stacked(row, widths, beside, width)]
+    if is_terminal(sys.stdout):
+        new_console(width=max([width, *map(len, lines)])).print(lines[0], style="bold", soft_wrap=True)
+    else:
+        print(lines[0])
+    for line in lines[1:]:
+        print(line)
 
 
-def show_switch(switch: Switch) -> None:
-    """Print the chosen model, and what its load took."""
-    _print(results_text.switch_text(switch))
+def clear_screen() -> None:
+    """Clear a terminal before it is written anew."""
+    if is_terminal(sys.stdout):
+        sys.stdout.write("\x1b[H\x1b[2J")
 
 
-def show_download(download: Download) -> None:
-    """Print the folder of a downloaded model."""
-    _print(results_text.download_text(download))
+def _stacked(row: Sequence[str], widths: Sequence[int], beside: int, width: int) -> list[str]:
+    """Return one row as a line with the name, and the other cells on lines of their own below it."""
+    ahead = "".join(cell.ljust(space + GAP) for cell, space in zip(row[:beside], widths[:beside], strict=True))
+    rest = zip(row[beside + 1 :], widths[beside + 1 :], strict=True)
+    below = "  ".join(cell.ljust(space) for cell, space in rest).rstrip()
+    indent = " " * (len(ahead) or GAP)
+    if len(indent) + len(below) > width:
+        below = ", ".join(filter(None, row[beside + 1 :]))
+    return [f"{ahead}{row[beside]}", *textwrap.wrap(below, width, initial_indent=indent, subsequent_indent=indent)]
 
 
-def show_test(test: QuickTest) -> None:
-    """Print the verdict and the answer."""
-    print(results_text.quick_test_text(test))
+def _folded(line: str, width: int, indent: int = 0) -> str:
+    """Fold a line at words; a path or an address stays whole."""
+    return textwrap.fill(
+        harmless(line), width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
-def show_status(status: Status) -> None:
-    """Print the state of the model, the choice and the memory."""
-    _print(results_text.status_text(status))
-
-
-def _print(text: str) -> None:
-    """Print what the program itself says; this door has no MCP tools."""
-    print(results_text.without_tools(text))
+def _cells(row: ModelRow) -> tuple[str, ...]:
+    """Return one model's cells; sentences go below the table."""
+    number, name, size, quantization, context, _, speed, _ = results_text.cells(row)
+    fits = "yes" if row.fits else "no"
+    return number, name, size, quantization, context, fits, speed

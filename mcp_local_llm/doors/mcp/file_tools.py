@@ -12,7 +12,8 @@ from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
 from mcp_local_llm.doors.mcp.descriptions import DRAFT
 from mcp_local_llm.doors.mcp.progress import reporting
-from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, numbers_of, told_of
+from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, told_of
+from mcp_local_llm.doors.results_text import numbers_of
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.wire.json_values import encodable

@@ -4,7 +4,6 @@ The SDK ignores arguments it does not know, publishes pydantic's titles with eve
 on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any, Self, cast
@@ -16,7 +15,7 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.mcp.descriptions import SEARCH_HINTS
-from mcp_local_llm.doors.results_text import NoteWording, note
+from mcp_local_llm.doors.results_text import NoteWording, note, numbers_of
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
@@ -123,21 +122,6 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
 def told_of(result: ChatResult) -> str:
     """Return what the server says of an answer: that it is cut off, or that another session changed the model."""
     return " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note) if part)
-
-
-def numbers_of(result: ChatResult) -> dict[str, Any]:
-    """Return everything about an answer that its text does not say."""
-    numbers: dict[str, Any] = {
-        "model": result.model,
-        "finish_reason": result.finish_reason,
-        "usage": dataclasses.asdict(result.usage),
-        "timings": {key: round(value, 4) for key, value in dataclasses.asdict(result.timings).items()},
-        "reasoning_characters": len(result.reasoning),
-        "warnings": list(result.warnings),
-    }
-    if result.schema_met is not None:
-        numbers["schema_met"] = result.schema_met
-    return numbers
 
 
 def report_result(report: BaseModel, text: str) -> CallToolResult:

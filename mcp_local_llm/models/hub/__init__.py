@@ -7,7 +7,8 @@ memory.
 """
 
 from mcp_local_llm.models.hub.access import HubAccess, hub_access
+from mcp_local_llm.models.hub.cache import repository_lock
 from mcp_local_llm.models.hub.hub import Hub
 from mcp_local_llm.models.hub.repository import Repository, is_repository_id
 
-__all__ = ["Hub", "HubAccess", "Repository", "hub_access", "is_repository_id"]
+__all__ = ["Hub", "HubAccess", "Repository", "hub_access", "is_repository_id", "repository_lock"]

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
@@ -23,7 +23,6 @@ class RepositoryCache:
         self.folder = cache / name
         self.snapshot = self.folder / "snapshots" / repository.revision
         self._repository = repository
-        self._lock = cache / ".locks" / name / "mcp-local-llm.lock"
 
     def blob(self, file: RepositoryFile) -> Path:
         """Return the path of the complete file."""
@@ -41,22 +40,9 @@ class RepositoryCache:
         """Return whether the complete file is in the cache; it was verified before it got its name."""
         return self.blob(file).is_file() and _size(self.blob(file)) == file.size
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """Lock the repository for this process; the kernel unlocks it when the process ends.
-
-        Raises:
-            BusyError: another process downloads this repository.
-        """
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError(
-                    f"{self._repository.id} is being downloaded by another process. Wait for it, then call again."
-                ) from error
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Lock the repository for this process; see `repository_lock`."""
+        return repository_lock(self.folder.parent, self.folder.name, self._repository.id)
 
     def create_partials(self, files: Iterable[RepositoryFile]) -> None:
         """Create all partial files, so that other tools see an incomplete model from the beginning."""
@@ -96,6 +82,28 @@ class RepositoryCache:
                 continue
             link.unlink(missing_ok=True)
             link.symlink_to(target)
+
+
+@contextmanager
+def repository_lock(cache: Path, name: str, shown: str) -> Generator[None]:
+    """Lock a repository for this process; the kernel unlocks it when the process ends.
+
+    Args:
+        cache: the hub's cache.
+        name: of the repository's folder in it.
+        shown: the repository's name for messages.
+
+    Raises:
+        BusyError: another process downloads into this repository, or removes it.
+    """
+    lock = cache / ".locks" / name / "mcp-local-llm.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(f"{shown} is being downloaded by another process. Wait for it, then call again.") from error
+        yield
 
 
 def _size(path: Path) -> int:

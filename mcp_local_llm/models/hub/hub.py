@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
 from mcp_local_llm.values.errors import BackendUnavailableError, DownloadError
 from mcp_local_llm.values.model import human_bytes
 from mcp_local_llm.values.progress import Progress, ReportProgress
+
+FILES_AT_ONCE = 4
+"""Files that are downloaded side by side; one connection often brings less than the line can carry."""
 
 SPARE_BYTES = 500 * 10**6
 """Bytes of disk space that a download leaves free for other programs."""
@@ -120,10 +123,31 @@ class Hub:
         meter = TransferMeter(repository.size, there, report, self._clock)
         meter.report()
         cache.create_partials(missing)
-        for file in missing:
-            await self._fetch_file(repository, file, cache, meter)
+        await self._fetch_files(repository, missing, cache, meter)
         cache.publish()
         return RepositoryDownload(cache.snapshot, meter.fetched)
+
+    async def _fetch_files(
+        self, repository: Repository, files: Sequence[RepositoryFile], cache: RepositoryCache, meter: TransferMeter
+    ) -> None:
+        """Download files side by side; after an error, the others stop and keep their partial files."""
+        waiting, failures = iter(files), list[Exception]()
+
+        async def fetch(scope: anyio.CancelScope) -> None:
+            for file in waiting:
+                try:
+                    await self._fetch_file(repository, file, cache, meter)
+                except Exception as error:
+                    # The edge of one task: a task group would wrap the error, which callers handle by its class.
+                    failures.append(error)
+                    scope.cancel()
+                    return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(FILES_AT_ONCE, len(files))):
+                group.start_soon(fetch, group.cancel_scope)
+        if failures:
+            raise failures[0]
 
     async def _fetch_file(
         self, repository: Repository, file: RepositoryFile, cache: RepositoryCache, meter: TransferMeter

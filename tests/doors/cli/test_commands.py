@@ -41,10 +41,13 @@ def test_models_prints_the_numbered_table_and_loads_nothing(environ: dict[str, s
     place_tiny(home / ".cache" / "huggingface" / "hub", NAME)
     done = run(environ, "models")
     head, first, second, *rest = done.stdout.splitlines()
+    _, strengths, reason, *rest = rest
     assert done.returncode == 0
     assert head.split()[:4] == ["#", "model", "size", "quantization"]
     assert first.split()[:3] == ["1", NAME, "(chosen)"]
     assert second.split()[:2] == ["2", "tiny"]
+    assert strengths.startswith("1  ")
+    assert reason == "2  for diagnosis and tests only; its answers mean nothing"
     assert rest[0] == f"chosen: {NAME}"
     assert done.stderr == ""
 
@@ -71,13 +74,17 @@ def test_chat_reads_the_message_from_stdin(environ: dict[str, str]) -> None:
 
 def test_an_answer_that_was_cut_off_is_told_on_stderr(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "Write a haiku about a river.", "--max-tokens", "4", "--no-thinking")
-    assert done.returncode == 0
+    assert done.returncode == 3
     assert "Cut off: max_tokens was reached after 4 tokens. Call again with a larger --max-tokens." in done.stderr
 
 
 def test_an_empty_message_is_a_wrong_request(environ: dict[str, str]) -> None:
     done = run(environ, "chat", "-")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "mcp-local-llm: There is no message.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "mcp-local-llm: There is no message. Give one, or pipe a text into the command.\n",
+    )
 
 
 def test_pull_fetches_a_model_that_use_then_chooses(online: dict[str, str], home: Path) -> None:
@@ -178,7 +185,9 @@ def test_ctrl_c_ends_a_download_with_130_and_keeps_what_came(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=WAIT_S)
     server.go.set()
-    assert (process.returncode, errors) == (130, "mcp-local-llm: interrupted\n")
+    assert process.returncode == 130
+    # On a busy machine, a line of progress may have come before.
+    assert errors.endswith("mcp-local-llm: interrupted\n")
     assert list((home / ".cache" / "huggingface" / "hub").glob("models--*/blobs/*.incomplete"))
     assert run(online, "pull", NAME).returncode == 0
 
@@ -203,7 +212,7 @@ def test_chat_reads_files_and_writes_its_own_words_to_stderr(environ: dict[str, 
     (project / "a.txt").write_text("Some text.\n")
     (project / ".env").write_text("TOKEN=planted\n")
     inside = {**environ, "CLAUDE_PROJECT_DIR": str(project)}
-    asked = ("chat", "--template", "classify-logs", "-f", "a.txt", "-f", ".env", "--each-file")
+    asked = ("chat", "--seed", "2", "--template", "classify-logs", "-f", "a.txt", "-f", ".env", "--each-file")
     done = run(inside, *asked)
     assert done.returncode == 0
     answered, failed = map(json.loads, done.stdout.splitlines())

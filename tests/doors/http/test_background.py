@@ -99,21 +99,78 @@ def test_install_writes_the_file_and_tells_how_to_start_it(environ: dict[str, st
     assert "nothing to remove" in run(environ, "--uninstall").stdout
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_now_also_starts_and_stops_it(environ: dict[str, str], home: Path, code: int) -> None:
+def everything(home: Path) -> dict[Path, bytes | None]:
+    """Every file and folder of a home, with its content."""
+    return {path: path.read_bytes() if path.is_file() else None for path in home.rglob("*") if path.name != "calls"}
+
+
+def with_manager(environ: dict[str, str], home: Path, script: str) -> dict[str, str]:
+    """An environment with a service manager of our own that notes its calls in `calls`."""
     programs = home / "programs"
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     name = "launchctl" if platform.system() == "Darwin" else "systemctl"
     fake = programs / name
-    fake.write_text(f'#!/bin/sh\necho "$@" >> "{home}/calls"\nexit {code}\n')
+    fake.write_text(f'#!/bin/sh\necho "$@" >> "{home}/calls"\n{script}\n')
     fake.chmod(0o755)
-    there = {**environ, "PATH": f"{programs}{os.pathsep}{environ['PATH']}"}
-    assert run(there, "--install", "--now").returncode == 2 * code
-    assert run(there, "--uninstall", "--now").returncode == 2 * code
+    return {**environ, "PATH": f"{programs}{os.pathsep}{environ['PATH']}"}
+
+
+def test_now_also_starts_and_stops_it(environ: dict[str, str], home: Path) -> None:
+    there = with_manager(environ, home, "exit 0")
+    before = everything(home)
+    done = run(there, "--install", "--now")
+    assert (done.returncode, "the service runs" in done.stdout) == (0, True)
+    assert len(written(home)) == 1
+    assert run(there, "--uninstall", "--now").returncode == 0
+    assert written(home) == []
+    assert set(everything(home)) >= set(before)
     calls = (home / "calls").read_text()
+    assert ("bootout" if platform.system() == "Darwin" else "disable --now") in calls
+
+
+FAILING = {
+    "it answers nothing": "exit 1",
+    "it enables and cannot start": (
+        'case "$*" in *enable*) mkdir -p "$HOME/.config/systemd/user/default.target.wants";'
+        ' ln -s ../mcp-local-llm.service "$HOME/.config/systemd/user/default.target.wants/"; exit 1;; esac; exit 0'
+    ),
+}
+
+
+@pytest.mark.parametrize("script", FAILING.values(), ids=FAILING)
+def test_where_the_service_manager_is_out_of_reach_nothing_is_left_behind(
+    environ: dict[str, str], home: Path, script: str
+) -> None:
+    if platform.system() == "Darwin" and "enable" in script:
+        pytest.skip("systemd alone enables by links")
+    there = with_manager(environ, home, script)
+    before = everything(home)
+    done = run(there, "--install", "--now")
+    assert done.returncode == 2
+    assert "Nothing is left behind." in done.stderr
+    assert done.stdout == ""
+    assert everything(home) == before
+
+
+def test_without_a_service_manager_nothing_is_left_behind_either(environ: dict[str, str], home: Path) -> None:
+    before = everything(home)
+    done = run({**environ, "PATH": "/nowhere"}, "--install", "--now")
+    assert (done.returncode, "is not on this machine" in done.stderr) == (2, True)
+    assert everything(home) == before
+
+
+def test_an_installation_that_cannot_be_renewed_or_stopped_stays_as_it_was(environ: dict[str, str], home: Path) -> None:
+    assert run(environ, "--install", "--port", "1").returncode == 0
+    there = with_manager(environ, home, "exit 1")
+    before = everything(home)
+    renewed = run(there, "--install", "--now", "--port", "2")
+    assert (renewed.returncode, "earlier one is there again" in renewed.stderr) == (2, True)
+    stopped = run(there, "--uninstall", "--now")
     # What could not be stopped is not forgotten.
-    assert len(written(home)) == code
-    assert ("bootout" if name == "launchctl" else "disable --now") in calls
+    assert (stopped.returncode, "without --now" in stopped.stderr) == (2, True)
+    assert everything(home) == before
+    assert run(there, "--uninstall").returncode == 0
+    assert written(home) == []
 
 
 @pytest.mark.parametrize("arguments", [("--install", "--uninstall"), ("--now",), ("--port", "70000")])

@@ -214,3 +214,20 @@ async def test_a_cache_that_cannot_be_written_is_named(server: LoopbackHub, tmp_
     hub = Hub(HubAccess(tmp_path / "hub", server.endpoint))
     with pytest.raises(DownloadError, match=r"cannot be written to .*hub"):
         await hub.fetch(await hub.describe(NAME), ignore)
+
+
+async def test_several_files_are_fetched_side_by_side(hub: Hub, server: LoopbackHub) -> None:
+    repository = await hub.describe(NAME)
+    first, *others = (file.name for file in repository.files)
+    server.hold_after[first] = 10
+
+    async def let_the_first_go_on_when_the_others_came() -> None:
+        while not all(server.asked_for(name) for name in others):
+            await anyio.sleep(0.01)
+        server.go.set()
+
+    # One after the other, this would not end.
+    with anyio.fail_after(WAIT_S / 3):
+        async with anyio.create_task_group() as group:
+            group.start_soon(let_the_first_go_on_when_the_others_came)
+            await hub.fetch(repository, ignore)
