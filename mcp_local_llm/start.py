@@ -18,6 +18,7 @@ from mcp_local_llm.setup.places import settings_file
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
+    from mcp_local_llm.agents.install.install import Installer
     from mcp_local_llm.doctor import Finding
     from mcp_local_llm.doors.cli import LoginService, ServeOptions
 
@@ -83,7 +84,14 @@ def run_cli() -> NoReturn:
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, ServeActions(_serve, service), _examine))
+    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _installer))
+
+
+def _installer() -> "Installer":
+    # Imported here: only `install` and `uninstall` need the readers of the clients' formats.
+    from mcp_local_llm.agents.install.install import installer
+
+    return installer(Path.home(), os.environ, platform.system())
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":

@@ -17,7 +17,7 @@ FLOORS: Rooms = (
     {"llm", "doctor"},
     {"delegation"},
     {"doors.results_text"},
-    {"doors.mcp", "doors.http", "doors.cli"},
+    {"doors.mcp", "doors.http", "doors.cli", "agents"},
     {"local_parts"},
     {"app"},
     {"start"},
@@ -73,9 +73,11 @@ INSIDE: Mapping[str, Rooms] = {
 DOORS_MAY = {"llm.llm"}
 """What doors and delegated work know of the verbs: the protocol alone."""
 
-ABOVE_VERBS = ("doors.", "delegation")
+ABOVE_VERBS = ("doors.", "delegation", "agents")
 
 HOMES = {
+    "ruamel": {"agents.install"},
+    "tomlkit": {"agents.install", "doors.cli"},
     "mlx": {"engines.mlx"},
     "mlx_lm": {"engines.mlx"},
     "transformers": {"engines.mlx"},

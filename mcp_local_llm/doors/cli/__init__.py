@@ -1,6 +1,7 @@
 """The command line: reads arguments, calls a verb, prints its result. It must not know how models are loaded.
 
-    commands, doctor, serve     the commands and their arguments
+    commands, doctor, serve,
+    install                     the commands and their arguments
     run                         runs one verb, with progress and exit codes
     show                        prints results
     login_service               the files of a LaunchAgent or systemd unit

@@ -1,6 +1,7 @@
 """The commands and their arguments."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from mcp_local_llm import __version__
 from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
+from mcp_local_llm.doors.cli.install import ClientSettings, add_install_commands
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, Parts, fail, perform, perform_on_files
 from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.llm.llm import LLM, collect_result
@@ -28,17 +30,24 @@ Without arguments: serve MCP on stdin and stdout, as a coding agent starts it, f
 Name = Annotated[str, typer.Argument(help="Role, id, fragment or number of the list.")]
 
 
-def run_command(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> int:
+def run_command(
+    open_llm: OpenLLM, actions: ServeActions, examine: Examine, settings: Callable[[], ClientSettings]
+) -> int:
     """Run the command in `sys.argv` and return the exit code."""
     try:
-        build_commands(open_llm, actions, examine)(prog_name="mcp-local-llm")
+        build_commands(open_llm, actions, examine, settings)(prog_name="mcp-local-llm")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
     return 0
 
 
-def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -> typer.Typer:
-    """Make the commands: `serve` calls `actions`, `doctor` calls `examine`, and all others open `open_llm`."""
+def build_commands(
+    open_llm: OpenLLM, actions: ServeActions, examine: Examine, settings: Callable[[], ClientSettings]
+) -> typer.Typer:
+    """Make the commands.
+
+    `serve` calls `actions`, `doctor` calls `examine`, `install` calls `settings`, and all others open `open_llm`.
+    """
     commands = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def options(
@@ -57,6 +66,7 @@ def build_commands(open_llm: OpenLLM, actions: ServeActions, examine: Examine) -
     _add_clean_command(commands, open_llm)
     add_serve_command(commands, actions)
     add_doctor_command(commands, examine)
+    add_install_commands(commands, settings)
     return commands
 
 
