@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
+from mcp_local_llm import __version__
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
-from mcp_local_llm.setup.places import settings_file
+from mcp_local_llm.setup.places import settings_file, state_folder
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 if TYPE_CHECKING:
     from mcp_local_llm.agents.install.install import Installer
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.doors.cli import LoginService, ServeOptions
+    from mcp_local_llm.doors.cli import BenchParts, LoginService, ServeOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,7 +85,22 @@ def run_cli() -> NoReturn:
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
-    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _installer))
+    _leave(run_command(_opened, ServeActions(_serve, service), _examine, _installer, _bench))
+
+
+def _bench() -> "BenchParts":
+    # Imported here: only `bench` needs it.
+    from mcp_local_llm.bench.bench import Bench
+    from mcp_local_llm.bench.reports import ReportFolder
+    from mcp_local_llm.doors.cli import BenchParts
+    from mcp_local_llm.models.speed import engine_versions
+    from mcp_local_llm.setup.machine import local_machine_reader, read_machine
+    from mcp_local_llm.values.model import human_bytes
+
+    here = read_machine(local_machine_reader())
+    machine = f"{here.chip}, {here.cores} cores, {human_bytes(here.memory.total)} of memory, {here.system}"
+    folder = state_folder(os.environ, Path.home()) / "bench"
+    return BenchParts(Bench(machine, f"mcp-local-llm {__version__}, {engine_versions()}"), ReportFolder(folder))
 
 
 def _installer() -> "Installer":

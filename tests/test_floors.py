@@ -16,6 +16,7 @@ FLOORS: Rooms = (
     {"models", "residency", "files", "engines.mlx", "engines.http", "engines.servers"},
     {"llm", "doctor"},
     {"delegation"},
+    {"bench"},
     {"doors.results_text"},
     {"doors.mcp", "doors.http", "doors.cli", "agents"},
     {"local_parts"},
@@ -73,9 +74,10 @@ INSIDE: Mapping[str, Rooms] = {
 DOORS_MAY = {"llm.llm"}
 """What doors and delegated work know of the verbs: the protocol alone."""
 
-ABOVE_VERBS = ("doors.", "delegation", "agents")
+ABOVE_VERBS = ("doors.", "delegation", "bench", "agents")
 
 HOMES = {
+    "matplotlib": {"bench"},
     "ruamel": {"agents.install"},
     "tomlkit": {"agents.install", "doors.cli"},
     "mlx": {"engines.mlx"},

@@ -11,6 +11,7 @@ import typer
 from mcp_local_llm import __version__
 from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors.cli import show
+from mcp_local_llm.doors.cli.bench import BenchParts, add_bench_command
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
 from mcp_local_llm.doors.cli.install import ClientSettings, add_install_commands
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, OpenLLM, Parts, fail, perform, perform_on_files
@@ -31,22 +32,31 @@ Name = Annotated[str, typer.Argument(help="Role, id, fragment or number of the l
 
 
 def run_command(
-    open_llm: OpenLLM, actions: ServeActions, examine: Examine, settings: Callable[[], ClientSettings]
+    open_llm: OpenLLM,
+    actions: ServeActions,
+    examine: Examine,
+    settings: Callable[[], ClientSettings],
+    bench: Callable[[], BenchParts],
 ) -> int:
     """Run the command in `sys.argv` and return the exit code."""
     try:
-        build_commands(open_llm, actions, examine, settings)(prog_name="mcp-local-llm")
+        build_commands(open_llm, actions, examine, settings, bench)(prog_name="mcp-local-llm")
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
     return 0
 
 
 def build_commands(
-    open_llm: OpenLLM, actions: ServeActions, examine: Examine, settings: Callable[[], ClientSettings]
+    open_llm: OpenLLM,
+    actions: ServeActions,
+    examine: Examine,
+    settings: Callable[[], ClientSettings],
+    bench: Callable[[], BenchParts],
 ) -> typer.Typer:
     """Make the commands.
 
-    `serve` calls `actions`, `doctor` calls `examine`, `install` calls `settings`, and all others open `open_llm`.
+    `serve` calls `actions`, `doctor` calls `examine`, `install` calls `settings`, `bench` calls `bench`, and all others
+    open `open_llm`.
     """
     commands = typer.Typer(help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -67,6 +77,7 @@ def build_commands(
     add_serve_command(commands, actions)
     add_doctor_command(commands, examine)
     add_install_commands(commands, settings)
+    add_bench_command(commands, open_llm, bench)
     return commands
 
 
