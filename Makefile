@@ -7,6 +7,8 @@
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
+#   make docs            build the site of docs/ into site/, strictly
+#   make mcpb            make the bundle for Claude Desktop
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -16,7 +18,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server plugin real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server plugin docs mcpb real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -50,6 +52,12 @@ clients: $(READY)
 
 plugin: $(READY)
 	$(BIN)/python -m tests.plugin_files
+
+docs: $(READY)
+	release/docs.sh $(BIN)/python .cache/docs
+
+mcpb: $(READY)
+	$(BIN)/python -m release
 
 real-model: $(READY)
 	$(BIN)/python -m training.real_model

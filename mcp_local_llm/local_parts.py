@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from mcp_local_llm import __version__
+from mcp_local_llm.agents.install.check import read_clients
+from mcp_local_llm.agents.install.install import installer
 from mcp_local_llm.doctor import FactSources, Finding, InstallationFacts, Setup, check_facts, read_facts
 from mcp_local_llm.doctor.read import GPU_FILES, claude_settings, import_fault, versions
 from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, list_endpoint, look_at_ports
@@ -163,6 +165,7 @@ async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> tupl
         listed=lambda endpoint: list_endpoint(endpoint, environ),
         servers=partial(look_at_ports, tuple(ports)),
         import_engine=partial(import_fault, environ),
+        clients=partial(read_clients, installer(parts.home, environ, parts.machine_reader.system)),
     )
     return check_facts(await read_facts(sources))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
+from mcp_local_llm import __version__
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.places import settings_file, state_folder
@@ -21,8 +22,9 @@ from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
 if TYPE_CHECKING:
+    from mcp_local_llm.agents.install.install import Installer
     from mcp_local_llm.doctor import Finding
-    from mcp_local_llm.doors.cli import LaunchOptions, LoginService, ServeOptions
+    from mcp_local_llm.doors.cli import BenchParts, LaunchOptions, LoginService, ServeOptions
     from mcp_local_llm.models.storage import Storage
     from mcp_local_llm.values.progress import ReportProgress
 
@@ -97,6 +99,8 @@ def run_cli() -> NoReturn:
         storage=_storage,
         settings=SettingsEditor(settings_file(os.environ, home), os.environ),
         launch=_launch,
+        clients=_installer,
+        bench=_bench,
         history=state_folder(os.environ, home) / "chat_history",
     )
     _leave(run_command(parts))
@@ -116,6 +120,28 @@ def _storage() -> "Storage":
 
     home = Path.home()
     return storage(os.environ, home, load_settings(settings_file(os.environ, home), os.environ))
+
+
+def _bench() -> "BenchParts":
+    # Imported here: only `bench` needs it.
+    from mcp_local_llm.bench.bench import Bench
+    from mcp_local_llm.bench.reports import ReportFolder
+    from mcp_local_llm.doors.cli import BenchParts
+    from mcp_local_llm.models.speed import engine_versions
+    from mcp_local_llm.setup.machine import local_machine_reader, read_machine
+    from mcp_local_llm.values.model import human_bytes
+
+    here = read_machine(local_machine_reader())
+    machine = f"{here.chip}, {here.cores} cores, {human_bytes(here.memory.total)} of memory, {here.system}"
+    folder = state_folder(os.environ, Path.home()) / "bench"
+    return BenchParts(Bench(machine, f"mcp-local-llm {__version__}, {engine_versions()}"), ReportFolder(folder))
+
+
+def _installer() -> "Installer":
+    # Imported here: only `install` and `uninstall` need the readers of the clients' formats.
+    from mcp_local_llm.agents.install.install import installer
+
+    return installer(Path.home(), os.environ, platform.system())
 
 
 async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":

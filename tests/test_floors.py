@@ -16,6 +16,7 @@ FLOORS: Rooms = (
     {"models", "residency", "files", "engines.mlx", "engines.http", "engines.servers"},
     {"llm", "doctor"},
     {"delegation"},
+    {"bench"},
     {"doors.results_text", "agents.forwarder"},
     {"doors.mcp", "doors.http", "doors.cli", "agents"},
     {"local_parts"},
@@ -81,9 +82,11 @@ INSIDE: Mapping[str, Rooms] = {
 DOORS_MAY = {"llm.llm"}
 """What doors and delegated work know of the verbs: the protocol alone."""
 
-ABOVE_VERBS = ("doors.", "delegation", "agents")
+ABOVE_VERBS = ("doors.", "delegation", "bench", "agents")
 
 HOMES = {
+    "matplotlib": {"bench"},
+    "ruamel": {"agents.install"},
     "mlx": {"engines.mlx"},
     "mlx_lm": {"engines.mlx"},
     "transformers": {"engines.mlx"},
@@ -96,7 +99,7 @@ HOMES = {
     "typer": {"doors.cli"},
     "rich": {"doors.cli"},
     "prompt_toolkit": {"doors.cli"},
-    "tomlkit": {"setup"},
+    "tomlkit": {"setup", "agents.install"},
 }
 """Library → the rooms that may know it."""
 

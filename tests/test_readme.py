@@ -71,9 +71,10 @@ async def test_the_command_that_claude_code_is_given_starts_the_server(environ: 
 
 
 def test_every_command_of_the_readme_is_known_to_these_tests() -> None:
-    # These two need the network (pipx) or a program that is not ours (claude); their last parts are run above.
+    # pipx needs the network, claude is not ours (its last part is run above); tests/agents runs `install`.
     assert set(COMMANDS) == {
-        "make demo", "make test", "pipx install .", "claude mcp add --scope user local-llm -- mcp-local-llm"
+        "make demo", "make test", "pipx install .", "mcp-local-llm install",
+        "claude mcp add --scope user local-llm -- mcp-local-llm"
     }  # fmt: skip
 
 

@@ -15,8 +15,9 @@
     beside                       the same where the user's own model stays, and only subagents are answered here
     claude_settings              the variables that Claude Code's own settings set
     local_server                 the local model in a process of its own
+    install/                     writes this server into the settings of agents, and takes it out again
     forwarder/                   a process beside the agent: only the requests of local subagents are answered here
 
-No file of the user is written: an agent gets its settings by environment, flags, and files in a private folder that is
-deleted after it.
+`launch` writes no file of the user: an agent gets its settings by environment, flags, and files in a private folder
+that is deleted after it.
 """

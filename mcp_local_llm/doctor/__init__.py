@@ -5,10 +5,19 @@ findings. It must not know engines, protocols or terminals.
 """
 
 from mcp_local_llm.doctor.check import check_facts, read_facts
-from mcp_local_llm.doctor.facts import ClaudeCode, FactSources, Finding, InstallationFacts, Setup, has_problems
+from mcp_local_llm.doctor.facts import (
+    ClaudeCode,
+    ClientFacts,
+    FactSources,
+    Finding,
+    InstallationFacts,
+    Setup,
+    has_problems,
+)
 
 __all__ = [
     "ClaudeCode",
+    "ClientFacts",
     "FactSources",
     "Finding",
     "InstallationFacts",

@@ -4,7 +4,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_local_llm.doctor import model_checks, server_checks, setup_checks
-from mcp_local_llm.doctor.facts import ChoiceFacts, EndpointFacts, Facts, FactSources, Finding, LeaseFacts
+from mcp_local_llm.doctor.facts import ChoiceFacts, ClientFacts, EndpointFacts, Facts, FactSources, Finding, LeaseFacts
 from mcp_local_llm.values.endpoint import DetectedServer, Endpoint
 from mcp_local_llm.values.errors import BackendUnavailableError, ConfigError, LocalLLMError
 
@@ -24,6 +24,7 @@ CHECKS = (
     server_checks.endpoints,
     server_checks.servers,
     setup_checks.claude_code,
+    setup_checks.clients,
 )
 
 
@@ -38,6 +39,7 @@ async def read_facts(sources: FactSources) -> Facts:
     measured = await anyio.to_thread.run_sync(sources.measured)
     choices, leases, servers = list[ChoiceFacts](), list[LeaseFacts](), list[DetectedServer]()
     import_faults: list[str] = []
+    clients: list[ClientFacts] = []
     endpoints: dict[str, EndpointFacts] = {}
 
     async def read_choice() -> None:
@@ -52,12 +54,15 @@ async def read_facts(sources: FactSources) -> Facts:
     async def import_engine() -> None:
         import_faults.append(await sources.import_engine())
 
+    async def read_clients() -> None:
+        clients.extend(await sources.clients())
+
     async def list_endpoint(endpoint: Endpoint) -> None:
         endpoints[endpoint.name] = await _endpoint(sources, endpoint)
 
     configured = sources.setup.settings.endpoints
     async with anyio.create_task_group() as group:
-        for read in (read_choice, read_lease, detect_servers, import_engine):
+        for read in (read_choice, read_lease, detect_servers, import_engine, read_clients):
             group.start_soon(read)
         for endpoint in configured:
             group.start_soon(list_endpoint, endpoint)
@@ -71,6 +76,7 @@ async def read_facts(sources: FactSources) -> Facts:
         endpoints=tuple(endpoints[endpoint.name] for endpoint in configured),
         servers=tuple(servers),
         import_fault=import_faults[0],
+        clients=tuple(clients),
     )
 
 

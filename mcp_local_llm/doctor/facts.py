@@ -49,6 +49,28 @@ class ClaudeCode:
 
 
 @dataclass(frozen=True)
+class ClientFacts:
+    """A coding agent on this machine, and what its settings start for us.
+
+    Attributes:
+        name, title: on the command line and in sentences.
+        place: its settings file, or the program that keeps them.
+        command: the program and arguments; empty where the settings do not name this server.
+        ours: the command starts the executable that runs now.
+        fault: why the command does not work; empty where it does.
+        error: why the settings cannot be read.
+    """
+
+    name: str
+    title: str
+    place: str
+    command: tuple[str, ...] = ()
+    ours: bool = False
+    fault: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class InstallationFacts:
     """The facts that are read from this machine, without a request to any server.
 
@@ -84,6 +106,7 @@ class FactSources:
         listed: requests the models of an endpoint of the settings.
         servers: detects the servers on the ports of this machine.
         import_engine: imports mlx and mlx-lm in another process; returns why that fails, empty where it works.
+        clients: reads the settings of the coding agents, and tries the commands that they start.
     """
 
     setup: Setup
@@ -97,6 +120,7 @@ class FactSources:
     listed: Callable[[Endpoint], Awaitable[tuple[str, ...]]]
     servers: Callable[[], Awaitable[tuple[DetectedServer, ...]]]
     import_engine: Callable[[], Awaitable[str]]
+    clients: Callable[[], Awaitable[tuple[ClientFacts, ...]]]
 
 
 @dataclass(frozen=True)
@@ -144,6 +168,7 @@ class Facts:
     endpoints: tuple[EndpointFacts, ...] = ()
     servers: tuple[DetectedServer, ...] = ()
     import_fault: str = ""
+    clients: tuple[ClientFacts, ...] = ()
 
 
 Verdict = Literal["ok", "note", "problem"]

@@ -1,5 +1,6 @@
 """Checks of versions, the machine, the settings in force, the lease and other programs. Pure functions."""
 
+import shlex
 from collections.abc import Iterator
 
 from pydantic import SecretStr
@@ -191,3 +192,25 @@ def claude_code(facts: Facts) -> Iterator[Finding]:
         yield Finding("Claude Code", "note", text, f"Run `{CLAUDE_COMMAND}`.")
     else:
         yield Finding("Claude Code", "ok", "not on the PATH; README.md names the settings of other clients")
+
+
+def clients(facts: Facts) -> Iterator[Finding]:
+    """Report for each coding agent whether its settings start this executable, and whether that works.
+
+    An agent whose settings do not name this server is a note, since nobody needs it in all of them.
+    """
+    for client in facts.clients:
+        again = f"Run `mcp-local-llm install --client {client.name}`."
+        if client.error:
+            yield Finding(client.title, "note", client.error)
+        elif client.fault:
+            text = f"{client.place} starts `{shlex.join(client.command)}`: {client.fault}"
+            yield Finding(client.title, "problem", text, again)
+        elif client.ours:
+            yield Finding(client.title, "ok", f"{client.place} starts this server")
+        elif client.command:
+            text = f"{client.place} starts `{shlex.join(client.command)}`, which works and is not this executable"
+            yield Finding(client.title, "note", text, again)
+        # Whether Claude Code names this server for one folder only, `claude_code` has said.
+        elif client.name != "claude-code":
+            yield Finding(client.title, "note", f"{client.place} does not name this server", again)

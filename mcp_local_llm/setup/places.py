@@ -24,11 +24,20 @@ def read_prompt(name: str, below: str = "") -> str:
     Raises:
         FileNotFoundError: the installation lacks it.
     """
+    return read_packaged(str(Path(below, f"{name}.md")))
+
+
+def read_packaged(name: str) -> str:
+    """Return the text of the file `prompts/NAME`.
+
+    Raises:
+        FileNotFoundError: the installation lacks it.
+    """
     for folder in (PACKAGED, CHECKOUT):
-        path = folder / below / f"{name}.md"
+        path = folder / name
         if path.is_file():
             return path.read_text(encoding="utf-8")
-    raise FileNotFoundError(f"prompts/{below}/{name}.md is neither in {PACKAGED} nor in {CHECKOUT}")
+    raise FileNotFoundError(f"prompts/{name} is neither in {PACKAGED} nor in {CHECKOUT}")
 
 
 def user_templates(environ: Mapping[str, str], home: Path) -> Path:

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.client_programs.claude_program import CLAUDE
 from tests.client_programs.reading_model import FOUND, READ
 from tests.client_programs.scripted_claude import Block, call, results_of, scripted_claude, text
-from tests.client_programs.claude_program import CLAUDE
 from tests.client_programs.test_client_programs import LONG_WAIT_S
 from tests.client_programs.test_launch import COMMAND, ELSEWHERE, place_model
 from tests.clients import private_environ

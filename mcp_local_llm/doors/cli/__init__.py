@@ -2,8 +2,8 @@
 
     commands                 puts the commands together
     chat/                    one question with its answer, or a conversation on a terminal
-    model_commands, removing, config_command, doctor, launch, serve
-                             the other commands and their arguments
+    model_commands, removing, config_command, doctor, launch,
+    serve, install, bench    the other commands and their arguments
     run                      runs one command, with progress (progress_line) and exit codes
     show, terminal           print results as text that fits, or as JSON
     completion               names of models in the shell
@@ -13,12 +13,14 @@ Answers go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 failed
 cut off or not what was asked for, 130 interrupted, 141 nobody reads stdout.
 """
 
+from mcp_local_llm.doors.cli.bench import BenchParts
 from mcp_local_llm.doors.cli.commands import CommandParts, run_command
 from mcp_local_llm.doors.cli.launch import LaunchOptions
 from mcp_local_llm.doors.cli.login_service import LoginService, login_service
 from mcp_local_llm.doors.cli.serve import ServeActions, ServeOptions
 
 __all__ = [
+    "BenchParts",
     "CommandParts",
     "LaunchOptions",
     "LoginService",

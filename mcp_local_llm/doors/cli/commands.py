@@ -10,10 +10,12 @@ import typer
 
 from mcp_local_llm import __version__
 from mcp_local_llm.doors.cli import show
+from mcp_local_llm.doors.cli.bench import BenchParts, add_bench_command
 from mcp_local_llm.doors.cli.chat import add_chat_command
 from mcp_local_llm.doors.cli.completion import name_completion
 from mcp_local_llm.doors.cli.config_command import add_config_command
 from mcp_local_llm.doors.cli.doctor import Examine, add_doctor_command
+from mcp_local_llm.doors.cli.install import ClientSettings, add_install_commands
 from mcp_local_llm.doors.cli.launch import Launch, add_launch_command
 from mcp_local_llm.doors.cli.model_commands import add_model_commands
 from mcp_local_llm.doors.cli.run import (
@@ -74,6 +76,8 @@ class CommandParts:
         storage: finds the files of models.
         settings: shows and changes settings.
         launch: starts a coding agent.
+        clients: changes the settings of coding agents.
+        bench: measures models, and keeps the reports.
         history: file of what was typed in interactive chats.
     """
 
@@ -83,6 +87,8 @@ class CommandParts:
     storage: "Callable[[], Storage]"
     settings: SettingsEditor
     launch: Launch
+    clients: Callable[[], ClientSettings]
+    bench: Callable[[], BenchParts]
     history: Path
 
 
@@ -133,6 +139,8 @@ def build_commands(parts: CommandParts) -> typer.Typer:
     add_serve_command(commands, parts.serve)
     add_doctor_command(commands, parts.examine)
     add_launch_command(commands, parts.launch)
+    add_install_commands(commands, parts.clients)
+    add_bench_command(commands, parts.open_llm, parts.bench)
     return commands
 
 

@@ -118,7 +118,12 @@ def _tokenizer_options(info: ModelInfo) -> dict[str, Any]:
     return {"trust_remote_code": False, **({"chat_template": templates} if templates else {})}
 
 
+LENGTH_WARNING = "sequence-length-is-longer-than-the-specified-maximum"
+"""The key of transformers' warning about a text above the window, which is refused or counted here on purpose."""
+
+
 def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:
+    getattr(tokenizer._tokenizer, "deprecation_warnings", {})[LENGTH_WARNING] = True
     text = TextModel(
         name=info.id,
         tokenizer=tokenizer,

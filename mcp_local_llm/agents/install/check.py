@@ -1,0 +1,52 @@
+"""Reads what the clients' settings start for us, and whether that still works; for the check-up. Changes nothing."""
+
+import subprocess
+from collections.abc import Mapping
+
+import anyio
+import anyio.to_thread
+
+from mcp_local_llm.agents.install.claude_code import ClaudeCodeSettings
+from mcp_local_llm.agents.install.install import Installer
+from mcp_local_llm.agents.install.settings_change import SettingsFile
+from mcp_local_llm.doctor import ClientFacts
+from mcp_local_llm.values.errors import ConfigError
+
+START_TIMEOUT_S = 30.0
+"""Seconds in which the command must tell its version; a cold disk needs a few."""
+
+
+async def read_clients(installer: Installer) -> tuple[ClientFacts, ...]:
+    """Return what is known of each client that was found."""
+    settings = await anyio.to_thread.run_sync(installer.settings)
+    return tuple([await _facts(title, one, installer) for title, one in settings.items()])
+
+
+async def _facts(title: str, settings: SettingsFile | ClaudeCodeSettings, installer: Installer) -> ClientFacts:
+    name = settings.client.name if isinstance(settings, SettingsFile) else "claude-code"
+    place = str(settings.path) if isinstance(settings, SettingsFile) else settings.program
+    try:
+        command = await anyio.to_thread.run_sync(settings.command)
+    except ConfigError as error:
+        return ClientFacts(name, title, place, error=str(error))
+    if not command:
+        return ClientFacts(name, title, place)
+    fault = await _fault(command, installer.around.environ)
+    return ClientFacts(name, title, place, command, ours=command == installer.command, fault=fault)
+
+
+async def _fault(command: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    """Ask the command for its version; return why it did not tell it, empty where it did."""
+    try:
+        with anyio.fail_after(START_TIMEOUT_S):
+            done = await anyio.run_process(
+                [*command, "--version"], stdin=subprocess.DEVNULL, check=False, cwd="/", env=environ
+            )
+    except TimeoutError:
+        return f"it did not answer within {START_TIMEOUT_S:g} s"
+    except OSError as error:
+        return f"it cannot be started: {error.strerror or error}"
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {done.returncode}"
+    return ""

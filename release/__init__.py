@@ -1,0 +1,1 @@
+"""Makes what others install from: the bundle for Claude Desktop."""
