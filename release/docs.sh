@@ -24,7 +24,7 @@ cd "$here/.."
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r docs zensical.toml "$copy/"
-(cd "$copy" && "$folder/bin/zensical" build --strict)
+(cd "$copy" && "$folder/bin/python" -m zensical build --strict)
 rm -rf site
 mv "$copy/site" site
 "$python" -m release.llms site

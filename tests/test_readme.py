@@ -14,7 +14,10 @@ from tests.clients import WAIT_S
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+DEMO = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+COMMANDS = [line.strip() for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line.strip()]
 
 
 def masked(transcript: str) -> list[str]:
@@ -33,7 +36,7 @@ def masked(transcript: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_demo_prints_the_transcript_of_the_readme(environ: dict[str, str]) -> None:
-    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```\n<!-- /demo -->", README, re.DOTALL)
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```\n<!-- /demo -->", DEMO, re.DOTALL)
     assert shown is not None
     demo = subprocess.run(
         [sys.executable, "-m", "examples.demo"],
@@ -84,7 +87,7 @@ def test_every_file_that_the_readme_links_to_is_there(path: str) -> None:
 
 
 def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> None:
-    table = re.search(r"^\| key \| default \| whose \| meaning \|\n(.*?)\n\n", README, re.DOTALL | re.MULTILINE)
+    table = re.search(r"^\| key \| default \| whose \| meaning \|\n(.*?)\n\n", SETTINGS, re.DOTALL | re.MULTILINE)
     assert table is not None
     whose: dict[str, str] = {}
     for row in table[1].splitlines()[1:]:
@@ -95,7 +98,7 @@ def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> No
 
 
 def test_every_command_and_option_of_the_command_line_section_is_there(environ: dict[str, str]) -> None:
-    section = README.partition("## On the command line")[2].partition("\n## ")[0]
+    section = COMMAND_LINE
 
     def help_of(*command: str) -> str:
         arguments = [sys.executable, "-m", "mcp_local_llm", *command, "--help"]

@@ -191,7 +191,7 @@ def claude_code(facts: Facts) -> Iterator[Finding]:
         text = f"{found.program} is here, and its settings do not name this server"
         yield Finding("Claude Code", "note", text, f"Run `{CLAUDE_COMMAND}`.")
     else:
-        yield Finding("Claude Code", "ok", "not on the PATH; README.md names the settings of other clients")
+        yield Finding("Claude Code", "ok", "not on the PATH; docs/clients.md names the settings of other clients")
 
 
 def clients(facts: Facts) -> Iterator[Finding]:

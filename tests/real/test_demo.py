@@ -1,4 +1,4 @@
-"""The README's transcript of the demo's last chapter."""
+"""The transcript in docs/demo.md of the demo's last chapter."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.clients import WAIT_S
-from tests.test_readme import README, ROOT, masked
+from tests.test_readme import DEMO, ROOT, masked
 from training.real_model import RealModel
 
 pytestmark = pytest.mark.real
@@ -16,7 +16,7 @@ CHAPTER = re.compile(r"# A real model.*?(?=\nEverything answered|\Z)", re.DOTALL
 
 
 def test_the_demo_ends_with_the_chapter_of_the_readme(environ: dict[str, str], model: RealModel) -> None:
-    shown = re.search(r"<!-- real -->\n```text\n(.*?)```\n<!-- /real -->", README, re.DOTALL)
+    shown = re.search(r"<!-- real -->\n```text\n(.*?)```\n<!-- /real -->", DEMO, re.DOTALL)
     assert shown is not None
     assert model.mlx.is_dir()
     demo = subprocess.run(
