@@ -24,7 +24,7 @@ def llms_text() -> str:
 def _first_sentence(name: str) -> str:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     paragraphs = (
-        part for part in text.split("\n\n") if part[:1].isalnum() or part.startswith("`") and part[:3] != "```"
+        part for part in text.split("\n\n") if part[:1].isalnum() or (part.startswith("`") and part[:3] != "```")
     )
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)|[*`]", r"\1", " ".join(next(paragraphs, "").split()))
     return plain.partition(". ")[0].rstrip(".") + "."
