@@ -4,6 +4,7 @@ Each program runs for real in a pseudo-terminal of 80 columns, in a home folder 
 what stands on its screen at the end is drawn as SVG, in the reader's own font.
 """
 
+import json
 import os
 import pty
 import select
@@ -12,8 +13,9 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fcntl import ioctl
 from html import escape
 from pathlib import Path
@@ -22,7 +24,11 @@ from typing import Any
 
 import pyte
 
-FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+from tests.client_programs.claude_program import CLAUDE
+from tests.client_programs.scripted_claude import Block, call, results_of, scripted_claude, text
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "pictures"
 COLUMNS = 80
 SECONDS = 120
 """The longest that a program may take."""
@@ -41,7 +47,7 @@ class Scene:
     """A program, and what is typed.
 
     Attributes:
-        command: arguments of this program.
+        command: arguments of this program, or the whole command line with `whole`.
         typed: pairs of a text to wait for and keys to send then.
         until: the text that ends the scene; empty: the end of the program.
         rows: of the screen.
@@ -51,6 +57,8 @@ class Scene:
     typed: tuple[tuple[str, str], ...] = ()
     until: str = ""
     rows: int = 24
+    whole: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 SCENES: Mapping[str, Scene] = {
@@ -64,6 +72,32 @@ SCENES: Mapping[str, Scene] = {
     ),
     "bench": Scene(("bench", "tiny", "--rounds", "1", "--prompt", "128"), rows=24),
 }
+
+
+@contextmanager
+def claude_code(home: Path) -> Generator[Scene]:
+    """Make the scene of the real Claude Code, whose model is scripted, while a call of ours runs."""
+    message = {"message": "Count from 1 to 150.", "thinking": False}
+
+    def script(request: dict[str, Any]) -> Block:
+        results = results_of(request)
+        return text("It counted.") if results or not request.get("tools") else call("mcp__local-llm__chat", message)
+
+    server = {"command": sys.executable, "args": ["-m", "mcp_local_llm"]}
+    known = {"hasCompletedOnboarding": True, "theme": "dark", "mcpServers": {"local-llm": server}}
+    trusted = {"projects": {str(home): {"hasTrustDialogAccepted": True}}}
+    (home / ".claude.json").write_text(json.dumps({**known, **trusted}))
+    with scripted_claude(script) as model:
+        environ = {
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_AUTH_TOKEN": "none",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        flags = ("--model", "opus", "--permission-mode", "manual", "--allowedTools", "mcp__local-llm__chat")
+        asked = (("? for shortcuts", "Let the local model count to 150.\r"),)
+        yield Scene((str(CLAUDE), *flags), asked, "tok/s", 24, whole=True, environ=environ)
 
 
 def draw(name: str, scene: Scene, home: Path) -> str:
@@ -83,9 +117,11 @@ def _output(scene: Scene, home: Path, screen: Any) -> Iterator[bytes]:
     (home / "run").mkdir(exist_ok=True)
     controller, terminal = pty.openpty()
     ioctl(terminal, termios.TIOCSWINSZ, pack("HHHH", scene.rows, COLUMNS, 0, 0))
+    command = scene.command if scene.whole else (sys.executable, "-m", "mcp_local_llm", *scene.command)
     process = subprocess.Popen(
-        [sys.executable, "-m", "mcp_local_llm", *scene.command],
-        stdin=terminal, stdout=terminal, stderr=terminal, env=environ, start_new_session=True,
+        command,
+        stdin=terminal, stdout=terminal, stderr=terminal,
+        env={**environ, **scene.environ}, cwd=home, start_new_session=True,
     )  # fmt: skip
     os.close(terminal)
     waiting, end = list(scene.typed), time.monotonic() + SECONDS
@@ -124,13 +160,13 @@ def _svg(lines: Sequence[Sequence[Any]], title: str) -> str:
     for row, cells in enumerate(lines):
         y = 12 + (row + 0.8) * HEIGHT
         for start, run in _runs(cells):
-            text = "".join(cell.data for cell in run)
+            words = "".join(cell.data for cell in run)
             colour = COLOURS.get(run[0].fg, "#d8d8d8")
             weight = ' font-weight="bold"' if run[0].bold else ""
             length = len(run) * WIDTH
             parts.append(
                 f'<text x="{12 + start * WIDTH:g}" y="{y:g}" textLength="{length:g}" fill="{colour}"{weight}>'
-                f"{escape(text)}</text>"
+                f"{escape(words)}</text>"
             )
     return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
 
@@ -154,3 +190,6 @@ if __name__ == "__main__":
     for scene_name, one in SCENES.items():
         with tempfile.TemporaryDirectory() as folder:
             (FOLDER / f"screen-{scene_name}.svg").write_text(draw(scene_name, one, Path(folder)), encoding="utf-8")
+    # Claude Code is among the programs that `make test-clients` installs.
+    with tempfile.TemporaryDirectory() as folder, claude_code(Path(folder)) as one:
+        (FOLDER / "screen-claude-code.svg").write_text(draw("claude-code", one, Path(folder)), encoding="utf-8")
