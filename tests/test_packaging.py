@@ -48,8 +48,8 @@ def test_the_wheel_is_pure_and_carries_the_version_of_the_package(wheel: Path) -
 
 
 def test_every_prompt_is_inside(site: Path) -> None:
-    prompts = [*(ROOT / "prompts").rglob("*.md")]
-    assert {prompt.parent.name for prompt in prompts} == {"prompts", "tasks"}
+    prompts = [*(ROOT / "prompts").rglob("*.md"), *(ROOT / "prompts" / "bench").glob("*.toml")]
+    assert {prompt.parent.name for prompt in prompts} == {"prompts", "tasks", "agents", "bench"}
     for prompt in prompts:
         assert (site / "mcp_local_llm" / prompt.relative_to(ROOT)).read_bytes() == prompt.read_bytes()
     assert (site / "mcp_local_llm" / "prompts" / "switch-model.md").is_file()

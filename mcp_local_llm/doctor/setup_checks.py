@@ -185,6 +185,8 @@ def llama_server(facts: Facts) -> Iterator[Finding]:
 def claude_code(facts: Facts) -> Iterator[Finding]:
     """Report whether Claude Code's settings name this server; the command that adds it is never run here."""
     found = facts.installation.claude
+    if any(client.name == "claude-code" and client.command for client in facts.clients):
+        return  # `clients` says more.
     if found.configured_in is not None:
         yield Finding("Claude Code", "ok", f"{found.configured_in} names this server")
     elif found.program is not None:

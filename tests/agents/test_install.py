@@ -199,7 +199,7 @@ def test_claude_code_is_told_by_its_own_command_and_gets_the_slash_commands(alon
     assert (commands / "local-review.md").read_text() == "mine"
     assert "nothing is to be done" in run(environ, "install", "--client", "claude-code").stdout
     doctor = run(environ, "doctor", "--ports", "none")
-    assert f"ok       Claude Code: {program} starts this server" in doctor.stdout
+    assert f"ok       Claude Code: {home / '.claude.json'} starts this server" in doctor.stdout
     run(environ, "uninstall", "--client", "claude-code")
     assert [path.name for path in commands.iterdir()] == ["local-review.md"]
     assert json.loads((home / ".claude.json").read_text()) == {"mcpServers": {}}

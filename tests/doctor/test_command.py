@@ -176,7 +176,7 @@ def test_claude_code_is_told_from_its_program_and_its_settings(environ: dict[str
     assert told["advice"] == "Run `claude mcp add --scope user local-llm -- mcp-local-llm`."
     write(home / ".claude.json", json.dumps({"mcpServers": {"local-llm": {"command": "mcp-local-llm"}}, "x": SECRET}))
     (told,) = findings(known)["Claude Code"]
-    assert (told["verdict"], told["text"]) == ("ok", f"{home / '.claude.json'} names this server")
+    assert (told["verdict"], told["text"]) == ("ok", f"{home / '.claude.json'} starts this server")
 
 
 @pytest.mark.parametrize("ports", ["", "x", "0", "65536", "80;81", "none,1"])

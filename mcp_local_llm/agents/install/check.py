@@ -1,7 +1,9 @@
 """Reads what the clients' settings start for us, and whether that still works; for the check-up. Changes nothing."""
 
+import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -24,7 +26,7 @@ async def read_clients(installer: Installer) -> tuple[ClientFacts, ...]:
 
 async def _facts(title: str, settings: SettingsFile | ClaudeCodeSettings, installer: Installer) -> ClientFacts:
     name = settings.client.name if isinstance(settings, SettingsFile) else "claude-code"
-    place = str(settings.path) if isinstance(settings, SettingsFile) else settings.program
+    place = str(settings.path if isinstance(settings, SettingsFile) else settings.file)
     try:
         command = await anyio.to_thread.run_sync(settings.command)
     except ConfigError as error:
@@ -32,7 +34,15 @@ async def _facts(title: str, settings: SettingsFile | ClaudeCodeSettings, instal
     if not command:
         return ClientFacts(name, title, place)
     fault = await _fault(command, installer.around.environ)
-    return ClientFacts(name, title, place, command, ours=command == installer.command, fault=fault)
+    environ = installer.around.environ
+    ours = _program(command, environ) == _program(installer.command, environ)
+    return ClientFacts(name, title, place, command, ours=ours, fault=fault)
+
+
+def _program(command: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the command with the file behind its program, through links and the PATH."""
+    found = shutil.which(command[0], path=environ.get("PATH", "")) or command[0]
+    return (str(Path(found).resolve()), *command[1:])
 
 
 async def _fault(command: tuple[str, ...], environ: Mapping[str, str]) -> str:

@@ -43,12 +43,15 @@ class ClaudeCodeSettings:
     around: Surroundings
     backups: Backups
 
+    @property
+    def file(self) -> Path:
+        """The file that Claude Code keeps its servers in; only its own command writes it."""
+        return self.around.named("CLAUDE_CONFIG_DIR", self.around.home) / ".claude.json"
+
     def command(self) -> tuple[str, ...]:
         """Return the command that it starts for us in every folder; empty where it knows none."""
-        folder = self.around.environ.get("CLAUDE_CONFIG_DIR", "")
-        file = (Path(folder) if folder else self.around.home) / ".claude.json"
         try:
-            servers = json.loads(read_regular(file, MAX_BYTES * 4)).get("mcpServers", {})
+            servers = json.loads(read_regular(self.file, MAX_BYTES * 4)).get("mcpServers", {})
         except (OSError, ValueError, AttributeError, RecursionError):
             return ()
         entry = cast(Mapping[str, Any], servers).get(NAME) if isinstance(servers, dict) else None

@@ -140,7 +140,7 @@ def test_checkpoints_lie_in_a_prompt_with_control_tokens_where_they_lie_in_any_o
         one.kind: model.tokenizer.decode(rendered.tokens[: one.end]) for one in checkpoints(request, rendered, model)
     }
     assert ends["files"].endswith("Who are you?\n</")
-    assert ends["user"].endswith("What?<|im_end|>\n")
+    assert ends["user"].endswith("What?<|im_end|>\n<|im_start|>assistant")
     assert ends["system"].endswith("<|im_start|>user")
 
 
