@@ -177,7 +177,8 @@ def test_a_file_is_read_and_the_answer_goes_on(desk: Desk) -> None:
 def test_two_calls_of_one_answer_are_both_run(desk: Desk) -> None:
     told = desk.claude("do-both")
     (first, second) = (block["id"] for block in blocks(told, "assistant") if block["type"] == "tool_use")
-    assert [block["tool_use_id"] for block in blocks(told, "user")] == [first, second]
+    # They run side by side, so their results come in any order.
+    assert {block["tool_use_id"] for block in blocks(told, "user")} == {first, second}
     assert result(told) == "Both were read."
 
 
