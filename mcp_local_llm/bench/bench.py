@@ -52,7 +52,8 @@ class Bench:
         )
 
     async def _scores(self, llm: LLM, model: str, options: BenchOptions, report: ReportProgress) -> tuple[Score, ...]:
-        kinds = (*KINDS, *((CODE,) if options.run_code else ()))
+        known = (*KINDS, *((CODE,) if options.run_code else ()))
+        kinds = [kind for kind in known if not options.kinds or kind in options.kinds]
         return tuple([await self._score(llm, model, tasks_of(kind), report) for kind in kinds])
 
     async def _score(self, llm: LLM, model: str, tasks: Sequence[BenchTask], report: ReportProgress) -> Score:

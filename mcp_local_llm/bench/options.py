@@ -11,7 +11,8 @@ class BenchOptions:
         rounds: of each figure, at least 1.
         prompts: tokens of the prompts to read; empty for the usual ones.
         full: also what takes longer than three minutes.
-        tasks: score the tasks instead of measuring speed; `run_code`: those of code, too.
+        tasks: score tasks instead of measuring speed; `run_code`: those of code, too.
+        kinds: of the tasks to score; empty for all.
     """
 
     rounds: int = 3
@@ -19,3 +20,4 @@ class BenchOptions:
     full: bool = False
     tasks: bool = False
     run_code: bool = False
+    kinds: tuple[str, ...] = ()

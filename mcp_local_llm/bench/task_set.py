@@ -20,7 +20,7 @@ KINDS = ("extract", "classify-logs", "commit-message", "docstring", "translate")
 CODE = "fix-code"
 """The kind whose answers are run."""
 
-ANSWER_TOKENS = 500
+ANSWER_TOKENS = 250
 
 
 @dataclass(frozen=True)

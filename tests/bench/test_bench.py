@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mcp_local_llm.bench.reports import ReportFolder
 from mcp_local_llm.bench.run_code import network_closed, passes
 from mcp_local_llm.bench.task_set import CODE, KINDS, BenchTask, tasks_of
+from mcp_local_llm.doors.cli.bench import TaskKind
 from mcp_local_llm.values.bench import BenchReport, Figure
 from tests.clients import WAIT_S
 
@@ -102,6 +104,9 @@ def test_kept_reports_are_compared_side_by_side(environ: dict[str, str], home: P
         (("--compare", "a"), "two or more"),
         (("--compare", "a", "b"), "There is no report of 'a'. Reports: none"),
         (("--run-code",), "belongs to --tasks"),
+        (("--task", "extract"), "belongs to --tasks"),
+        (("--tasks", "--task", "poetry"), "poetry"),
+        (("--tasks", "--task", "fix-code"), "add --run-code"),
         (("no-such-model",), "no-such-model"),
     ],
 )
@@ -111,6 +116,10 @@ def test_a_wrong_call_is_refused_with_what_to_do(
     done = run(environ, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_the_command_line_knows_every_kind_of_task() -> None:
+    assert get_args(TaskKind) == (*KINDS, CODE)
 
 
 def graded() -> list[tuple[BenchTask, str]]:

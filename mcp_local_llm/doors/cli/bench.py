@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,12 +15,15 @@ from mcp_local_llm.bench.bench import Bench
 from mcp_local_llm.bench.options import BenchOptions
 from mcp_local_llm.bench.reports import ReportFolder
 from mcp_local_llm.bench.run_code import network_closed
+from mcp_local_llm.bench.task_set import CODE
 from mcp_local_llm.doors.cli.run import WRONG_REQUEST, OpenLLM, Parts, fail, note, perform_on_files
 from mcp_local_llm.values.bench import BenchReport, rounded
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
 
 MISSING = "-"
+
+TaskKind = Literal["extract", "classify-logs", "commit-message", "docstring", "translate", "fix-code"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
         ] = None,
         full: Annotated[bool, typer.Option("--full", help="Also prompts that take longer than three minutes.")] = False,
         tasks: Annotated[bool, typer.Option("--tasks", help="Score small tasks instead of measuring speed.")] = False,
+        task: Annotated[
+            list[TaskKind] | None, typer.Option(help="With --tasks: only this kind; may be repeated.")
+        ] = None,
         run_code: Annotated[
             bool, typer.Option("--run-code", help="With --tasks: run the model's repaired functions with their tests.")
         ] = False,
@@ -57,6 +63,10 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
         names = models or []
         if run_code and not tasks:
             fail("--run-code belongs to --tasks.", WRONG_REQUEST)
+        if task and not tasks:
+            fail("--task belongs to --tasks.", WRONG_REQUEST)
+        if task == [CODE] and not run_code:
+            fail(f"{CODE} runs the model's code: add --run-code.", WRONG_REQUEST)
         if compare and len(names) < 2:
             fail("--compare takes two or more models that were measured before.", WRONG_REQUEST)
         made = parts()
@@ -65,7 +75,7 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
         else:
             if run_code:
                 _allow_code(yes=yes)
-            options = BenchOptions(rounds, tuple(prompt or ()), full, tasks, run_code)
+            options = BenchOptions(rounds, tuple(prompt or ()), full, tasks, run_code, tuple(task or ()))
             reports = _measured(open_llm, made, names, options)
         _show(reports, as_json=as_json)
         if chart is not None:
