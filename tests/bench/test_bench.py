@@ -5,14 +5,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from mcp_local_llm.bench.reports import ReportFolder
 from mcp_local_llm.bench.run_code import network_closed, passes
 from mcp_local_llm.bench.task_set import CODE, KINDS, BenchTask, tasks_of
-from mcp_local_llm.doors.cli.bench import TaskKind
 from mcp_local_llm.values.bench import BenchReport, Figure
 from tests.clients import WAIT_S
 
@@ -116,10 +114,6 @@ def test_a_wrong_call_is_refused_with_what_to_do(
     done = run(environ, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
-
-
-def test_the_command_line_knows_every_kind_of_task() -> None:
-    assert get_args(TaskKind) == (*KINDS, CODE)
 
 
 def graded() -> list[tuple[BenchTask, str]]:

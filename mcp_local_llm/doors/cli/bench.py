@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,15 +15,14 @@ from mcp_local_llm.bench.bench import Bench
 from mcp_local_llm.bench.options import BenchOptions
 from mcp_local_llm.bench.reports import ReportFolder
 from mcp_local_llm.bench.run_code import network_closed
-from mcp_local_llm.bench.task_set import CODE
+from mcp_local_llm.bench.task_set import CODE, KINDS
 from mcp_local_llm.doors.cli.run import WRONG_REQUEST, OpenLLM, Parts, fail, note, perform_on_files
 from mcp_local_llm.values.bench import BenchReport, rounded
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
 
 MISSING = "-"
-
-TaskKind = Literal["extract", "classify-logs", "commit-message", "docstring", "translate", "fix-code"]
+ALL_KINDS = (*KINDS, CODE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
         full: Annotated[bool, typer.Option("--full", help="Also prompts that take longer than three minutes.")] = False,
         tasks: Annotated[bool, typer.Option("--tasks", help="Score small tasks instead of measuring speed.")] = False,
         task: Annotated[
-            list[TaskKind] | None, typer.Option(help="With --tasks: only this kind; may be repeated.")
+            list[str] | None,
+            typer.Option(help=f"With --tasks: only this kind ({', '.join(ALL_KINDS)}); may be repeated."),
         ] = None,
         run_code: Annotated[
             bool, typer.Option("--run-code", help="With --tasks: run the model's repaired functions with their tests.")
@@ -65,6 +65,8 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
             fail("--run-code belongs to --tasks.", WRONG_REQUEST)
         if task and not tasks:
             fail("--task belongs to --tasks.", WRONG_REQUEST)
+        if wrong := [kind for kind in task or [] if kind not in ALL_KINDS]:
+            fail(f"There is no kind {wrong[0]!r} of tasks. Kinds: {', '.join(ALL_KINDS)}.", WRONG_REQUEST)
         if task == [CODE] and not run_code:
             fail(f"{CODE} runs the model's code: add --run-code.", WRONG_REQUEST)
         if compare and len(names) < 2:
