@@ -159,6 +159,13 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_told(
     assert file.read_bytes() == content
 
 
+def test_programs_read_what_happened_as_json(alone: dict[str, str]) -> None:
+    files = place(alone)
+    told = json.loads(run(alone, "install", "--json").stdout)["clients"]
+    assert {one["client"]: one["place"] for one in told} == {name: str(file) for name, file in files.items()}
+    assert all("+" in one["change"] and "starts this server" in one["outcome"] and not one["failed"] for one in told)
+
+
 def test_an_unknown_client_is_refused_with_the_names(alone: dict[str, str]) -> None:
     done = run(alone, "install", "--client", "emacs")
     assert done.returncode == 2

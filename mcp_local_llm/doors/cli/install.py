@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 import typer
 
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
+from mcp_local_llm.doors.cli.show import JsonOption, print_json
 from mcp_local_llm.values.client_change import ClientChange
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 
@@ -32,47 +33,60 @@ class ClientSettings(Protocol):
 def add_install_commands(commands: typer.Typer, settings: Callable[[], ClientSettings]) -> None:
     """Add `install` and `uninstall`."""
 
-    def install(client: Clients = None, dry_run: DryRun = False, yes: Yes = False) -> None:
+    def install(client: Clients = None, dry_run: DryRun = False, yes: Yes = False, as_json: JsonOption = False) -> None:
         """Write this server into the settings of the coding agents on this machine; shows each change first."""
-        _change(settings().install, client or [], ask=not yes, dry_run=dry_run)
+        _change(_planned(settings().install, client), ask=not yes, dry_run=dry_run, as_json=as_json)
 
-    def uninstall(client: Clients = None, dry_run: DryRun = False, yes: Yes = False) -> None:
+    def uninstall(
+        client: Clients = None, dry_run: DryRun = False, yes: Yes = False, as_json: JsonOption = False
+    ) -> None:
         """Take this server out of the settings of the coding agents; what `install` changed becomes what it was."""
-        _change(settings().uninstall, client or [], ask=not yes, dry_run=dry_run)
+        _change(_planned(settings().uninstall, client), ask=not yes, dry_run=dry_run, as_json=as_json)
 
     commands.command()(install)
     commands.command()(uninstall)
 
 
-def _change(
-    plan: Callable[[Sequence[str]], tuple[ClientChange, ...]], names: Sequence[str], *, ask: bool, dry_run: bool
-) -> None:
+def _planned(
+    plan: Callable[[Sequence[str]], tuple[ClientChange, ...]], names: Sequence[str] | None
+) -> tuple[ClientChange, ...]:
     try:
-        changes = plan(names)
+        return plan(names or [])
     except InvalidRequestError as error:
         fail(str(error), WRONG_REQUEST)
-    if not changes:
+
+
+def _change(changes: Sequence[ClientChange], *, ask: bool, dry_run: bool, as_json: bool) -> None:
+    """Show the changes and make them; with JSON nothing is asked."""
+    told = [_made(change, ask=ask and not as_json, dry_run=dry_run, quiet=as_json) for change in changes]
+    if as_json:
+        print_json({"clients": told})
+    elif not changes:
         print("No client was found. `--client NAME` writes the settings of one all the same.")
-    failed = [change for change in changes if not _show_and_make(change, ask=ask, dry_run=dry_run)]
-    if failed:
+    if any(entry["failed"] for entry in told):
         raise typer.Exit(FAILED)
 
 
-def _show_and_make(change: ClientChange, *, ask: bool, dry_run: bool) -> bool:
-    """Show a change and make it; return False where it failed."""
-    if change.make is None:
-        print(f"{change.title} ({change.place}): {change.note}")
-        return not change.failed
-    print(f"{change.title} ({change.place}):")
-    print("\n".join(f"    {line}" for line in change.shown.splitlines()))
-    if dry_run:
-        return True
-    if ask and sys.stdin.isatty() and not typer.confirm("Make this change?", default=True):
-        print("    left as it is.")
-        return True
-    try:
-        print(f"    {change.make()}")
-    except ConfigError as error:
-        note(str(error))
-        return False
-    return True
+def _made(change: ClientChange, *, ask: bool, dry_run: bool, quiet: bool) -> dict[str, object]:
+    """Show a change, make it, and return what happened."""
+    outcome, failed = change.note, change.failed
+    if not quiet:
+        print(f"{change.title} ({change.place}): {change.note}".rstrip())
+        print("".join(f"    {line}\n" for line in change.shown.splitlines()), end="")
+    if change.make is not None and not dry_run:
+        if ask and sys.stdin.isatty() and not typer.confirm("Make this change?", default=True):
+            outcome = "left as it is."
+        else:
+            try:
+                outcome = change.make()
+            except ConfigError as error:
+                outcome, failed = str(error), True
+        if not quiet:
+            note(outcome) if failed else print(f"    {outcome}")
+    return {
+        "client": change.client,
+        "place": change.place,
+        "change": change.shown,
+        "outcome": outcome,
+        "failed": failed,
+    }
