@@ -14,7 +14,7 @@ from tests.source import ROOT
 OURS = "mcp-local-llm"
 RUN: Mapping[str, str] = {
     'mcp-local-llm chat "…"': 'chat "Hello"',
-    'mcp-local-llm chat -f FILE "…"': 'chat -f notes.txt "What is it?" --max-tokens 8',
+    'mcp-local-llm chat -f FILE "…"': 'chat -f notes.txt "What is it?" --no-thinking --max-tokens 8',
     "mcp-local-llm models": "models",
     "mcp-local-llm use 32b": "use tiny",
     "mcp-local-llm use coder": "use tiny",
