@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.bench import BenchReport
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 
@@ -27,9 +28,7 @@ class ReportFolder:
         path = self._folder / f"{_slug(report.model)}{'.tasks' if report.scores else ''}.json"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new")
-            temporary.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            temporary.replace(path)
+            replace_file(path, f"{report.model_dump_json(indent=1)}\n".encode())
         except OSError as error:
             raise ConfigError(
                 f"{path} cannot be written: {error.strerror}. The report was printed all the same."

@@ -1,10 +1,9 @@
 """The file of the saved choice, which other tools read as well: one line with the id of a model."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_BYTES = 4096
@@ -41,14 +40,7 @@ class ChoiceFile:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".active_model.")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(f"{name}\n")
-                Path(temporary).replace(self.path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace_file(self.path, f"{name}\n".encode())
         except OSError as error:
             raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error
 

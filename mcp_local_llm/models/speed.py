@@ -7,8 +7,6 @@ versions are read from package metadata.
 import json
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.model import ModelInfo
 
 DENSE_SHARE = 0.7
@@ -155,14 +154,7 @@ class SpeedFile:
 
     def _write(self, samples: dict[str, list[float]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".speeds.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(samples, file, indent=1)
-            Path(temporary).replace(self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(self.path, json.dumps(samples, indent=1).encode(), durable=False)
 
     def _key(self, model: ModelInfo) -> str:
         return f"{model.id} ({model.weight_bytes} bytes, {self._versions})"

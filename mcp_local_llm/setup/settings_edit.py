@@ -4,7 +4,6 @@ A change is checked with the whole file before anything is written, and the file
 """
 
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SecretStr
 
+from mcp_local_llm.setup.replaced_file import PRIVATE, replace_file
 from mcp_local_llm.setup.settings import SETTING_SCOPES, TABLES, Settings
 from mcp_local_llm.setup.settings_file import (
     LISTS,
@@ -141,18 +141,7 @@ class SettingsEditor:
         target = Path(os.path.realpath(self.path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content.encode())
-                    os.fchmod(file.fileno(), mode)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(target)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace_file(target, content.encode(), target.stat().st_mode & 0o777 if target.exists() else PRIVATE)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from error
 

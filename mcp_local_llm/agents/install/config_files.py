@@ -6,12 +6,11 @@ What is remembered lies in the state folder, for this user alone: settings may h
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.replaced_file import PRIVATE, replace_file
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_BYTES = 16 * 2**20
@@ -51,8 +50,8 @@ def write_file(path: Path, content: bytes) -> tuple[Path, ...]:
     try:
         made = tuple(folder for folder in target.parents if not folder.exists())
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = target.stat().st_mode & 0o7777 if target.exists() else 0o600
-        _replace(target, content, mode)
+        mode = target.stat().st_mode & 0o7777 if target.exists() else PRIVATE
+        replace_file(target, content, mode)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from error
     return made
@@ -109,8 +108,8 @@ class Backups:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if written.before is not None:
-                _replace(self.copy(client), written.before, 0o600)
-            _replace(self._folder / f"{client}.json", json.dumps(told).encode(), 0o600)
+                replace_file(self.copy(client), written.before)
+            replace_file(self._folder / f"{client}.json", json.dumps(told).encode())
         except OSError as error:
             raise ConfigError(f"The backup in {self._folder} cannot be written: {error.strerror or error}.") from error
 
@@ -125,17 +124,3 @@ class Backups:
 def fingerprint(content: bytes) -> str:
     """Return a hash that says whether a file is as it was left."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _replace(target: Path, content: bytes, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
