@@ -141,10 +141,13 @@ async def test_a_question_to_each_file_comes_back_as_rows_in_the_order_of_the_fi
     template = TEMPLATES.load(call.template) if call.template else None
     if template is None or template.answer_schema is None:
         matches = [*ONE_ROW.finditer(body)]
-        found, cut = [row["path"] for row in matches], [row for row in matches if row["answer"].startswith("ERROR cut")]
+        found, cut = (
+            [row["path"] for row in matches],
+            [row for row in matches if row["answer"].startswith("ERROR truncated")],
+        )
     else:
         rows = [json.loads(line) for line in body.splitlines()]
-        found, cut = [row["file"] for row in rows], [row for row in rows if row.get("error") == "cut_off"]
+        found, cut = [row["file"] for row in rows], [row for row in rows if row.get("error") == "truncated"]
         for row in rows:
             assert row in cut or not jsonschema.validate(row["answer"], template.answer_schema)
     assert found == [*(LOGS_READ if call.files == LOGS else call.files)]
