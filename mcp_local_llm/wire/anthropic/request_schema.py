@@ -1,12 +1,12 @@
 """The fields of a body of the Messages API beside the conversation; ranges come from `values/chat.py`. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from mcp_local_llm.values.chat import LONGEST_ANSWER, MaxTokens, StopStrings, Temperature, TopK, TopP
-from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.request_object import RequestObject
 
 
 def _lowered(value: object) -> object:
@@ -14,44 +14,33 @@ def _lowered(value: object) -> object:
     return LONGEST_ANSWER if isinstance(value, int | float) and value > LONGEST_ANSWER else value
 
 
-class _Body(BaseModel):
-    """An object of a request; unknown fields and placeholders count as left out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_placeholders(cls, value: object) -> object:
-        return filled_in(cast(dict[str, Any], value)) if isinstance(value, dict) else value
-
-
-class ThinkingIn(_Body):
+class ThinkingIn(RequestObject):
     """The switch of thinking; `adaptive` leaves it to the model."""
 
     type: Literal["enabled", "adaptive", "disabled"]
     budget_tokens: Annotated[int, BeforeValidator(_lowered), Field(ge=0)] | None = None
 
 
-class FormatIn(_Body):
+class FormatIn(RequestObject):
     """The form of the answer."""
 
     type: Literal["json_schema", "text"]
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class OutputConfigIn(_Body):
+class OutputConfigIn(RequestObject):
     """What the answer looks like; `effort` has no counterpart here."""
 
     format: FormatIn | None = None
 
 
-class ThreadIn(_Body):
+class ThreadIn(RequestObject):
     """A conversation that a server would keep: `create` begins one, `continue` sends only what is new in it."""
 
     type: str | None = None
 
 
-class MessagesRequest(_Body):
+class MessagesRequest(RequestObject):
     """The body of `POST /v1/messages`; `count_tokens` has the same without `max_tokens`.
 
     `output_format` is the earlier name of `output_config.format`.

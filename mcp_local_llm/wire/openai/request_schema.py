@@ -1,8 +1,8 @@
 """The schema of the bodies that clients send to our server; ranges come from `values/chat.py`. Pure."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from mcp_local_llm.values.chat import (
     REASONING_FIELDS,
@@ -18,8 +18,8 @@ from mcp_local_llm.values.chat import (
     TopK,
     TopP,
 )
-from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.json_values import as_text
+from mcp_local_llm.wire.request_object import RequestObject
 
 
 def _as_parts(content: object) -> object:
@@ -29,25 +29,14 @@ def _as_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-class _Body(BaseModel):
-    """An object of a request; unknown fields and placeholders count as left out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_placeholders(cls, value: object) -> object:
-        return filled_in(cast(dict[str, Any], value)) if isinstance(value, dict) else value
-
-
-class FunctionCallIn(_Body):
+class FunctionCallIn(RequestObject):
     """The function of a call in the history; `arguments` is JSON text."""
 
     name: str = Field(min_length=1)
     arguments: str = "{}"
 
 
-class ToolCallIn(_Body):
+class ToolCallIn(RequestObject):
     """A call that the assistant made in the history."""
 
     id: str | None = None
@@ -55,14 +44,14 @@ class ToolCallIn(_Body):
     function: FunctionCallIn
 
 
-class ContentPart(_Body):
+class ContentPart(RequestObject):
     """A part of a message; only text is understood."""
 
     type: str
     text: str = ""
 
 
-class MessageIn(_Body):
+class MessageIn(RequestObject):
     """One turn; `developer` is OpenAI's newer word for `system`, and `reasoning` the thought of an earlier answer."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -73,14 +62,14 @@ class MessageIn(_Body):
     reasoning: Annotated[str, BeforeValidator(as_text)] = Field("", validation_alias=AliasChoices(*REASONING_FIELDS))
 
 
-class ToolIn(_Body):
+class ToolIn(RequestObject):
     """A function that the model may call."""
 
     type: Literal["function"] = "function"
     function: dict[str, Any] = Field(default_factory=dict)
 
 
-class StreamOptions(_Body):
+class StreamOptions(RequestObject):
     """What a stream tells beside the answer."""
 
     include_usage: bool = False
@@ -88,13 +77,13 @@ class StreamOptions(_Body):
     """Ours: false sends progress only, and the whole text at the end."""
 
 
-class JsonSchemaIn(_Body):
+class JsonSchemaIn(RequestObject):
     """The schema of a structured answer."""
 
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class ResponseFormat(_Body):
+class ResponseFormat(RequestObject):
     """The form of the answer; llama.cpp and others have the schema beside the type."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -102,7 +91,7 @@ class ResponseFormat(_Body):
     beside: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class ChatCompletionRequest(_Body):
+class ChatCompletionRequest(RequestObject):
     """The body of `POST /v1/chat/completions`, without the switches for thinking (`thinking_switches`).
 
     Besides OpenAI's fields: `top_k`, `min_p`, `repetition_penalty` as vLLM and mlx_lm.server have them;
