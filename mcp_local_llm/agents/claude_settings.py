@@ -3,15 +3,16 @@
 Claude Code puts `env` of its files over its environment. What takes over its way to the API must do the same.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
-from mcp_local_llm.agents.user_servers import MAX_BYTES, without_comments
+from mcp_local_llm.agents.install.json_text import read_value
+from mcp_local_llm.agents.install.unreadable import UnreadableSettings
+from mcp_local_llm.agents.user_servers import MAX_BYTES
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.wire.json_values import as_object
 
 BASE_URL, TOKEN = "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"
 
@@ -84,9 +85,8 @@ def managed_file() -> Path:
 
 def _variables(file: Path) -> dict[str, str]:
     try:
-        settings: Any = json.loads(without_comments(read_regular(file, MAX_BYTES).decode()))
-    except (OSError, ValueError, RecursionError):
+        settings = as_object(read_value(read_regular(file, MAX_BYTES).decode()))
+    except (OSError, ValueError, UnreadableSettings):
         return {}
-    found = cast(dict[str, Any], settings).get("env") if isinstance(settings, dict) else None
-    variables = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    variables = as_object(settings.get("env"))
     return {name: str(value) for name, value in variables.items() if isinstance(value, str | int | float)}

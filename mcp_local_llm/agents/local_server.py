@@ -18,7 +18,7 @@ END_TIMEOUT_S = 10.0
 """Seconds for its last words; answers in progress get an error at once."""
 
 MAX_LINES = 50
-"""Of what it said last."""
+"""The most lines of its stderr that are kept, for the message about its end."""
 
 _SERVING = re.compile(r"serving (http://127\.0\.0\.1:\d+)")
 

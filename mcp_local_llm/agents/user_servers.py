@@ -1,15 +1,17 @@
 """The MCP servers that the user has configured for an agent, read from the agent's own files; nothing is written."""
 
-import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from mcp_local_llm.agents.forms import AgentName
+from mcp_local_llm.agents.install.json_text import read_value
+from mcp_local_llm.agents.install.unreadable import UnreadableSettings
 from mcp_local_llm.agents.order import UserServers
 from mcp_local_llm.setup.places import xdg_folder
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.wire.json_values import as_object
 
 MAX_BYTES = 32 * 2**20
 """Of a configuration file; Claude Code keeps the history of projects in its own."""
@@ -34,11 +36,11 @@ def _claude_servers(environ: Mapping[str, str], home: Path, folder: Path) -> Use
     own = _json((Path(named) if named else home) / ".claude.json")
     place = Path(named) if named else home / ".claude"
     settings = [_json(file) for file in (place / "settings.json", folder / ".claude" / "settings.local.json")]
-    project = _table(_table(own.get("projects")).get(str(folder)))
+    project = as_object(as_object(own.get("projects")).get(str(folder)))
     approved, disabled, every = _approvals([project, *settings])
-    shared = _table(_json(folder / ".mcp.json").get("mcpServers"))
+    shared = as_object(_json(folder / ".mcp.json").get("mcpServers"))
     taken = {name: entry for name, entry in shared.items() if (every or name in approved) and name not in disabled}
-    found = {**taken, **_table(own.get("mcpServers")), **_table(project.get("mcpServers"))}
+    found = {**taken, **as_object(own.get("mcpServers")), **as_object(project.get("mcpServers"))}
     return _divided(found, unapproved=tuple(name for name in shared if name not in found))
 
 
@@ -61,7 +63,7 @@ def _codex_servers(environ: Mapping[str, str], home: Path, folder: Path) -> User
             value: Mapping[str, Any] = tomllib.loads(read_regular(file, MAX_BYTES).decode())
         except (OSError, ValueError):
             continue
-        found |= _table(value.get("mcp_servers"))
+        found |= as_object(value.get("mcp_servers"))
     return _divided(found)
 
 
@@ -75,7 +77,7 @@ def _opencode_servers(environ: Mapping[str, str], home: Path, folder: Path) -> U
         files += [parent / ".opencode" / name for name in ("opencode.json", "opencode.jsonc")]
     found: dict[str, Any] = {}
     for file in files:
-        found |= _table(_json(file).get("mcp"))
+        found |= as_object(_json(file).get("mcp"))
     return _divided(found)
 
 
@@ -87,7 +89,7 @@ def _divided(found: Mapping[str, Any], unapproved: tuple[str, ...] = ()) -> User
 
 def _is_ours(entry: object) -> bool:
     """Say whether a server's command, arguments or address name this program."""
-    table = _table(entry)
+    table = as_object(entry)
     words = [table.get("command"), table.get("args"), table.get("url")]
     return any(name in word for name in OURS for value in words for word in _texts(value))
 
@@ -97,54 +99,8 @@ def _texts(value: object) -> list[str]:
     return [text for text in values if isinstance(text, str)]
 
 
-def _table(value: object) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
-
-
 def _json(file: Path) -> Mapping[str, Any]:
     try:
-        return _table(json.loads(without_comments(read_regular(file, MAX_BYTES).decode())))
-    except (OSError, ValueError, RecursionError):
+        return as_object(read_value(read_regular(file, MAX_BYTES).decode()))
+    except (OSError, ValueError, UnreadableSettings):
         return {}
-
-
-def without_comments(text: str) -> str:
-    """Return JSONC as JSON: comments and commas before a closing bracket become blanks."""
-    kept, at = list(text), 0
-    comma: int | None = None
-    while at < len(text):
-        if text[at] == '"':
-            at, comma = _string_end(text, at), None
-            continue
-        end = _comment_end(text, at)
-        if end > at:
-            kept[at:end] = " " * (end - at)
-            at = end
-            continue
-        if text[at] == ",":
-            comma = at
-        elif text[at] in "]}" and comma is not None:
-            kept[comma], comma = " ", None
-        elif not text[at].isspace():
-            comma = None
-        at += 1
-    return "".join(kept)
-
-
-def _string_end(text: str, start: int) -> int:
-    at = start + 1
-    while at < len(text) and text[at] != '"':
-        at += 2 if text[at] == "\\" else 1
-    return at + 1
-
-
-def _comment_end(text: str, start: int) -> int:
-    """Return the end of the comment that begins at `start`; `start` where none does."""
-    if text.startswith("//", start):
-        end = text.find("\n", start)
-    elif text.startswith("/*", start):
-        end = text.find("*/", start + 2)
-        end = end + 2 if end >= 0 else end
-    else:
-        return start
-    return end if end >= 0 else len(text)

@@ -21,6 +21,7 @@ from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings, read_settings_file
 from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.wire.json_values import as_object
 
 CUDA_PACKAGES = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
 """Each release of CUDA has its own build of MLX."""
@@ -122,17 +123,13 @@ MODULE = "mcp_local_llm"
 
 def names_this_server(value: object, project: str) -> bool:
     """Return whether `.claude.json` or `.mcp.json` names this server, for all folders or for the folder `project`."""
-    settings = _object(value)
-    own = _object(_object(settings.get("projects")).get(project))
-    tables = (_object(settings.get("mcpServers")), _object(own.get("mcpServers")))
-    return any(_starts_us(_object(entry)) for table in tables for entry in table.values())
+    settings = as_object(value)
+    own = as_object(as_object(settings.get("projects")).get(project))
+    tables = (as_object(settings.get("mcpServers")), as_object(own.get("mcpServers")))
+    return any(_starts_us(as_object(entry)) for table in tables for entry in table.values())
 
 
 def _starts_us(entry: Mapping[str, Any]) -> bool:
     arguments = entry.get("args")
     words = [entry.get("command"), *(cast(list[object], arguments) if isinstance(arguments, list) else [])]
     return any(PROGRAM in word or MODULE in word for word in words if isinstance(word, str))
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.agents.forms import AgentName
+from mcp_local_llm.agents.install.json_text import read_value
 from mcp_local_llm.agents.order import UserServers
-from mcp_local_llm.agents.user_servers import user_servers, without_comments
+from mcp_local_llm.agents.user_servers import user_servers
 
 GITHUB = {"command": "gh-mcp", "env": {"TOKEN": "t"}}
 OURS = {"command": "mcp-local-llm"}
@@ -120,4 +121,4 @@ def test_a_broken_file_counts_as_empty(home: Path, agent: AgentName, text: str) 
     ],
 )
 def test_json_with_comments_and_last_commas_is_read(text: str, value: object) -> None:
-    assert json.loads(without_comments(text)) == value
+    assert read_value(text) == value

@@ -17,6 +17,7 @@ from mcp_local_llm.agents.install.config_files import (
     Backups,
     Written,
     fingerprint,
+    missing_folders,
     read_file,
     remove_file,
     write_file,
@@ -84,8 +85,9 @@ class ClaudeCodeSettings:
         for call in calls:
             self._run(call)
         for path, text in files.items():
-            made = write_file(path, text.encode())
-            self.backups.keep(_key(path), path, Written(None, fingerprint(text.encode()), made))
+            content = text.encode()
+            self.backups.keep(_key(path), path, Written(None, fingerprint(content), missing_folders(path)))
+            write_file(path, content)
         listed = self._run(("mcp", "list"))
         line = next((line for line in listed.splitlines() if line.startswith(f"{NAME}:")), "")
         if not line:

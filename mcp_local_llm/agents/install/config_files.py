@@ -40,21 +40,24 @@ def read_file(path: Path) -> bytes | None:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def write_file(path: Path, content: bytes) -> tuple[Path, ...]:
-    """Replace a file in one step, through a link and with the mode it has; return the folders that were made for it.
+def missing_folders(path: Path) -> tuple[Path, ...]:
+    """Return the folders that `write_file` will make for a file, the innermost first."""
+    return tuple(folder for folder in path.resolve().parents if not folder.exists())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step, through a link and with the mode it has; make its folders.
 
     Raises:
         ConfigError: it cannot be written; the file is as it was.
     """
     target = path.resolve()
     try:
-        made = tuple(folder for folder in target.parents if not folder.exists())
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o7777 if target.exists() else PRIVATE
         replace_file(target, content, mode)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from error
-    return made
 
 
 def remove_file(path: Path, folders: tuple[Path, ...]) -> None:

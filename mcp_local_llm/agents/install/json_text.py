@@ -1,4 +1,4 @@
-"""Changes one member of a JSON text and leaves every other character of it alone: comments, order, spaces.
+"""Reads JSON with comments, and changes one member of such a text: comments, order and spaces of all others stay.
 
 Pure. It reads JSON with what editors and agents allow in their settings: comments (`//`, `/* */`) and commas behind the
 last member ("JSONC", as in https://code.visualstudio.com/docs/languages/json).
@@ -44,6 +44,15 @@ def read_json(text: str) -> dict[str, Any]:
         UnreadableSettings: it is no JSON object.
     """
     return cast(dict[str, Any], _root(text).value) if text.strip() else {}
+
+
+def read_value(text: str) -> Any:
+    """Return the value of a text.
+
+    Raises:
+        UnreadableSettings: it holds no value, or more than one.
+    """
+    return _whole(text).value
 
 
 def with_member(text: str, path: Sequence[str], value: object) -> str:
@@ -128,12 +137,17 @@ def _deepest(text: str, path: Sequence[str]) -> tuple[Node, int]:
 
 
 def _root(text: str) -> Node:
+    node = _whole(text)
+    if node.members is None:
+        raise UnreadableSettings("it holds no JSON object")
+    return node
+
+
+def _whole(text: str) -> Node:
     reader = _Reader(text)
     node = reader.value(reader.past_blank(0))
     if reader.past_blank(node.end) != len(text):
         raise reader.failure(node.end, "more text follows the object")
-    if node.members is None:
-        raise UnreadableSettings("it holds no JSON object")
     return node
 
 

@@ -12,6 +12,7 @@ from mcp_local_llm.agents.install.config_files import (
     Backups,
     Written,
     fingerprint,
+    missing_folders,
     read_file,
     remove_file,
     write_file,
@@ -96,9 +97,9 @@ class SettingsFile:
             # What was kept of an earlier change is what the file was before both.
             kept = self.backups.of(self.client.name, self.path)
             first = kept if kept and before is not None and fingerprint(before) == kept.after else Written(before, "")
-            self.backups.keep(self.client.name, self.path, Written(first.before, fingerprint(after), first.folders))
-            if made := write_file(self.path, after):
-                self.backups.keep(self.client.name, self.path, Written(first.before, fingerprint(after), made))
+            folders = first.folders or missing_folders(self.path)
+            self.backups.keep(self.client.name, self.path, Written(first.before, fingerprint(after), folders))
+            write_file(self.path, after)
             return f"{outcome}{self._copy(first)}."
 
         shown = _difference(before or b"", after, self.path)
