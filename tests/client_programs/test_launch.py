@@ -48,14 +48,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "notes.txt").write_text("Buy milk.\n")
-    return folder
-
-
-@pytest.fixture
 def agent_environ(home: Path) -> dict[str, str]:
     """A home with the agents on the PATH and nothing of other machines in reach."""
     closed = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), ELSEWHERE)

@@ -29,14 +29,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "notes.txt").write_text("Buy milk.\n")
-    return folder
-
-
-@pytest.fixture
 def claude_environ(home: Path, work: Path) -> dict[str, str]:
     """A home with Claude Code on the PATH, a reciting model, an agent file, and nothing of other machines in reach."""
     place_model(home, "claude", work / "notes.txt")

@@ -67,6 +67,18 @@ class Desk:
         return ["\n".join(str(turn["content"]) for turn in chat["messages"]) for chat in chats]
 
 
+def failing_about_the_log(words: str) -> tuple[list[bool], Answer]:
+    """A script whose server fails for the file with "disk full" while the switch that comes with it is true."""
+    broken = [True]
+
+    def answer(text: str) -> str:
+        if "disk full" in text and broken[0]:
+            raise ConnectionError
+        return words
+
+    return broken, answer
+
+
 @asynccontextmanager
 async def desk_of(
     environ: dict[str, str], project: Path, answer: Answer, settings: str = "", window: int | None = None

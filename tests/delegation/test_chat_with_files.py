@@ -7,7 +7,7 @@ import pytest
 
 from mcp_local_llm.values.chat import ChatRequest, Message
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
-from tests.delegation.conftest import desk_of
+from tests.delegation.conftest import desk_of, failing_about_the_log
 
 
 async def test_the_model_reads_the_files_before_the_question_and_the_caller_gets_the_answer(
@@ -110,12 +110,7 @@ async def test_a_message_is_needed(environ: dict[str, str], project: Path) -> No
 async def test_rows_of_a_call_that_ended_early_are_taken_up_and_a_finished_call_is_computed_anew(
     environ: dict[str, str], project: Path
 ) -> None:
-    broken = [True]
-
-    def answer(text: str) -> str:
-        if "disk full" in text and broken[0]:
-            raise ConnectionError
-        return "fine"
+    broken, answer = failing_about_the_log("fine")
 
     async with desk_of(environ, project, answer) as desk:
         first = await desk.chat("Classify.", ["a.py", "b.log"], each_file=True)

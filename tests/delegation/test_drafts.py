@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
-from tests.delegation.conftest import desk_of
+from tests.delegation.conftest import desk_of, failing_about_the_log
 
 
 async def test_an_answer_becomes_a_file_and_only_a_few_lines_come_back(environ: dict[str, str], project: Path) -> None:
@@ -87,12 +87,7 @@ async def test_two_files_with_one_place_are_refused_before_anything_is_asked(
 async def test_rows_go_into_one_file_as_they_come_and_the_same_call_goes_on(
     environ: dict[str, str], project: Path
 ) -> None:
-    broken = [True]
-
-    def answer(text: str) -> str:
-        if "disk full" in text and broken[0]:
-            raise ConnectionError
-        return "fine"
+    broken, answer = failing_about_the_log("fine")
 
     async with desk_of(environ, project, answer) as desk:
         await desk.draft("rows.jsonl", "Classify.", ["a.py", "b.log"], each_file=True)

@@ -9,7 +9,7 @@ import pytest
 from mcp_local_llm.delegation.task import DraftOrder, FileTask
 from mcp_local_llm.values.chat import ChatRequest
 from mcp_local_llm.values.errors import FileAccessError, InvalidRequestError
-from tests.delegation.conftest import Desk, desk_of
+from tests.delegation.conftest import Desk, desk_of, failing_about_the_log
 
 FILES = ["a.py", "b.log"]
 
@@ -81,12 +81,7 @@ async def draft_rows(desk: Desk, path: str = "rows.jsonl") -> str:
 async def test_a_question_and_drafts_to_other_places_are_not_the_same_call(
     environ: dict[str, str], project: Path
 ) -> None:
-    broken = [True]
-
-    def answer(text: str) -> str:
-        if "disk full" in text and broken[0]:
-            raise ConnectionError
-        return '{"n": 1}'
+    broken, answer = failing_about_the_log('{"n": 1}')
 
     async with desk_of(environ, project, answer) as desk:
         for early in (chat_rows(desk), draft_rows(desk)):
@@ -103,12 +98,7 @@ async def test_a_question_and_drafts_to_other_places_are_not_the_same_call(
 async def test_a_kept_answer_that_makes_no_row_is_asked_for_again(
     environ: dict[str, str], project: Path, home: Path, kept: str
 ) -> None:
-    broken = [True]
-
-    def answer(text: str) -> str:
-        if "disk full" in text and broken[0]:
-            raise ConnectionError
-        return '{"n": 1}'
+    broken, answer = failing_about_the_log('{"n": 1}')
 
     async with desk_of(environ, project, answer) as desk:
         await draft_rows(desk)
