@@ -34,7 +34,7 @@ quick: check
 test-all: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (clients or engines or real)" --hypothesis-profile=sweep
 
-test-clients: $(READY) clients
+test-clients: $(READY) clients real-model
 	$(BIN)/python -m pytest -m clients tests/client_programs
 
 test-engines: $(READY) llama-server

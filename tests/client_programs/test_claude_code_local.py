@@ -97,8 +97,8 @@ def scripts(project: Path) -> dict[str, str]:
         "say-plain": "Hello from this machine.",
         "do-read": f"I read it. {read('read.txt')}",
         "word-after-read": "The file was read.",
-        "do-both": f"{read('read.txt')}\n{read('both.txt')}",
-        "word-after-both": "Both were read.",
+        "do-both": f"{read('pair-1.txt')}\n{read('pair-2.txt')}",
+        "word-after-pair": "Both were read.",
         "do-agent": call("Agent", description="look", prompt="sub-task", subagent_type="general-purpose"),
         "sub-task": "sub-answer",
         "sub-answer": "The agent has answered.",
@@ -117,8 +117,9 @@ def scripts(project: Path) -> dict[str, str]:
 
 def write_project(project: Path) -> None:
     project.mkdir()
-    for name in ("read", "both"):
-        (project / f"{name}.txt").write_text(f"word-after-{name}\n")
+    # The two of a pair run side by side, so whichever comes last has to say the same.
+    for name, word in (("read", "read"), ("pair-1", "pair"), ("pair-2", "pair")):
+        (project / f"{name}.txt").write_text(f"word-after-{word}\n")
     for number in range(1, 4):
         filler = "filler words of the file\n" * 200
         (project / f"long-{number}.txt").write_text(f"word-after-long-{number}\n{filler}")
