@@ -6,6 +6,8 @@
 #   make test-all        as `make test`, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
+#   make test-faults     do to the program what a bad day does, once each (a few minutes)
+#   make reliability     the same as often as is promised, and write docs/reliability.md of it (about an hour)
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make docs            build the site of docs/ into site/, strictly
 #   make mcpb            make the bundle for Claude Desktop
@@ -18,7 +20,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-clients test-engines test-real clients llama-server plugin docs mcpb real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-faults reliability test-clients test-engines test-real clients llama-server plugin docs mcpb real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -29,10 +31,18 @@ test: check
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep)" $(QUICK)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep or fault)" $(QUICK)
 
 test-all: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (clients or engines or real)" --hypothesis-profile=sweep
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (clients or engines or real or fault)" --hypothesis-profile=sweep
+
+test-faults: $(READY)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "fault and not (clients or engines or real)"
+
+reliability: $(READY) llama-server real-model
+	rm -rf .cache/reliability
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m fault --prove .cache/reliability
+	$(BIN)/python -m tests.reliability.page .cache/reliability
 
 test-clients: $(READY) clients real-model
 	$(BIN)/python -m pytest -m clients tests/client_programs

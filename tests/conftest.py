@@ -11,7 +11,24 @@ from mcp_local_llm.models.find import default_roots, find_models
 from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
 from tests.clients import private_environ
+from tests.reliability.proofs import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_generate_tests,
+    pytest_runtest_setup,
+    tries,
+)
 from tests.sweep import PROFILE
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_runtest_setup",
+    "tries",
+]
 
 # `make test-all` chooses it; see `tests.sweep`.
 settings.register_profile(PROFILE)
