@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 from mcp_local_llm import __version__
 from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.llm.llm import Caller
-from mcp_local_llm.llm.request_log import set_log_level
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.residency.lease import lease_of_user
+from mcp_local_llm.setup.log import open_log
 from mcp_local_llm.setup.places import settings_file, state_folder, user_templates
+from mcp_local_llm.setup.private_words import private_words
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError
@@ -75,7 +76,7 @@ def compose(environ: Mapping[str, str], home: Path, model: str | None = None, fo
         ConfigError: a setting is wrong.
     """
     settings = load_settings(settings_file(environ, home), environ)
-    set_log_level(settings.log_level)
+    open_log(settings, state_folder(environ, home), private_words(settings, environ, home))
     for warning in settings.warnings:
         _LOG.warning(warning)
     engines = Engines()

@@ -17,6 +17,7 @@ import anyio
 from mcp_local_llm import __version__
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
+from mcp_local_llm.setup.log import flush_log, log_to_stderr
 from mcp_local_llm.setup.places import settings_file, state_folder
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
@@ -37,7 +38,7 @@ def run_stdio() -> NoReturn:
     from mcp_local_llm.doors.mcp import build_server, serve_stdio
 
     # Before the SDK configures logging by itself; stdout is for the protocol, so messages go to stderr.
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
+    log_to_stderr()
     # The client's working folder may be removed while this process runs, and libraries read the working folder.
     folder = _working_folder()
     os.chdir("/")
@@ -67,7 +68,7 @@ def run_stdio() -> NoReturn:
         anyio.run(serve)
     except BaseException as error:
         # Caught at the edge of the process: otherwise the MLX thread keeps the process alive after its client has gone.
-        logging.critical("The server failed.", exc_info=error)
+        _LOG.critical("The server failed.", exc_info=error)
     leave(1)
 
 
@@ -90,7 +91,7 @@ def run_cli() -> NoReturn:
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
         return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="mcp-local-llm: %(levelname)s: %(message)s")
+    log_to_stderr()
     home = Path.home()
     parts = CommandParts(
         open_llm=_opened,
@@ -258,4 +259,5 @@ def _leave(code: int = 0) -> NoReturn:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
+    flush_log()
     os._exit(code)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.model import human_bytes, human_count
-from mcp_local_llm.values.results import Download, ModelRow, ModelTable, ProfileRow, QuickTest, Status, Switch
+from mcp_local_llm.values.results import Download, Failure, ModelRow, ModelTable, ProfileRow, QuickTest, Status, Switch
 
 TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
@@ -113,9 +113,15 @@ def status_text(status: Status) -> str:
         lines.append(f"engine: {human_bytes(status.engine_bytes)} held, {kept} of it prompts kept for reuse")
     if status.last_error:
         lines.append(f"last load failed: {status.last_error}")
+    lines += [f"failed: {failure_text(failure)}" for failure in status.failures]
     lines += status.notes
     lines.append(f"mcp-local-llm {status.version}, up {status.uptime_seconds:.0f} s")
     return "\n".join(lines)
+
+
+def failure_text(failure: Failure) -> str:
+    """Write a failed call: when, where it came in, its id in the log, and why."""
+    return f"{failure.time} {failure.door}, request {failure.request}: {failure.error}: {failure.sentence}"
 
 
 def table_text(table: ModelTable, choose: str) -> str:

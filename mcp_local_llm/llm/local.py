@@ -26,6 +26,7 @@ from mcp_local_llm.models.profiles import complete_request
 from mcp_local_llm.models.resolve import Resolution, require_template
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
+from mcp_local_llm.setup.log import last_failures
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError
 from mcp_local_llm.values.machine import Machine
@@ -264,6 +265,7 @@ class Local:
             pid=os.getpid(),
             uptime_seconds=round(self._clock() - self._started, 3),
             version=__version__,
+            failures=[*last_failures()],
             notes=notes,
         )
 

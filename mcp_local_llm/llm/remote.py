@@ -15,6 +15,7 @@ from mcp_local_llm.llm.line_socket import LineSocket
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.residency import LeaseOwner
+from mcp_local_llm.values.call import current_call
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -123,8 +124,8 @@ class Remote:
         """Send one verb; yield its chunks as lines, then its result as a value. `report` receives the progress."""
         kind = VERBS[verb]
         silence = STATUS_SILENCE_S if kind.at_once else SILENCE_S
-        first = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
-        first |= {"arguments": verb_lines.write_arguments(verb, arguments)}
+        first: Line = {"protocol": PROTOCOL, "version": self._version, "verb": verb}
+        first |= {**verb_lines.write_call(current_call()), "arguments": verb_lines.write_arguments(verb, arguments)}
         sent = verb_lines.write_line(first)
         if len(sent) > MAX_LINE:
             # The owner would stop reading, so that sending it would look as if the owner hung.

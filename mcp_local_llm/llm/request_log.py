@@ -4,15 +4,12 @@ It must not know the door of a request.
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mcp_local_llm.values.chat import ChatResult
-
-PACKAGE = "mcp_local_llm"
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +19,9 @@ class RequestLine:
     """The facts of one request for its log line.
 
     Attributes:
-        id: eight hexadecimal digits.
         model: id of the model that answers; empty until it is resolved.
     """
 
-    id: str = field(default_factory=lambda: secrets.token_hex(4))
     model: str = ""
     result: ChatResult | None = None
 
@@ -48,9 +43,4 @@ def request_line(clock: Callable[[], float] = time.monotonic) -> Generator[Reque
             usage, outcome = line.result.usage, line.result.finish_reason
             tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens, "
         model = line.model or "no model"
-        log.info("request %s: %s, %s%.2f s, %s", line.id, model, tokens, clock() - started, outcome)
-
-
-def set_log_level(level: str) -> None:
-    """Set the level of this package's messages, not of libraries' messages, which may contain prompts."""
-    logging.getLogger(PACKAGE).setLevel(level)
+        log.info("%s, %s%.2f s, %s", model, tokens, clock() - started, outcome)

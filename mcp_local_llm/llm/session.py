@@ -25,6 +25,7 @@ from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.llm.retry import RetryPolicy
 from mcp_local_llm.llm.verb_lines import VERBS
 from mcp_local_llm.residency import Lease
+from mcp_local_llm.setup.log import joined_failures
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BackendError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -167,7 +168,9 @@ class Session:
         note = ""
         if self._elsewhere():
             try:
-                return (await self._remote.status()).model_copy(update={"pid": os.getpid(), "version": self._version})
+                status = await self._remote.status()
+                own = {"pid": os.getpid(), "version": self._version, "failures": joined_failures(status.failures)}
+                return status.model_copy(update=own)
             except HolderGoneError:
                 pass  # The lease owner has just ended, or starts its socket.
             except BackendError as error:

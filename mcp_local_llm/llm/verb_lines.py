@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.values import errors
+from mcp_local_llm.values.call import MAX_DOOR, Call, known_id
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import (
     AmbiguousModelError,
@@ -89,6 +90,17 @@ VERBS: Mapping[str, Verb] = {
 def write_line(value: Mapping[str, Any]) -> bytes:
     """Encode one line. ASCII only, because a model may generate half a surrogate pair, which is not valid UTF-8."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def write_call(call: Call | None) -> Line:
+    """Return the members of a session's line that tell the call: the lease owner works on the same one."""
+    return {"request": call.id, "door": call.door} if call else {}
+
+
+def read_call(line: Line, verb: str, pid: int) -> Call:
+    """Return the call of a session's line; an older session tells none."""
+    door = str(line.get("door") or "session")[:MAX_DOOR]
+    return Call(f"{door}, {verb} of process {pid}", known_id(line.get("request")))
 
 
 def read_line(line: bytes) -> Line:

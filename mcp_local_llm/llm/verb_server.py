@@ -21,6 +21,7 @@ from mcp_local_llm.llm.attached import AttachedSessions
 from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError, Listener, peer_of
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
+from mcp_local_llm.setup.log import logged_call
 from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
 from mcp_local_llm.values.progress import Progress
@@ -129,7 +130,6 @@ class VerbServer:
 
     async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
-        name = ""
         try:
             line = verb_lines.read_line(first)
             name = str(line.get("verb"))
@@ -137,16 +137,23 @@ class VerbServer:
                 raise InvalidRequestError(
                     f"mcp-local-llm {__version__} knows no verb {name!r}. Start this session anew."
                 )
-            arguments = verb_lines.read_arguments(name, line.get("arguments"))
-            return {
-                "result": verb_lines.write_value(VERBS[name].result, await self._execute(name, arguments, lines, pid))
-            }
         except LocalLLMError as error:
             return verb_lines.write_error(error)
-        except Exception:
-            # The edge of one verb: an unexpected error must not end the verbs of other sessions.
-            _LOG.exception("The verb %r of process %d failed.", name, pid)
-            return verb_lines.write_error(GenerationError("The process that holds the model failed; its log says why."))
+        call = verb_lines.read_call(line, name, pid)
+        with logged_call(call, logging.DEBUG if VERBS[name].at_once else logging.INFO):
+            try:
+                arguments = verb_lines.read_arguments(name, line.get("arguments"))
+                result = await self._execute(name, arguments, lines, pid)
+                return {"result": verb_lines.write_value(VERBS[name].result, result)}
+            except LocalLLMError as error:
+                call.error = error
+                return verb_lines.write_error(error)
+            except Exception as error:
+                # The edge of one verb: an unexpected error must not end the verbs of other sessions.
+                call.error = error
+                _LOG.exception("The verb %r of process %d failed.", name, pid)
+                failed = GenerationError("The process that holds the model failed; its log says why.")
+                return verb_lines.write_error(failed)
 
     async def _execute(self, name: str, arguments: dict[str, Any], lines: "_SessionConnection", pid: int) -> object:
         if name == "drain":

@@ -12,6 +12,7 @@ Callers need not check the state: `use` loads and waits as needed, in the order 
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from mcp_local_llm.values.engine import Engine, EngineLoader, EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
+
+log = logging.getLogger(__name__)
 
 
 class Timer(Protocol):
@@ -235,6 +238,7 @@ class Resident:
             self._require_working()
         self._engine = None
         self._now = ResidentState("unloaded")
+        log.info("unloads %s", engine.model.id)
         await engine.unload()
 
     async def _load(self, model: ModelInfo) -> Engine:
@@ -245,6 +249,7 @@ class Resident:
         # Reported before the first byte is read, since importing mlx takes a second or two.
         report(Progress("loading"))
         started = anyio.current_time()
+        log.info("loads %s", model.id)
         try:
             engine = await self._loader.load(model, report)
         except BaseException as error:
@@ -254,7 +259,9 @@ class Resident:
             raise
         self._engine = engine
         self._now = ResidentState("ready", model)
-        self._loads = LoadCounts(self._loads.count + 1, self._loads.seconds + anyio.current_time() - started)
+        seconds = anyio.current_time() - started
+        log.info("loaded %s in %.2f s", model.id, seconds)
+        self._loads = LoadCounts(self._loads.count + 1, self._loads.seconds + seconds)
         return engine
 
     @contextmanager

@@ -79,7 +79,7 @@ def _upper(value: object) -> object:
 
 
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
-"""The lowest level of messages that are written to stderr; accepted in lower and upper case."""
+"""The lowest level of messages that are written; accepted in lower and upper case."""
 
 _Named = TypeVar("_Named", Endpoint, Cluster)
 
@@ -128,7 +128,9 @@ class Settings(BaseModel):
             have names of their own built in; otherwise it is refused.
         llama_server: the program that runs GGUF models; unset, `llama-server` on the PATH.
         llama_slots: requests that it answers concurrently; each takes reserve_context tokens of KV cache.
-        log_level: the lowest level of messages on stderr; `INFO` writes one line for each request, never its text.
+        log_level: the lowest level of messages on stderr; `INFO` writes a few lines for each call, never its text.
+        log_file_mb: MiB of the log file in the state folder and the one before it together; 0 writes none.
+        log_file_level: the lowest level of messages in it.
         endpoints: OpenAI-compatible servers whose models can be chosen as well; only in the file.
         cluster: models whose weights are divided among machines; only in the file.
         profiles: models with a system prompt, sampling parameters and server options, by name; only in the file.
@@ -170,6 +172,8 @@ class Settings(BaseModel):
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: LogLevel = "WARNING"
+    log_file_mb: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] = 4.0
+    log_file_level: LogLevel = "INFO"
     endpoints: tuple[Endpoint, ...] = ()
     cluster: tuple[Cluster, ...] = ()
     profiles: Mapping[ProfileName, Profile] = Field(default_factory=dict[str, Profile])
@@ -214,9 +218,11 @@ class Settings(BaseModel):
 SAMPLING_SETTINGS = tuple(entry.name for entry in fields(SamplingParams) if entry.name in Settings.model_fields)
 """The settings that are sampling parameters."""
 
+LOG_SETTINGS = ("log_level", "log_file_mb", "log_file_level")
+
 SETTING_SCOPES: Mapping[str, SettingScope] = MappingProxyType(
     {
-        **dict.fromkeys(("model", "share", "preload", "log_level", *SAMPLING_SETTINGS), "session"),
+        **dict.fromkeys(("model", "share", "preload", *LOG_SETTINGS, *SAMPLING_SETTINGS), "session"),
         **dict.fromkeys(("roots", "secret_names", "allow"), "session"),
         **dict.fromkeys(("api_key", "allowed_hosts", "allowed_origins", "serve_any_model"), "listener"),
     }

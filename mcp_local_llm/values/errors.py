@@ -152,9 +152,9 @@ MAX_ECHO = 100
 """Characters of a caller's own input that a message repeats."""
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = MAX_ECHO) -> str:
     """Return the beginning of an input, for a message that repeats it."""
-    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 3]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 MAX_REASON = 400
@@ -163,7 +163,20 @@ MAX_REASON = 400
 
 def reason_of(error: BaseException) -> str:
     """Return a library's error on one line, with its type: the first line alone is often a heading."""
-    text = " ".join(str(error).split())
-    if len(text) > MAX_REASON:
-        text = f"{text[: MAX_REASON - 3]}..."
+    text = shortened(" ".join(str(error).split()), MAX_REASON)
     return f"{text} ({type(error).__name__})" if text else type(error).__name__
+
+
+_OF_THE_MACHINE = (IncompleteModelError, InsufficientMemoryError, ModelLoadError)
+"""Errors whose messages tell of models and memory alone; all others may repeat what a caller sent."""
+
+
+def sentence_for_log(error: BaseException) -> str:
+    """Return one sentence on an error, without anything that a caller or a model said."""
+    if isinstance(error, _OF_THE_MACHINE):
+        return shortened(" ".join(str(error).split()), MAX_REASON)
+    if isinstance(error, LocalLLMError):
+        return " ".join((type(error).__doc__ or "").partition("\n\n")[0].split())
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"It was not foreseen ({type(error).__name__})."

@@ -117,6 +117,20 @@ class QuickTest(VerbResult):
     tokens_per_second: float | None
 
 
+class Failure(VerbResult):
+    """A call that failed; it holds nothing that a caller or a model said."""
+
+    time: str
+    """When it ended: UTC, as ISO 8601 writes it."""
+    request: str
+    """Id of the call, by which the log file names it."""
+    door: str
+    """Where it came in, such as `mcp chat`."""
+    error: str
+    """Class of the error."""
+    sentence: str
+
+
 class Status(VerbResult):
     """The state of the model and of the calls; returned at once even while a model loads or answers."""
 
@@ -137,6 +151,7 @@ class Status(VerbResult):
     tokens_per_second: float | None
     """Decode speed of the last answer."""
     last_error: str | None
+    """Why the last load failed, until one succeeds."""
     memory_total_bytes: int | None
     memory_available_bytes: int | None
     engine_bytes: int | None = None
@@ -151,6 +166,8 @@ class Status(VerbResult):
     """Attached sessions: other processes that have sent a verb to the lease owner and still run."""
     uptime_seconds: float
     version: str
+    failures: list[Failure] = Field(default_factory=list[Failure])
+    """The last failed calls of this process and of the lease owner, oldest first."""
     notes: list[str] = Field(default_factory=list[str])
 
 

@@ -1,4 +1,4 @@
-"""The log on stderr: one line for each request where it is asked for, and never what was said."""
+"""The log on stderr: a line for each request where it is asked for, and never what was said."""
 
 import re
 import sys

@@ -192,5 +192,6 @@ def test_each_setting_has_one_process_whose_value_rules() -> None:
     }
     sampling = {field.name for field in dataclasses.fields(SamplingParams)} & set(fields)
     session = {name for name, whose in fields.items() if whose == "session"}
-    assert session == sampling | {"model", "share", "preload", "log_level", "roots", "secret_names", "allow"}
+    log = {"log_level", "log_file_mb", "log_file_level"}
+    assert session == sampling | log | {"model", "share", "preload", "roots", "secret_names", "allow"}
     assert {fields[name] for name in TABLES} == {"owner"}

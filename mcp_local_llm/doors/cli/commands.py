@@ -34,6 +34,7 @@ from mcp_local_llm.doors.results_text import quick_test_text
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from mcp_local_llm.setup.settings_edit import SettingsEditor
+from mcp_local_llm.values.call import Call, working_on
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import QuickTest, QuickTestName
@@ -121,14 +122,17 @@ def build_commands(parts: CommandParts) -> typer.Typer:
     commands = typer.Typer(help=HELP, epilog=EPILOG, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     def options(
+        context: typer.Context,
         version: Annotated[
             bool, typer.Option("--version", "-V", is_eager=True, callback=_version, help="Print the version.")
         ] = False,
         verbose: Annotated[
-            bool, typer.Option("--verbose", "-v", help="Write a line for each request to stderr (log_level INFO).")
+            bool, typer.Option("--verbose", "-v", help="Write a few lines for each call to stderr (log_level INFO).")
         ] = False,
     ) -> None:
         """Take the options before a command; `__main__` has read --verbose already."""
+        # The log names the command, and never what follows it.
+        context.with_resource(working_on(Call(f"cli {context.invoked_subcommand}")))
 
     commands.callback()(options)
     names = name_completion(parts.open_llm)

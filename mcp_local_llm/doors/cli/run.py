@@ -14,6 +14,8 @@ from mcp_local_llm.doors.cli.progress_line import progress_line
 from mcp_local_llm.doors.cli.terminal import harmless
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.setup.log import logged_call
+from mcp_local_llm.values.call import Call, current_call
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import ReportProgress
 
@@ -80,7 +82,8 @@ def act(open_llm: OpenLLM, work: Callable[[Parts], Awaitable[int | None]]) -> No
 
     async def run() -> int | None:
         async with open_llm(note) as parts:
-            code = await work(parts)
+            with logged_call(current_call() or Call("cli")):
+                code = await work(parts)
             sys.stdout.flush()
         return code
 

@@ -11,6 +11,7 @@ from mcp_local_llm.doors.http.messages import MESSAGES_ERRORS
 from mcp_local_llm.doors.http.openai import OPENAI_ERRORS
 from mcp_local_llm.doors.http.responses import RESPONSES_ERRORS
 from mcp_local_llm.doors.http.streaming import in_words_of_http
+from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 from mcp_local_llm.wire.http_error import HttpError
 
@@ -36,6 +37,7 @@ def error_response(error: HttpError, headers: Mapping[str, str] | None = None) -
 
 async def _failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, LocalLLMError)
+    mark_failed(error)
     return error_response(error_format(request.url.path).failure(error, in_words_of_http(str(error))))
 
 

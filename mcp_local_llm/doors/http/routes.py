@@ -6,7 +6,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from mcp_local_llm.doors.http.answer_route import AnswerRoute
 from mcp_local_llm.doors.http.error_responses import EXCEPTION_HANDLERS
@@ -22,7 +21,7 @@ from mcp_local_llm.wire.openai.errors import envelope
 from mcp_local_llm.wire.openai.write_response import model_list
 
 
-def build_api(llm: LLM, in_flight: InFlightAnswers, *, any_model: bool = False) -> ASGIApp:
+def build_api(llm: LLM, in_flight: InFlightAnswers, *, any_model: bool = False) -> Starlette:
     """Make the application.
 
     Args:

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import anyio
+from starlette.routing import Route
 
 from mcp_local_llm.doors.http.access import AccessGuard, access_rules
+from mcp_local_llm.doors.http.call_ids import CallIds
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.listen import bind_tcp, serving
 from mcp_local_llm.doors.http.routes import build_api
@@ -76,7 +78,8 @@ async def serving_at(llm: LLM, address: Address, in_flight: InFlightAnswers) -> 
     rules = access_rules(address.host, address.key, hosts=address.allowed_hosts, origins=address.allowed_origins)
     listener = bind_tcp(address.host, address.port)
     api = build_api(llm, in_flight, any_model=address.any_model)
-    async with serving(AccessGuard(api, rules), listener):
+    paths = [route.path for route in api.routes if isinstance(route, Route)]
+    async with serving(CallIds(AccessGuard(api, rules), paths), listener):
         try:
             yield _url(listener, address.host)
         finally:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from mcp_local_llm.doors.http.api import Json, Pace, StreamWriter
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.results_text import without_tools
+from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Progress, ReportProgress
@@ -92,6 +93,7 @@ class EventStreamResponse(Response):
         if stream.failure is not None:
             if not stream.open:
                 raise stream.failure
+            mark_failed(stream.failure)
             await stream.write(self._writer.failure(stream.failure, in_words_of_http(str(stream.failure))))
         if there:
             await stream.close()

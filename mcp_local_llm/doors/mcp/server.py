@@ -1,5 +1,6 @@
 """Makes the server object: six tools, the prompts, and the error codes that the SDK does not send."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,12 @@ from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.doors.mcp import descriptions
 from mcp_local_llm.doors.mcp.file_tools import draft_tool
 from mcp_local_llm.doors.mcp.prompts import command_prompts, first_argument_completion
+from mcp_local_llm.doors.mcp.strict_tool import with_request_id
 from mcp_local_llm.doors.mcp.tools import chat_tool, report_tools
 from mcp_local_llm.doors.mcp.unreadable_lines import StdioServer
 from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.setup.log import logged_call
+from mcp_local_llm.values.call import Call
 from mcp_local_llm.values.errors import shortened
 
 
@@ -40,7 +44,11 @@ def build_server(llm: LLM, delegation: Delegation, greeted: Callable[[], None] |
                 INVALID_PARAMS, f"There is no {kind} {shortened(str(name))!r}. local-llm has: {', '.join(names)}."
             )
         try:
-            return await call_next(ctx)
+            if ctx.method != "tools/call":
+                return await call_next(ctx)
+            # Clients ask for the status again and again.
+            with logged_call(Call(f"mcp {name}"), logging.DEBUG if name == "status" else logging.INFO) as call:
+                return with_request_id(await call_next(ctx), call.id)
         except MCPError as error:
             # The SDK's answer to what comes before the handshake is the only one with empty data.
             if error.error.code == INVALID_PARAMS and error.error.data == "":

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Self, cast
 
+from mcp.server.context import HandlerResult
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
@@ -16,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.mcp.descriptions import SEARCH_HINTS
 from mcp_local_llm.doors.results_text import NoteWording, note, numbers_of
+from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatResult
-from mcp_local_llm.values.errors import LocalLLMError, shortened
+from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.json_values import encodable
 
@@ -35,6 +37,8 @@ MAX_FAULTS = 10
 
 RESULT_META = "local-llm/result"
 """Key of the numbers in `_meta`: clients do not show it to their model."""
+REQUEST_META = "local-llm/request"
+"""Key of the id by which the log names a call."""
 
 
 FILES_MEANT = frozenset({"file", "path", "paths", "filename", "filenames", "file_path", "file_paths"})
@@ -66,6 +70,7 @@ class StrictTool(Tool):
         known = cast(dict[str, Any], self.parameters["properties"])
         if unknown := [name for name in arguments if name not in known]:
             names = ", ".join(f"'{shortened(name)}'" for name in unknown[:MAX_FAULTS])
+            mark_failed(InvalidRequestError())
             meant = " Did you mean 'files'?" if "files" in known and FILES_MEANT.intersection(unknown) else ""
             raise ToolError(
                 f"There is no argument {names}.{meant} Arguments of {self.name}: {', '.join(known) or 'none'}."
@@ -75,10 +80,13 @@ class StrictTool(Tool):
         except ToolError as error:
             match error.__cause__:
                 case LocalLLMError() as cause:
+                    mark_failed(cause)
                     raise ToolError(str(cause)) from cause
                 case ValidationError() as cause if not isinstance(error, UnexpectedToolError):
+                    mark_failed(InvalidRequestError())
                     raise ToolError(self._refusal(cause)) from cause
                 case _:
+                    mark_failed(error.__cause__ or error)
                     raise
 
     def _filled_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +125,13 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     if result.text:
         blocks += notes
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
+
+
+def with_request_id(result: HandlerResult, ident: str) -> HandlerResult:
+    """Return the result of a tool, as it goes onto the wire, with the id of its call in `_meta`."""
+    if not isinstance(result, dict):
+        return result
+    return {**result, "_meta": {**result.get("_meta", {}), REQUEST_META: ident}}
 
 
 def told_of(result: ChatResult) -> str:

@@ -19,6 +19,7 @@ import httpx
 from mcp_local_llm import __version__
 from mcp_local_llm.engines.http.api_key import read_key
 from mcp_local_llm.engines.http.failures import EndpointErrors
+from mcp_local_llm.values.call import current_call
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.wire.json_values import encodable
 
@@ -129,6 +130,9 @@ class Connection:
             "Content-Type": "application/json",
             "User-Agent": f"mcp-local-llm/{__version__}",
         }
+        # Only to a server of ours, which logs it: no other one need know which requests belong together.
+        if self.endpoint.flavor == "mcp-local-llm" and (call := current_call()) is not None:
+            headers["X-Request-Id"] = call.id
         self._key = await self._read_key()
         return headers if self._key is None else {**headers, "Authorization": f"Bearer {self._key}"}
 

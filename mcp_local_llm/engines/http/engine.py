@@ -4,6 +4,7 @@ It must not know httpx: see `connection`.
 """
 
 import json
+import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -42,6 +43,9 @@ USAGE_WAIT_S = 5.0
 
 PROBE_TIMEOUT_S = 10.0
 """Seconds that a server may take to answer at the first call."""
+
+
+log = logging.getLogger(__name__)
 
 
 class HttpEngine:
@@ -97,6 +101,7 @@ class HttpEngine:
         name = endpoint.served_name(self._model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
         answer = AnswerCollector(_context(request, self._model.id, endpoint, outgoing), self._clock)
+        log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
         while True:
             async with self._connection.post(outgoing.path, outgoing.body, errors) as response:

@@ -28,6 +28,7 @@ from mcp_local_llm.engines.mlx.messages import (
 )
 from mcp_local_llm.engines.mlx.thread import MlxThread
 from mcp_local_llm.engines.mlx.watch import CallLater, Watchdog, loop_call_later
+from mcp_local_llm.values.call import current_id
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError
@@ -179,7 +180,7 @@ class MlxEngine:
         self._line.add(events)
         try:
             with self._watchdog.guarding(events.put):
-                job = Job(request, await self._renderer.render(request), events.put, submitted)
+                job = Job(request, await self._renderer.render(request), events.put, submitted, current_id())
                 self._thread.post(Submit(job))
                 while not chunks.finished:
                     event = await events.get()

@@ -125,13 +125,15 @@ Emit = Callable[[Event], None]
 class Job:
     """One request on its way through the thread.
 
-    `cancelled` is set by the event loop, at any time; the thread then ends the job at its next step, silently.
+    `cancelled` is set by the event loop, at any time; the thread then ends the job at its next step, silently. `call`
+    is the id by which the log names the request.
     """
 
     request: ChatRequest
     rendered: "RenderedPrompt"
     emit: Emit
     submitted: float
+    call: str = "-"
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 

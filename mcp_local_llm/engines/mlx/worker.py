@@ -225,7 +225,7 @@ class Worker:
         except Exception as error:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.
-            log.exception("generation failed")
+            log.exception("generation failed; requests: %s", ", ".join(job.call for job in loaded.batch.jobs()))
             memory.clear_frames(error)
             return self._recover(loaded, str(error) or type(error).__name__)
         if loaded.batch.answered != loaded.answered:

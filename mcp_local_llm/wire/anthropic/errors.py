@@ -7,8 +7,8 @@ long: N tokens > M maximum", and repeats every 409 and 5xx ten times, which help
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
+from mcp_local_llm.values.call import current_id
 from mcp_local_llm.values.errors import (
     BusyError,
     ContextLengthError,
@@ -73,7 +73,7 @@ def _overflow(error: ContextLengthError, message: str) -> str:
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> HttpError:
-    request_id = f"req_{uuid4().hex}"
+    request_id = f"req_{current_id()}"
     kind = _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
     return HttpError(status, body, {"request-id": request_id, **(headers or {})})

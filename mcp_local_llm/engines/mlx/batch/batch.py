@@ -221,6 +221,8 @@ class Batch:
         ends = () if self._plain else beyond(job.rendered.checkpoints, cached)
         self._prefill = Prefill(self._model, self._uids, prompt.tokens, layers, cached, ends)
         self._live[self._uids] = RunningRequest(prepared.state, plan, prepared.sampler, prepared.processors)
+        extra = {"call": job.call}
+        log.info("reads a prompt of %d tokens, %d of them from the KV cache", len(prompt.tokens), cached, extra=extra)
         job.emit(Started(len(prompt.tokens), cached, prompt.think_prefilled, prompt.answer_only, prompt.pair))
 
     def _share_running(self, tokens: list[int]) -> None:
@@ -277,7 +279,7 @@ class Batch:
             return state.add(drawn.token, drawn.finish_reason, self._clock())
         except Exception as error:
             # No device works here: a tokenizer that came with the model turns ids into text, in native code.
-            log.exception("an answer could not be written")
+            log.exception("an answer could not be written", extra={"call": state.job.call})
             return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
 
     def _refusal(self) -> Failed:

@@ -61,7 +61,7 @@ class RequestPreparer:
         except BaseException as error:
             # Native code over a stranger's schema and a model's own files: what it raises (a panic is no Exception)
             # concerns this request, and neither the others of the batch nor the thread.
-            log.exception("a request could not be prepared")
+            log.exception("a request could not be prepared", extra={"call": job.call})
             raise InvalidRequestError(f"The request could not be prepared: {reason_of(error)}.") from error
 
     def plan(self, job: Job, prompt: Prompt, free: FreeMemory) -> RequestPlan:

@@ -37,5 +37,6 @@ def in_plain_words(message: str) -> str:
     for pattern, sentence in _SENTENCES:
         if found := pattern.search(said):
             return sentence.format(*(group[:200] for group in found.groups()))
-    log.warning("a grammar failed: %s", said[:200])
+    # It may repeat the caller's schema: only for who asks for it, and never in the log file.
+    log.debug("a grammar failed: %s", said[:200], extra={"private": True})
     return "it is beyond what can be enforced"
