@@ -3,6 +3,7 @@
 A session that forwards its verbs does not import this module.
 """
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,8 +13,9 @@ from pathlib import Path
 from mcp_local_llm import __version__
 from mcp_local_llm.agents.install.check import read_clients
 from mcp_local_llm.agents.install.install import installer
-from mcp_local_llm.doctor import FactSources, Finding, InstallationFacts, Setup, check_facts, read_facts
-from mcp_local_llm.doctor.read import GPU_FILES, claude_settings, import_fault, versions
+from mcp_local_llm.doctor import Examination, FactSources, InstallationFacts, Setup, check_facts, read_facts
+from mcp_local_llm.doctor.bundle import bundle_text
+from mcp_local_llm.doctor.read import GPU_FILES, claude_settings, import_fault, platform_facts, versions
 from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, list_endpoint, look_at_ports
 from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.limits import mlx_limits
@@ -39,8 +41,10 @@ from mcp_local_llm.models.speed import MIN_PROMPT_TOKENS, SpeedFile
 from mcp_local_llm.models.storage import Storage
 from mcp_local_llm.residency import Lease, Resident, RoutingLoader
 from mcp_local_llm.residency.lease import lease_of_user
+from mcp_local_llm.setup.log_file import LOG_NAME, file_fault, log_tail
 from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
 from mcp_local_llm.setup.places import choice_file, prefix_folder, registry_path, state_folder
+from mcp_local_llm.setup.private_words import private_words
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.engine import Engine
 from mcp_local_llm.values.machine import Machine
@@ -143,7 +147,7 @@ def storage(environ: Mapping[str, str], home: Path, settings: Settings) -> Stora
     return Storage(parts.catalog, parts.roots, choice, lambda: read_registry(parts.registry), str(parts.registry))
 
 
-async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> tuple[Finding, ...]:
+async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> Examination:
     """Read all facts and check them.
 
     Args:
@@ -167,7 +171,14 @@ async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> tupl
         import_engine=partial(import_fault, environ),
         clients=partial(read_clients, installer(parts.home, environ, parts.machine_reader.system)),
     )
-    return check_facts(await read_facts(sources))
+    facts = await read_facts(sources)
+    findings = check_facts(facts)
+    words = private_words(setup.settings, environ, parts.home, folder=Path(os.getcwd()))
+
+    def bundle() -> str:
+        return bundle_text(facts, findings, words, platform=platform_facts(), log=log_tail(facts.installation.log[0]))
+
+    return Examination(findings, bundle)
 
 
 def _installation(parts: ModelParts, environ: Mapping[str, str]) -> InstallationFacts:
@@ -184,6 +195,7 @@ def _installation(parts: ModelParts, environ: Mapping[str, str]) -> Installation
         llama_server=programs.llama_server,
         claude=claude_settings(environ, parts.home),
         folder_warnings=folder_warnings(parts.roots.extra),
+        log=(log := parts.state / LOG_NAME, file_fault(log)),
     )
 
 

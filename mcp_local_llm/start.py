@@ -24,7 +24,7 @@ from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalL
 
 if TYPE_CHECKING:
     from mcp_local_llm.agents.install.install import Installer
-    from mcp_local_llm.doctor import Finding
+    from mcp_local_llm.doctor import Examination
     from mcp_local_llm.doors.cli import BenchParts, LaunchOptions, LoginService, ServeOptions
     from mcp_local_llm.models.storage import Storage
     from mcp_local_llm.values.progress import ReportProgress
@@ -145,7 +145,7 @@ def _installer() -> "Installer":
     return installer(Path.home(), os.environ, platform.system())
 
 
-async def _examine(ports: Sequence[int]) -> "tuple[Finding, ...]":
+async def _examine(ports: Sequence[int]) -> "Examination":
     # Imported here: only `doctor` needs it.
     from mcp_local_llm.doctor.read import read_setup
     from mcp_local_llm.engines.http import EndpointModels

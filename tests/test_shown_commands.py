@@ -47,6 +47,7 @@ ELSEWHERE: Mapping[str, str] = {
     "mcp-local-llm --install-completion": "tests/doors/cli/test_output.py",
     "mcp-local-llm pull ORG/NAME": "tests/doors/cli/test_commands.py",
     "mcp-local-llm doctor": "tests/doctor/test_command.py",
+    "mcp-local-llm doctor --bundle report.txt": "tests/doctor/test_bundle.py",
     "mcp-local-llm serve": "tests/doors/http/test_serve.py",
     "MCP_LOCAL_LLM_SERVE_ANY_MODEL=true mcp-local-llm serve": "tests/client_programs/test_claude_code_local.py",
     "mcp-local-llm launch claude": "tests/client_programs/test_launch.py",

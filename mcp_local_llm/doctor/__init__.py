@@ -8,6 +8,7 @@ from mcp_local_llm.doctor.check import check_facts, read_facts
 from mcp_local_llm.doctor.facts import (
     ClaudeCode,
     ClientFacts,
+    Examination,
     FactSources,
     Finding,
     InstallationFacts,
@@ -18,6 +19,7 @@ from mcp_local_llm.doctor.facts import (
 __all__ = [
     "ClaudeCode",
     "ClientFacts",
+    "Examination",
     "FactSources",
     "Finding",
     "InstallationFacts",

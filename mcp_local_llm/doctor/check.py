@@ -18,6 +18,7 @@ CHECKS = (
     model_checks.choice,
     model_checks.registry,
     setup_checks.lease,
+    setup_checks.log_file,
     setup_checks.llama_server,
     model_checks.linux_cpu,
     model_checks.recommendations,

@@ -79,6 +79,7 @@ class InstallationFacts:
         gpu: whether this machine has a GPU that MLX supports.
         llama_server: the program that runs GGUF models.
         folder_warnings: one sentence for each folder of the settings that is none.
+        log: the log file, and why it cannot be written; empty where it can.
     """
 
     versions: Mapping[str, str | None]
@@ -89,6 +90,7 @@ class InstallationFacts:
     llama_server: Path | None
     claude: ClaudeCode
     folder_warnings: tuple[str, ...] = ()
+    log: tuple[Path, str] = (Path(), "")
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,14 @@ class Finding:
     verdict: Verdict
     text: str
     advice: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The findings, and the function that writes the report with all facts."""
+
+    findings: tuple[Finding, ...]
+    bundle: Callable[[], str]
 
 
 def has_problems(findings: Iterable[Finding]) -> bool:

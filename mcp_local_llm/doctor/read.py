@@ -3,12 +3,14 @@
 import json
 import os
 import platform
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,6 +91,23 @@ def versions() -> dict[str, str | None]:
     }
 
 
+def platform_facts() -> dict[str, str]:
+    """Read what a maintainer asks of a platform: system, Python, encoding, limits, and the versions of packages."""
+    try:
+        needed = requires(PROGRAM) or []
+    except PackageNotFoundError:  # Started from a folder that is not installed.
+        needed = []
+    names = sorted({*_ENGINE_PACKAGES, *(_PACKAGE_END.split(text, maxsplit=1)[0] for text in needed)})
+    return {
+        "system": platform.platform(),
+        "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
+        "package": str(Path(__file__).parents[1]),
+        "encoding": f"{sys.stdout.encoding}, files {sys.getfilesystemencoding()}, LANG {os.environ.get('LANG', '')}",
+        "open files": " of ".join(map(str, resource.getrlimit(resource.RLIMIT_NOFILE))),
+        **{name: found for name in names if (found := _version(name))},
+    }
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -119,6 +138,11 @@ PROGRAM = "mcp-local-llm"
 
 
 MODULE = "mcp_local_llm"
+
+_ENGINE_PACKAGES = ("numpy", "tokenizers", "transformers")
+"""Packages that mlx-lm needs."""
+_PACKAGE_END = re.compile(r"[^\w.-]")
+"""What ends the name of a package in a requirement."""
 
 
 def names_this_server(value: object, project: str) -> bool:

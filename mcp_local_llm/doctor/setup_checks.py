@@ -78,7 +78,7 @@ def settings(facts: Facts) -> Iterator[Finding]:
         yield Finding("settings", "problem", setup.error, advice)
         return
     there = f"{setup.file}" if setup.file_mode is not None else f"{setup.file} is not there, which is fine"
-    values = [f"{key} = {_shown(setup, key)} ({_origin(setup, key)})" for key in _changed(setup)]
+    values = [f"{key} = {_shown(setup, key)} ({setting_origin(setup, key)})" for key in changed_settings(setup)]
     yield Finding("settings", "ok", "; ".join([there, *(values or ["all defaults"])]))
     if setup.settings.api_key and "api_key" in setup.in_file and (setup.file_mode or 0) & 0o077:
         text = f"{setup.file} holds api_key and can be read by other users"
@@ -97,16 +97,29 @@ def variables(facts: Facts) -> Iterator[Finding]:
         yield Finding("variables", "ok", "; ".join(parts))
 
 
+def log_file(facts: Facts) -> Iterator[Finding]:
+    """Report where the log is; calls are answered without it, so a file that cannot be written is a note."""
+    path, fault = facts.installation.log
+    if not facts.setup.settings.log_file_mb:
+        yield Finding("log", "ok", "none, because log_file_mb is 0")
+    elif fault:
+        yield Finding("log", "note", f"{path} cannot be written: {fault}", "Remove what is in its way.")
+    else:
+        yield Finding("log", "ok", f"{path}")
+
+
 def _idle_gpu(installation: InstallationFacts) -> bool:
     return installation.machine.system == "Linux" and installation.gpu and not installation.versions.get(CUDA)
 
 
-def _changed(setup: Setup) -> list[str]:
+def changed_settings(setup: Setup) -> list[str]:
+    """Return the settings that are not the default."""
     default = Settings()
     return [key for key in Settings.model_fields if getattr(setup.settings, key) != getattr(default, key)]
 
 
-def _origin(setup: Setup, key: str) -> str:
+def setting_origin(setup: Setup, key: str) -> str:
+    """Return the variable or file that sets a setting."""
     variable = PREFIX + key.upper()
     return variable if key not in TABLES and setup.environ.get(variable, "").strip() else setup.file.name
 

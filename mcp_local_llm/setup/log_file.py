@@ -19,11 +19,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from mcp_local_llm.setup.regular_file import open_regular
+
 LOG_NAME = "mcp-local-llm.log"
 OLDER = ".1"
 """Ending of the file before the present one; together they are as large as the setting allows."""
 MAX_WAITING = 10_000
 """Lines that wait for the disk; further ones are lost, and counted."""
+TAIL_BYTES = 400
+"""Bytes that are read for each line of a tail; a usual line has 120."""
 LOCK_TRIES = 100
 LOCK_WAIT_S = 0.01
 """A process that was stopped while it replaced the file keeps the others waiting for no longer than a second."""
@@ -229,6 +233,18 @@ def _locked(handle: int, kind: int) -> bool:
 
 def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
+
+
+def log_tail(path: Path, lines: int = 200) -> list[str]:
+    """Return the last lines of the log file, those of the one before it included; none where it cannot be read."""
+    found: list[str] = []
+    for file in (path, path.with_name(f"{path.name}{OLDER}")):
+        with suppress(OSError), open_regular(file) as log:
+            log.seek(max(os.fstat(log.fileno()).st_size - lines * TAIL_BYTES, 0))
+            found = [*log.read().decode(errors="replace").splitlines(), *found]
+        if len(found) >= lines:
+            break
+    return found[-lines:]
 
 
 def file_fault(path: Path) -> str:

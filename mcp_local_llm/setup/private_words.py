@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -20,42 +21,48 @@ _SHORTEST_SECRET = 6
 """Characters of such a value; a shorter one is hardly a secret, and would be found in words."""
 _USERS = ("USER", "LOGNAME", "USERNAME")
 _HOMES = frozenset({"/home", "/Users"})
-_COMMON = frozenset({"", "local", "localhost", "root"})
+_COMMON = frozenset({"", "local", "localhost", "root", "127.0.0.1", "::1"})
 """Names that tell nothing of a person or a machine."""
+_PUBLIC = r"(?:localhost|127\.0\.0\.1|\[::1\]|huggingface\.co|github\.com)(?![\w.-])"
+"""Hosts of this machine or of everybody."""
 _FORMS = (
     (re.compile(r"(://)[^\s/@]+@"), r"\1…@"),
+    (re.compile(rf"(https?://(?:…@)?)(?!{_PUBLIC}|HOST)(?:\[[^\s\]]*\]|[\w.-]+)"), r"\1HOST"),
     (re.compile(r"([?&][\w-]*(?:key|token|secret|passw|sig)[\w-]*=)[^&\s'\"]+", re.IGNORECASE), r"\1…"),
     (re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{4,}", re.IGNORECASE), r"\1 …"),
     (re.compile(r"\b(sk|hf|gh[pousr]|xox[abprs])([-_])[\w-]{8,}"), r"\1\2…"),
 )
-"""What looks like credentials, wherever it comes from."""
+"""What looks like credentials or the address of a machine, wherever it comes from."""
 
 
 class PrivateWords:
     """The words of this user and machine, and what stands in their place."""
 
     def __init__(
-        self, *, home: Path, users: Iterable[str] = (), hosts: Iterable[str] = (), keys: Iterable[str] = ()
+        self,
+        *,
+        home: Path,
+        users: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        keys: Iterable[str] = (),
+        folder: Path | None = None,
     ) -> None:
         """Make the table.
 
         Args:
             home: the home folder; it is replaced as it is written, and as it is resolved.
             users: login names.
-            hosts: names of this machine; their first parts are replaced as well.
+            hosts: names and addresses of machines; first parts of names are replaced as well.
             keys: passwords and keys, which are replaced wherever they are.
+            folder: one more folder.
         """
-        self._words: list[tuple[re.Pattern[str], str]] = []
-        for key in sorted(filter(None, keys), key=len, reverse=True):
-            self._words.append((re.compile(re.escape(key)), "KEY"))
-        for folder in sorted({str(home), str(home.resolve())} - {"/"}, key=len, reverse=True):
-            self._words.append((re.compile(rf"{re.escape(folder)}(?![\w-])"), "~"))
-        names = {host for name in hosts for host in (name, name.partition(".")[0])}
-        for word, instead in (*((name, "HOST") for name in sorted(names, key=len, reverse=True)), *_each(users)):
-            if word.lower() not in _COMMON:
-                # An underscore is a border as well: a name in `name_project` is that name.
-                pattern = rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])"
-                self._words.append((re.compile(pattern, re.IGNORECASE), instead))
+        self._words = [(re.compile(re.escape(key)), "KEY") for key in _longest_first(keys)]
+        if folder is not None and not home.is_relative_to(folder):
+            self._words.append((_path(folder), "FOLDER"))
+        self._words += [(_path(place), "~") for place in (home, home.resolve()) if place != Path("/")]
+        names = {host for name in hosts for host in (name, "" if _is_address(name) else name.partition(".")[0])}
+        self._words += [(_word(name), "HOST") for name in _longest_first(names - _COMMON)]
+        self._words += [(_word(name), "USER") for name in _longest_first({*users} - _COMMON)]
 
     def masked(self, text: str) -> str:
         """Return `text` with every private word replaced."""
@@ -64,17 +71,33 @@ class PrivateWords:
         return text
 
 
-def _each(users: Iterable[str]) -> list[tuple[str, str]]:
-    return [(user, "USER") for user in users]
+def _longest_first(words: Iterable[str]) -> list[str]:
+    return sorted(filter(None, words), key=len, reverse=True)
 
 
-def private_words(settings: Settings, environ: Mapping[str, str], home: Path) -> PrivateWords:
+def _path(folder: Path) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(str(folder))}(?![\w-])")
+
+
+def _word(word: str) -> re.Pattern[str]:
+    """Match a name; an underscore is a border as well, because a name in `name_project` is that name."""
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
+
+
+def private_words(
+    settings: Settings, environ: Mapping[str, str], home: Path, folder: Path | None = None
+) -> PrivateWords:
     """Collect the private words of this user and machine.
 
     Args:
         settings: whose keys are replaced, those that endpoints take from variables among them.
         environ: of this process; the values of variables that are called like a secret are replaced.
         home: the user's home folder; its name is a login name in `/home` and `/Users`.
+        folder: one more folder whose path tells what the user works on.
     """
     named = {endpoint.api_key_env for endpoint in settings.endpoints}
     keys = {environ[name] for name in named if name and environ.get(name)}
@@ -90,4 +113,7 @@ def private_words(settings: Settings, environ: Mapping[str, str], home: Path) ->
         users.add(pwd.getpwuid(os.getuid()).pw_name)
     if str(home.parent) in _HOMES:
         users.add(home.name)
-    return PrivateWords(home=home, users=users, hosts={os.uname().nodename, environ.get("HOSTNAME", "")}, keys=keys)
+    hosts = {os.uname().nodename, environ.get("HOSTNAME", "")}
+    hosts |= {urlsplit(endpoint.url).hostname or "" for endpoint in settings.endpoints}
+    hosts |= {str(host) for cluster in settings.cluster for host in cluster.hosts}
+    return PrivateWords(home=home, users=users, hosts=hosts, keys=keys, folder=folder)

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
+from mcp_local_llm.doors.cli.bundle import bundle_path, save_bundle
 from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
 from mcp_local_llm.doors.cli.terminal import new_console
@@ -16,16 +18,17 @@ from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
 if TYPE_CHECKING:
-    from mcp_local_llm.doctor import Finding
+    from mcp_local_llm.doctor import Examination, Finding
 
-Examine = Callable[[Sequence[int]], "Awaitable[tuple[Finding, ...]]"]
+Examine = Callable[[Sequence[int]], "Awaitable[Examination]"]
 """Examines this machine; takes the ports of 127.0.0.1 on which to look for servers."""
 
 NO_PORTS = "none"
 EXAMPLES = """\b
 Examples:
   mcp-local-llm doctor
-  mcp-local-llm doctor --ports 1234,8000 --json"""
+  mcp-local-llm doctor --ports 1234,8000 --json
+  mcp-local-llm doctor --bundle report.txt"""
 INDENT = " " * 9
 
 
@@ -34,6 +37,7 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
     usual = (*USUAL_PORTS, DEFAULT_PORT)
 
     def doctor(
+        file: Annotated[Path | None, typer.Argument(help="With --bundle: the new file.", show_default=False)] = None,
         ports: Annotated[
             str | None,
             typer.Option(
@@ -41,17 +45,28 @@ def add_doctor_command(commands: typer.Typer, examine: Examine) -> None:
             ),
         ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+        bundle: Annotated[
+            bool, typer.Option("--bundle", help="Write a report for an issue, without private text; asks first.")
+        ] = False,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="With --bundle: do not ask.")] = False,
     ) -> None:
         """Check this machine and say what to do. Changes nothing; the exit code is 1 where something needs you."""
+        if ((file or yes) and not bundle) or (bundle and as_json):
+            fail("FILE and --yes belong to --bundle, and --bundle goes without --json.", WRONG_REQUEST)
+        path = bundle_path(file, yes=yes) if bundle else None
         # Imported here: other commands check nothing.
         from mcp_local_llm.doctor import has_problems
 
         wanted = usual if ports is None else _read_ports(ports)
         try:
             with new_console(stderr=True).status("looking"):
-                findings = anyio.run(examine, wanted)
+                examined = anyio.run(examine, wanted)
         except KeyboardInterrupt:
             fail("interrupted", INTERRUPTED)
+        findings = examined.findings
+        if path is not None:
+            save_bundle(examined.bundle(), path, yes=yes)
+            return
         if as_json:
             print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}, indent=1))
         else:
