@@ -1,6 +1,6 @@
 """What every test shares: a private home, the built-in model, and bounded waiting. Nothing here reads the real home."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from mcp_local_llm.app import App
 from mcp_local_llm.models.find import default_roots, find_models
+from mcp_local_llm.setup.log import close_log
 from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
 from tests.clients import private_environ
@@ -37,6 +38,13 @@ settings.register_profile(PROFILE)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """What a composed application logs, and where, ends with the test."""
+    yield
+    close_log()
 
 
 @pytest.fixture

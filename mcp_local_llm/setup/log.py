@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -43,7 +44,7 @@ def log_to_stderr() -> None:
 
 
 def open_log(settings: Settings, state: Path, words: PrivateWords) -> None:
-    """Log as the settings say; what an earlier call has opened is replaced.
+    """Log as the settings say, in place of what an earlier call has opened.
 
     Args:
         settings: level and size.
@@ -54,9 +55,7 @@ def open_log(settings: Settings, state: Path, words: PrivateWords) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Stderr):
             handler.package_level = level
-    for handler in [handler for handler in package.handlers if isinstance(handler, LogFile)]:
-        handler.close()
-        package.removeHandler(handler)
+    close_log()
     # Failures are kept at INFO.
     levels = [level, logging.INFO]
     if settings.log_file_mb:
@@ -67,6 +66,15 @@ def open_log(settings: Settings, state: Path, words: PrivateWords) -> None:
         package.addHandler(file)
     package.setLevel(min(levels))
     _last_failures()
+
+
+def close_log() -> None:
+    """Close the log file, and forget the failures."""
+    package = logging.getLogger(PACKAGE)
+    for handler in [handler for handler in package.handlers if isinstance(handler, LogFile | _LastFailures)]:
+        package.removeHandler(handler)
+        handler.close()
+    package.setLevel(logging.NOTSET)
 
 
 def flush_log() -> None:
@@ -158,17 +166,29 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__()
         self.package_level = logging.WARNING
-        self.setFormatter(logging.Formatter("mcp-local-llm: %(levelname)s: %(message)s"))
+        self.setFormatter(_StderrFormatter(lambda: self.package_level <= logging.DEBUG))
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Leave out messages of this package below its level; libraries keep to the root logger's."""
         return record.levelno >= self.package_level or not record.name.startswith(PACKAGE)
 
+
+class _StderrFormatter(logging.Formatter):
+    """Puts the id of the call in front of a message; of an exception it writes messages only where `whole` says so."""
+
+    def __init__(self, whole: Callable[[], bool]) -> None:
+        super().__init__("mcp-local-llm: %(levelname)s: %(call_prefix)s%(message)s")
+        self._whole = whole
+
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record; its exception follows with its traceback."""
-        text, ident = super().format(record), _id_of(record)
-        head, colon, rest = text.partition(f"{record.levelname}: ")
-        return f"{head}{colon}request {ident}: {rest}" if ident else text
+        """Write the record; its exception follows on a line of its own, or with its whole traceback."""
+        shown, ident = copy(record), _id_of(record)
+        shown.call_prefix = f"request {ident}: " if ident else ""
+        trace = record.exc_info[1] if record.exc_info else None
+        if trace is None or self._whole():
+            return super().format(shown)
+        shown.exc_info = shown.exc_text = None
+        return f"{super().format(shown)}\n{_came_through(trace)}"
 
 
 def _id_of(record: logging.LogRecord) -> str:
@@ -199,7 +219,16 @@ def _came_through(error: BaseException) -> str:
     while cause is not None and len(parts) < MAX_FRAMES:
         frames = traceback.extract_tb(cause.__traceback__)[-MAX_FRAMES:]
         places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-        said = _MLX_MESSAGE.match(str(cause)) if type(cause) is RuntimeError else None
-        parts.append(f"{type(cause).__name__}{f' {said[0]}' if said else ''} at {places or '?'}")
+        parts.append(f"{type(cause).__name__}{_safe_message(cause)} at {places or '?'}")
         cause = cause.__cause__ or cause.__context__
     return "; from ".join(parts)
+
+
+def _safe_message(error: BaseException) -> str:
+    """Return the message of an exception that no caller's text can be in; else an empty text."""
+    if isinstance(error, ImportError):
+        return f" {error.msg}"
+    if isinstance(error, OSError) and error.strerror:
+        return f" {error.strerror}"
+    found = _MLX_MESSAGE.match(str(error)) if type(error) is RuntimeError else None
+    return f" {found[0]}" if found else ""

@@ -32,11 +32,10 @@ name = "gone"
 url = "http://127.0.0.1:9/v1"
 api_key_env = "OTHER"
 models = ["one"]
-[[endpoints]]
-name = "wrong"
-url = "http://name:{PASSWORD}@127.0.0.1:9/v1"
 """
 LINE = re.compile(r"^[0-9-]{10}T[0-9:.]{12}Z (\d+) [A-Z]+ ([0-9a-f-]+) [\w.]+: ")
+
+SERVER = (sys.executable, "-m", "mcp_local_llm")
 
 Json = dict[str, Any]
 
@@ -64,7 +63,7 @@ async def called(wire: Wire, tool: str, **arguments: Any) -> tuple[Json, str]:
 @asynccontextmanager
 async def served(environ: dict[str, str]) -> AsyncGenerator[httpx.AsyncClient]:
     """`serve` on a free port, and a client of it."""
-    command = [sys.executable, "-m", "mcp_local_llm", "serve", "--port", "0"]
+    command = [*SERVER, "serve", "--port", "0"]
     async with await anyio.open_process(command, env=environ, stdin=subprocess.DEVNULL) as process:
         assert process.stderr is not None
         try:
@@ -84,8 +83,10 @@ def private(environ: dict[str, str], home: Path) -> dict[str, str]:
     home = home / USER
     config = home / ".config" / "mcp-local-llm" / "config.toml"
     config.parent.mkdir(parents=True)
-    # The second endpoint is wrong, and only for the test that wants it.
-    config.write_text(CONFIG.partition('[[endpoints]]\nname = "wrong"')[0])
+    config.write_text(CONFIG)
+    registry = home / ".config" / "ai-stack" / "registry.json"
+    registry.parent.mkdir()
+    registry.write_text(json.dumps({"endpoints": {"x": f"http://name:{PASSWORD}@127.0.0.1:9/v1"}}))
     (home / "notes.txt").write_text(f"The file says {FILE}.\n")
     return environ | {"HOME": str(home), "USER": USER, "OTHER": OTHER_KEY, "MCP_LOCAL_LLM_ROOTS": str(home)}
 
@@ -104,9 +105,7 @@ async def test_a_call_has_one_id_in_the_session_in_the_holder_and_in_the_engine(
         _, fourth = await called(other, "chat", message=PROMPT, model="gone/one")
         _, fifth = await called(holder, "chat", message="x", nonsense=PROMPT)
         shown = [(await called(wire, "status"))[0] for wire in (holder, other)]
-        command = subprocess.run(
-            [sys.executable, "-m", "mcp_local_llm", "status", "--json"], env=private, capture_output=True, check=True
-        )
+        command = subprocess.run([*SERVER, "status", "--json"], env=private, capture_output=True, check=True)
         holder_pid, other_pid = holder.process.pid, other.process.pid
         said = holder.errors() + other.errors()
     assert [LINE.match(line) for line in mine + both if not LINE.match(line)] == []
@@ -177,11 +176,28 @@ async def test_the_file_can_be_switched_off_and_has_a_level(
     assert (home / ".local/state/mcp-local-llm/mcp-local-llm.log").exists() == there
 
 
-async def test_a_call_is_answered_though_the_log_cannot_be_written(environ: dict[str, str], home: Path) -> None:
-    (home / ".local").write_text("no folder")
-    async with open_wire(environ) as wire:
-        result, _ = await called(wire, "list_models")
-        assert not result.get("isError")
+FULL_DISK = ("/bin/sh", "-c", f"ulimit -f 1; exec {sys.executable} -m mcp_local_llm")
+
+
+@pytest.mark.fault(
+    "Logs", "{what} while a server answers", "every call is answered, and the log holds no half line", tries=3
+)
+@pytest.mark.parametrize("what", ["The disk of the log is full", "The folder of the log cannot be made"])
+async def test_calls_are_answered_though_the_log_cannot_be_written(
+    environ: dict[str, str], home: Path, what: str, attempt: int
+) -> None:
+    full = "full" in what
+    if not full:
+        (home / ".local").write_text("no folder")
+    async with open_wire(environ, command=FULL_DISK if full else SERVER) as wire:
+        for _ in range(40):
+            result, _ = await called(wire, "list_models")
+            assert not result.get("isError")
         await wire.close_stdin()
         assert await wire.ended() == 0
-        assert wire.errors().count("cannot be written: Not a directory") == 1
+        # stderr is a file as well, with as little room.
+        assert wire.errors().count("cannot be written: ") == 1
+    if full:
+        *whole, _ = log_of(home).split("\n")
+        assert [line for line in whole if not LINE.match(line)] == []
+        assert len(whole) > 2

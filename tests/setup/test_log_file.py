@@ -6,7 +6,7 @@ import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,10 @@ def test_a_full_file_becomes_the_one_before_it_and_the_two_stay_within_the_bound
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_several_processes_lose_no_line_while_the_file_is_replaced(path: Path) -> None:
+@pytest.mark.fault(
+    "Logs", "Four processes write while the log file is full and gets replaced", "every line is there once", tries=5
+)
+def test_several_processes_lose_no_line_while_the_file_is_replaced(path: Path, attempt: int) -> None:
     writers, count = 4, 400
     # Together they fill the file once, so that the one before it holds the rest.
     size = 2 * int(writers * count * 90 * 0.6)
@@ -113,11 +116,24 @@ def file_as_folder(path: Path) -> None:
     path.parent.write_text("")
 
 
-@pytest.mark.parametrize("block", [folder, fifo, link, file_as_folder])
+BLOCKS: Mapping[str, Callable[[Path], None]] = {
+    "a folder": folder,
+    "a FIFO": fifo,
+    "a link to itself": link,
+    "a file in the place of its folder": file_as_folder,
+}
+
+
+@pytest.mark.fault(
+    "Logs",
+    "{what} is in the place of the log file",
+    "calls are answered, the fault is told once, and when it has gone the log says how many lines are missing",
+)
+@pytest.mark.parametrize("what", BLOCKS)
 def test_what_stands_in_its_way_is_told_once_and_the_lines_are_counted_until_it_has_gone(
-    path: Path, log: Callable[[str], None], block: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+    path: Path, log: Callable[[str], None], what: str, caplog: pytest.LogCaptureFixture, attempt: int
 ) -> None:
-    block(path)
+    BLOCKS[what](path)
     log("one")
     log("two")
     assert [record.getMessage() for record in caplog.records if str(path) in record.getMessage()] == [
@@ -135,8 +151,13 @@ def test_what_stands_in_its_way_is_told_once_and_the_lines_are_counted_until_it_
     assert file_fault(path) == ""
 
 
+@pytest.mark.fault(
+    "Logs",
+    "The disk is full in the middle of a line of the log",
+    "later lines stand on lines of their own, and the log says how many are missing",
+)
 def test_a_full_disk_loses_lines_and_the_next_one_after_half_a_line_stands_on_its_own(
-    path: Path, log: Callable[[str], None], caplog: pytest.LogCaptureFixture
+    path: Path, log: Callable[[str], None], caplog: pytest.LogCaptureFixture, attempt: int
 ) -> None:
     log("a" * 49)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
