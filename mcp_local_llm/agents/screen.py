@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 MAX_RECORDS = 200
@@ -11,15 +11,17 @@ MAX_RECORDS = 200
 
 
 class _KeptRecords(logging.Handler):
-    """Keeps the latest records."""
+    """Keeps the latest records that one of the usual handlers would write."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual: Sequence[logging.Handler]) -> None:
         super().__init__()
+        self._usual = usual
         self.records = deque[logging.LogRecord](maxlen=MAX_RECORDS)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record."""
-        self.records.append(record)
+        if any(record.levelno >= handler.level and handler.filter(record) for handler in self._usual):
+            self.records.append(record)
 
 
 @contextmanager
@@ -28,8 +30,9 @@ def log_held_back() -> Generator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    root, kept = logging.getLogger(), _KeptRecords()
+    root = logging.getLogger()
     usual = root.handlers[:]
+    kept = _KeptRecords(usual)
     root.handlers[:] = [kept]
     try:
         yield
