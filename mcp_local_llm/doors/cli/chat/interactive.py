@@ -25,6 +25,8 @@ from mcp_local_llm.doors.cli.progress_line import progress_line
 from mcp_local_llm.doors.cli.run import Parts, note
 from mcp_local_llm.doors.cli.show import print_text
 from mcp_local_llm.llm.llm import LLM
+from mcp_local_llm.setup.log import logged_call
+from mcp_local_llm.values.call import Call
 from mcp_local_llm.values.errors import LocalLLMError
 
 PROMPT, CONTINUED = ">>> ", "... "
@@ -80,7 +82,7 @@ async def _run(talk: Conversation, line: str) -> None:
 async def _answer(talk: Conversation, message: str, writer: AnswerWriter) -> None:
     """Answer a question; Ctrl-C keeps what came of the answer."""
     recorded = _Recorded(writer)
-    with _stopped_by_interrupt() as scope:
+    with _stopped_by_interrupt() as scope, logged_call(Call("cli chat")):
         answer = await asking.ask(talk.parts, talk.question(message), recorded)
         talk.add(message, answer)
         asking.print_notes(answer)
