@@ -23,6 +23,7 @@ COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if l
 
 def masked(transcript: str) -> list[str]:
     """What must be the same in every run: not progress, sizes, times, speeds, models or folders of a machine."""
+    transcript = re.sub(r"request [0-9a-f]{8}:", "request N:", transcript)
     lines = [
         re.sub(r"\s+", " ", re.sub(r"\d[\d.,]*( [kMGT]?B)?", "N", line)).strip() for line in transcript.splitlines()
     ]
