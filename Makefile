@@ -11,6 +11,8 @@
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make docs            build the site of docs/ into site/, strictly
 #   make mcpb            make the bundle for Claude Desktop
+#   make wheel           build what is published, and install and try it with every Python that is here
+#   make audit           ask whether a locked package has a known vulnerability
 #   make test-real       fetch a real model (93 MB, once), then run the tests that need it
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
@@ -20,7 +22,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-faults reliability test-clients test-engines test-real clients llama-server plugin docs mcpb real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-faults reliability test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -68,6 +70,12 @@ docs: $(READY)
 
 mcpb: $(READY)
 	$(BIN)/python -m release
+
+wheel: $(READY)
+	$(BIN)/python -m release.wheel
+
+audit: $(READY)
+	$(BIN)/python -m release.audit
 
 real-model: $(READY)
 	$(BIN)/python -m training.real_model

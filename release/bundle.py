@@ -17,8 +17,8 @@ from mcp import Client
 from mcp_local_llm import __version__
 from mcp_local_llm.app import compose
 from mcp_local_llm.doors.mcp import build_server
+from release.supply import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDERS = ("mcp_local_llm", "prompts")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 

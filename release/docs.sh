@@ -10,14 +10,7 @@ python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-built_from=$(cat "$here"/docs.{sh,lock} | cksum)
-if [[ "$(cat "$folder/installed-from" 2>/dev/null)" != "$built_from" ]]; then
-    rm -rf "$folder"
-    "$python" -m venv "$folder"
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-        --requirement "$here/docs.lock"
-    echo "$built_from" >"$folder/installed-from"
-fi
+"$here/environment.sh" "$python" "$folder" "$here/docs.lock"
 
 cd "$here/.."
 # In a copy: zensical keeps a cache of its own in .cache beside its settings, where ours is.

@@ -70,6 +70,13 @@ SCENES: Mapping[str, Scene] = {
         until="/exit",
         rows=34,
     ),
+    # Its end: the whole transcript is in docs/demo.md.
+    "demo": Scene(
+        (sys.executable, "-m", "examples.demo"),
+        rows=34,
+        whole=True,
+        environ={"DEMO_REAL": "0", "PYTHONPATH": str(ROOT)},
+    ),
     "bench": Scene(("bench", "tiny", "--rounds", "1", "--prompt", "128"), rows=24),
 }
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from mcp import Client, StdioServerParameters
 
 WAIT_S = 60.0
+POLL_S = 0.01
+"""Between two looks at a state that a test waits for: whoever looks without a pause holds up what it waits for."""
 """Longest wait for anything in a test; a shared machine can be slow, a hang must still end."""
 
 MAX_RUNTIME_PATH = 70

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 from mcp import Client
 
+from mcp_local_llm.agents import subagents
 from mcp_local_llm.doors.mcp import build_server
 from mcp_local_llm.setup.places import prompt_names, read_prompt
 from tests.apps import opened
@@ -21,7 +22,7 @@ PLUGIN = ROOT / "plugin"
 
 
 async def repeated() -> Mapping[Path, str]:
-    """The slash commands, and the list of tools that stand-ins show to the model in an evaluation."""
+    """The slash commands, the local model's agents, and the list of tools that stand-ins show in an evaluation."""
     with tempfile.TemporaryDirectory() as home:
         environ = private_environ(Path(home))
         async with opened(environ, Path(home)) as app, Client(build_server(app.llm, app.delegation)) as client:
@@ -30,6 +31,10 @@ async def repeated() -> Mapping[Path, str]:
     listed = [{field: tool.model_dump(by_alias=True)[field] for field in fields} for tool in tools]
     return {
         **{PLUGIN / "commands" / f"{name}.md": read_prompt(name) for name in prompt_names()},
+        **{
+            PLUGIN / "agents" / f"{name}.md": read_prompt(name, subagents.FOLDER)
+            for name in prompt_names(subagents.FOLDER)
+        },
         PLUGIN / "evals" / "mocks" / "local-llm" / "_tools.json": json.dumps({"tools": listed}, indent=1) + "\n",
     }
 

@@ -11,6 +11,7 @@ import pytest
 
 from mcp_local_llm.agents.install.clients import CLIENTS
 from release.pictures import FOLDER, draw
+from release.screens import SCENES
 from release.tables import GUIDE, with_tables
 from tests.clients import WAIT_S
 from tests.source import PACKAGE, ROOT
@@ -32,6 +33,14 @@ def test_the_pictures_show_what_the_code_computes(tmp_path: Path) -> None:
         # Coordinates differ between machines in their last digits, and labels do not.
         labels = [re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()) for path in (drawn, FOLDER / drawn.name)]
         assert labels[0] == labels[1], "run `python -m release.pictures`"
+
+
+def test_every_picture_is_shown_on_a_page() -> None:
+    shown = {
+        name for page in PAGES for name in re.findall(r"\]\(pictures/([\w-]+\.svg)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {path.name for path in FOLDER.glob("*.svg")}
+    assert {f"screen-{name}.svg" for name in (*SCENES, "claude-code")} <= shown
 
 
 def test_every_page_is_in_the_navigation_and_every_entry_is_a_page() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_local_llm import __version__
+from mcp_local_llm.agents.subagents import SUBAGENT_MODEL
 from mcp_local_llm.doors.mcp.prompts import split_front_matter
 from tests.plugin_files import PLUGIN, repeated
 from tests.source import ROOT
@@ -22,7 +23,8 @@ TOOLS = {
 }
 PREFIXES = ("mcp__local-llm__", "mcp__plugin_local-llm_local-llm__")
 COMMANDS = sorted((PLUGIN / "commands").glob("*.md"))
-AGENTS = sorted((PLUGIN / "agents").glob("*.md"))
+AGENTS = sorted((PLUGIN / "agents").glob("delegate-*.md"))
+LOCAL_AGENTS = sorted(set((PLUGIN / "agents").glob("*.md")) - set(AGENTS))
 SKILL = PLUGIN / "skills" / "delegation" / "SKILL.md"
 CASES = sorted(path.parent for path in PLUGIN.glob("evals/*/prompt.md"))
 
@@ -37,7 +39,7 @@ def front_of(path: Path) -> dict[str, str]:
 
 async def test_what_the_plugin_repeats_is_up_to_date() -> None:
     files = await repeated()
-    assert set(COMMANDS) == {path for path in files if path.suffix == ".md"}
+    assert {*COMMANDS, *LOCAL_AGENTS} == {path for path in files if path.suffix == ".md"}
     stale = [str(path) for path, text in files.items() if path.read_text(encoding="utf-8") != text]
     assert stale == [], "run `make plugin`"
 
@@ -64,7 +66,9 @@ def test_the_icon_is_what_the_directory_of_plugins_takes() -> None:
     assert 512 <= width <= 2048
 
 
-@pytest.mark.parametrize("path", [*COMMANDS, *AGENTS, SKILL], ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path", [*COMMANDS, *AGENTS, *LOCAL_AGENTS, SKILL], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_a_text_for_the_agent_is_short_and_says_what_it_is_for(path: Path) -> None:
     assert len(path.read_bytes()) <= MAX_BYTES
     assert front_of(path)["description"]
@@ -79,6 +83,19 @@ def test_commands_and_agents_name_tools_of_this_server_and_no_others(path: Path)
     assert set(names) <= known
     # A command is granted nothing that writes: the user is asked.
     assert path in AGENTS or not any(name.endswith("__draft") for name in names)
+
+
+def test_the_agents_that_the_local_model_answers_have_few_tools_and_say_where_they_work() -> None:
+    fronts = {path.stem: front_of(path) for path in LOCAL_AGENTS}
+    assert {name: front["tools"] for name, front in fronts.items()} == {
+        "local-reader": "Read, Grep",
+        "local-summary": "Read",
+    }
+    for name, front in fronts.items():
+        assert (front["name"], front["model"]) == (name, SUBAGENT_MODEL)
+        assert front["description"].startswith(
+            "Only in a session started with `mcp-local-llm launch claude --subagents-"
+        )
 
 
 def test_the_skill_has_two_examples_with_arguments_that_the_tools_have() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from mcp_local_llm.setup.settings import SETTING_SCOPES, Settings
+from mcp_local_llm.setup.settings import SAMPLING_SETTINGS, SETTING_SCOPES, Settings
 from tests.clients import WAIT_S
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+UNSET_SAMPLING = [name for name in SAMPLING_SETTINGS if Settings.model_fields[name].default is None]
 COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
@@ -97,6 +98,34 @@ def test_the_table_of_settings_names_each_of_them_and_whose_value_counts() -> No
         whose |= dict.fromkeys(re.findall(r"`(\w+)`", keys), ruled)
     assert whose == {name: SETTING_SCOPES.get(name, "owner") for name in Settings.model_fields}
     assert set(SETTING_SCOPES.values()) == {"session", "listener"}
+
+
+def test_the_table_of_settings_names_the_defaults_of_the_code() -> None:
+    table = re.search(r"^\| key \| default \| whose \| meaning \|\n(.*?)\n\n", SETTINGS, re.DOTALL | re.MULTILINE)
+    assert table is not None
+    shown: dict[str, str] = {}
+    for row in table[1].splitlines()[1:]:
+        keys, told = [cell.strip() for cell in row.strip("|").split(" | ")][:2]
+        names, told = re.findall(r"`(\w+)`", keys), told.split(", ")
+        shown |= dict(zip(names, told if len(told) == len(names) else told * len(names), strict=True))
+    defaults = Settings().model_dump()
+    # What is not set is found on this machine, or is the model's own.
+    words = {"prefix_cache_mb": "by memory", "llama_server": "PATH"} | dict.fromkeys(UNSET_SAMPLING, "the model's")
+    for name, value in defaults.items():
+        if value in (None, (), {}):
+            assert shown[name] == words.get(name, "none"), name
+        else:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            assert shown[name] == (text.lower() if isinstance(value, bool) else text), name
+
+
+def test_every_setting_has_a_reason_for_its_default() -> None:
+    table = re.search(r"^\| key \| why \|\n(.*?)\n\n", SETTINGS, re.DOTALL | re.MULTILINE)
+    assert table is not None
+    rows = [row.strip("|").split(" | ") for row in table[1].splitlines()[1:]]
+    named = [name for keys, _ in rows for name in re.findall(r"`(\w+)`", keys)]
+    assert sorted(named) == sorted(Settings.model_fields)
+    assert all(len(why.split()) > 5 for _, why in rows)
 
 
 def test_every_command_and_option_of_the_command_line_section_is_there(environ: dict[str, str]) -> None:

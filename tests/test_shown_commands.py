@@ -66,6 +66,7 @@ NOT_RUN: Mapping[str, str] = {
     "mcp-local-llm chat -f docs/gguf.md:1-6 --max-tokens 40 "
     '"What is this page about? Answer with one short sentence."': "a real model's words differ between machines",
     "mcp-local-llm chat -f 'logs/*.log' --each-file --template classify-logs": "as the one before",
+    "mcp-local-llm bench SmolLM2 --tasks --run-code --yes": "an hour on a CPU; tests/real/test_bench.py runs a part",
     "mcp-local-llm launch claude|codex|opencode [--model NAME] [--small] [--keep-mcp] [--print] [--force] "
     "[-- ARGUMENTS]": "it is the form of the command",
     "mcp-local-llm launch claude --subagents-local [--model NAME] [-- ARGUMENTS]": "it is the form of the command",

@@ -22,7 +22,7 @@ from mcp_local_llm.agents.local_server import local_server
 from mcp_local_llm.agents.order import NO_PROXY, AgentStart, LaunchOrder, hosts_without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
-from mcp_local_llm.agents.subagents import SUBAGENT_MODEL, local_agents
+from mcp_local_llm.agents.subagents import SUBAGENT_MODEL, local_agents, plugin_has_agents
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 
@@ -57,7 +57,8 @@ async def launch_beside(llm: LLM, order: LaunchOrder, around: Surroundings, prog
         async with forwarder(orders, theirs) as url:
             model = facts.name if facts else order.model or "the chosen model"
             around.say(f"agent files with `model: {SUBAGENT_MODEL}` are answered by {model}, loaded when first needed.")
-            start = beside_start(url, upstream, theirs)
+            installed = await plugin_has_agents(agent, order.arguments, around.environ, around.folder)
+            start = beside_start(url, upstream, theirs, () if installed else ("--agents", local_agents()))
             with tempfile.TemporaryDirectory(prefix="mcp-local-llm-") as private:
                 write_files(start, Path(private))
                 flags = [*start.flags, "--settings", str(Path(private) / SETTINGS)]
@@ -69,13 +70,12 @@ async def launch_beside(llm: LLM, order: LaunchOrder, around: Surroundings, prog
         return code
 
 
-def beside_start(url: str, upstream: str, environ: Mapping[str, str]) -> AgentStart:
+def beside_start(url: str, upstream: str, environ: Mapping[str, str], flags: Sequence[str]) -> AgentStart:
     """Return what makes Claude Code send its requests to the forwarder at `url`; its own settings stay."""
     variables = {BASE_URL: url, **dict.fromkeys(NO_PROXY, hosts_without_proxy(environ))}
     if address_of(upstream).host == address_of(API).host:
         variables[FIRST_PARTY] = "1"
     # `env` in a settings file of the user wins over the environment, but not over the settings of the command line.
-    flags = ("--agents", local_agents())
     return AgentStart(flags, variables, (), BASE_URL, {SETTINGS: json.dumps({"env": variables}, indent=1)})
 
 

@@ -132,6 +132,7 @@ def test_the_agent_runs_with_its_own_login_and_each_request_goes_where_its_model
     assert f"all others go to {api.url} unchanged" in said
     assert "agent files with `model: local-llm` are answered by tiny" in said
     assert told["arguments"][-2:] == ["-p", "hello"]
+    assert "local-reader" in json.loads(told["arguments"][told["arguments"].index("--agents") + 1])
     seen = told["environ"]
     assert seen["ANTHROPIC_API_KEY"] == "theirs"
     assert seen["NO_PROXY"] == seen["no_proxy"]
@@ -247,9 +248,8 @@ def test_another_way_to_a_model_is_refused_by_its_name(name: str, home: Path) ->
 
 @pytest.mark.parametrize(("upstream", "first_party"), [(API, True), (f"{API}/", True), ("https://gateway.test", False)])
 def test_claude_code_keeps_the_features_of_the_api_that_it_had(upstream: str, first_party: bool) -> None:
-    start = beside_start("http://127.0.0.1:1/key", upstream, {"NO_PROXY": "a.test, b.test"})
+    start = beside_start("http://127.0.0.1:1/key", upstream, {"NO_PROXY": "a.test, b.test"}, ())
     assert ("_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL" in start.environ) is first_party
     assert start.environ["NO_PROXY"] == start.environ["no_proxy"]
     assert start.environ["NO_PROXY"].startswith("a.test, b.test,")
     assert "127.0.0.1" in start.environ["NO_PROXY"]
-    assert "local-reader" in json.loads(start.flags[1])

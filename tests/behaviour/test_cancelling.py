@@ -11,7 +11,7 @@ from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.progress import Progress
 from tests.behaviour.cases import CASES, ENDLESS, outcome, question
 from tests.behaviour.places import ALL, OWN, PINGED, Place, World, answer
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 
 CALLS = 8
 """Each of them could go on for `MANY` tokens: a million together."""
@@ -32,7 +32,7 @@ def speaking(place: str, step: Progress) -> bool:
 async def still(place: Place, answers: int) -> None:
     """Wait until so many answers are under way where the model is."""
     while await place.running() != answers:
-        pass
+        await anyio.sleep(POLL_S)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -20,7 +20,7 @@ from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from tests.behaviour.cases import CASES, ENDLESS, outcome, question
 from tests.behaviour.places import ALL, OWN, PINGED, Place, World, answer, ignore
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.virtual_time import TimeLapseLoop
 
 CASE = "closed thinking"
@@ -80,7 +80,7 @@ async def test_a_long_wait_for_the_first_token_is_borne(world: World, name: str)
 
     async def in_line(told: list[Progress]) -> None:
         while in_queue not in told:
-            await place.running()
+            await anyio.sleep(POLL_S)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(block)
@@ -95,7 +95,7 @@ async def test_a_server_of_somebody_else_that_says_nothing_is_waited_for(world: 
 
     async def taken(told: list[Progress]) -> None:
         while not await place.running():
-            pass
+            await anyio.sleep(POLL_S)
 
     world.foreign.ready.clear()
     result, heard = await waited_for(place, taken, world.foreign.ready.set)

@@ -56,4 +56,6 @@ def claude(environ: dict[str, str], *arguments: str | Path, folder: Path | None 
 
 def with_account(environ: dict[str, str], url: str) -> dict[str, str]:
     # A script answers before servers are connected, so the first request has to wait for them.
-    return {**environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none", "MCP_CONNECTION_NONBLOCKING": "0"}
+    # Five seconds, as usual, are short for a busy machine.
+    waiting = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "60000"}
+    return {**environ, **waiting, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none"}

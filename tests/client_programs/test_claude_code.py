@@ -31,7 +31,7 @@ def test_the_plugin_is_installed_from_the_checkout_and_its_server_starts(claude_
     claude(claude_environ, "plugin", "install", "local-llm@mcp-local-llm")
     parts = claude(claude_environ, "plugin", "details", "local-llm")
     assert "commit, condense, delegate, delegation, review, switch-model" in parts
-    assert "Agents (2)" in parts
+    assert "Agents (4)" in parts
     assert "mcp-local-llm  - ✔ Connected" in claude(claude_environ, "mcp", "list")
 
 
@@ -60,12 +60,12 @@ def test_the_command_brings_its_text_whole_and_grants_the_tool(claude_environ: d
 
 @pytest.mark.parametrize(
     ("agent", "tools"),
-    [("local-reader", {"chat", "list_models", "status"}), ("local-writer", {"chat", "draft", "status"})],
+    [("delegate-reader", {"chat", "list_models", "status"}), ("delegate-writer", {"chat", "draft", "status"})],
 )
 def test_an_agent_of_the_plugin_has_our_tools_and_no_others(
     agent: str, tools: set[str], claude_environ: dict[str, str]
 ) -> None:
-    task = {"description": "look", "subagent_type": f"local-llm:{agent}", "prompt": ERRAND}
+    task = {"description": "look", "subagent_type": f"local-llm:{agent}", "prompt": ERRAND, "run_in_background": False}
 
     def script(request: dict[str, Any]) -> Block:
         names: set[str] = {tool["name"] for tool in request.get("tools", [])}

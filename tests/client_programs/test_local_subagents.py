@@ -5,6 +5,7 @@ A scripted server stands for Anthropic's: a real login cannot be used in a test.
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.client_programs.claude_program import CLAUDE
+from tests.client_programs.claude_program import CLAUDE, claude
 from tests.client_programs.reading_model import FOUND, READ
 from tests.client_programs.scripted_claude import Block, call, results_of, scripted_claude, text
 from tests.client_programs.test_client_programs import LONG_WAIT_S
@@ -47,9 +48,9 @@ def task(agent: str) -> dict[str, Any]:
     return {"description": "look", "subagent_type": agent, "prompt": READ, "run_in_background": False}
 
 
-def launched(environ: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def launched(environ: dict[str, str], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, "claude", "--subagents-local", "--model", "reciting", "--", "-p", "Ask the agent."],
+        [*COMMAND, "claude", "--subagents-local", "--model", "reciting", "--", *options, "-p", "Ask the agent."],
         env=environ,
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -83,6 +84,27 @@ def test_the_main_conversation_goes_to_the_users_api_and_the_subagents_requests_
     assert len(api.requests) == 2
     assert f"all others go to {api.url} unchanged" in done.stderr
     assert (settings.read_text() if settings.exists() else None) == before
+
+
+@pytest.mark.parametrize("way", ["installed", "folder"])
+def test_the_plugins_agents_are_offered_once_and_answered_here(
+    way: str, claude_environ: dict[str, str], work: Path
+) -> None:
+    options = ["--plugin-dir", str(ROOT / "plugin")] if way == "folder" else []
+    if way == "installed":
+        claude(claude_environ, "plugin", "marketplace", "add", ROOT)
+        claude(claude_environ, "plugin", "install", "local-llm@mcp-local-llm")
+
+    def script(request: dict[str, Any]) -> Block:
+        results = results_of(request)
+        return text(f"Main heard: {results[-1]}") if results else call("Agent", task("local-llm:local-reader"))
+
+    with scripted_claude(script) as api:
+        done = launched({**claude_environ, "ANTHROPIC_BASE_URL": api.url}, work, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert FOUND in done.stdout
+    offered = re.findall(r"- ((?:[\w-]+:)?local-(?:reader|summary)):", json.dumps(api.requests[0]))
+    assert offered == ["local-llm:local-reader", "local-llm:local-summary"]
 
 
 def test_a_local_model_that_was_killed_is_an_error_that_the_main_conversation_hears_and_survives(

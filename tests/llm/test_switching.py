@@ -15,7 +15,7 @@ from mcp_local_llm.values.errors import InsufficientMemoryError, ModelError, Mod
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Switch
 from tests.apps import close, many
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.model_cache import QWEN_32B, TINY, Packing, model_files, place_in_hub, place_tiny
 
 ALPHA, BETA = "acme/alpha-tiny", "acme/beta-tiny"
@@ -67,7 +67,7 @@ def choice(home: Path) -> str:
 async def state_becomes(app: App, state: str) -> None:
     with anyio.fail_after(WAIT_S):
         while (await app.llm.status()).state != state:
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(POLL_S)
 
 
 @pytest.mark.usefixtures("cache")

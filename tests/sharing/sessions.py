@@ -12,7 +12,7 @@ import psutil
 from mcp_local_llm import __version__
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.residency import Lease
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.wire import Wire, open_wire
 
 ENDLESS = {"message": "Repeat the word la forever.", "thinking": False, "max_tokens": 3900}
@@ -109,5 +109,5 @@ async def until(environ: dict[str, str], holds: Callable[[Json], bool], within: 
     """Ask the holder how it stands until it is as wanted."""
     with anyio.fail_after(within):
         while not holds(told := await control(environ)):
-            pass
+            await anyio.sleep(POLL_S)
     return told

@@ -16,7 +16,7 @@ from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import InFlightAnswers, bind_tcp, build_api, serving
 from mcp_local_llm.values.progress import Progress
 from tests.apps import opened
-from tests.clients import WAIT_S, private_environ
+from tests.clients import POLL_S, WAIT_S, private_environ
 from tests.doors.http.door import Json, events
 from tests.sharing.sessions import LARGE, SMALL
 
@@ -126,7 +126,7 @@ async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pai
         tasks.cancel_scope.cancel()
     with anyio.fail_after(WAIT_S):
         while (now := await pair.other.llm.status()).calls_running or now.waiting:
-            pass
+            await anyio.sleep(POLL_S)
 
 
 async def test_a_stream_names_the_model_that_answers_it_though_another_one_is_being_chosen(pair: Pair) -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import anyio
+
+from tests.clients import POLL_S
 from tests.sharing.sessions import GREETING, ask, begin, failure, report, sessions
 
 HANGING = Path(__file__).parent / "hanging"
@@ -26,5 +29,5 @@ async def test_a_step_that_hangs_is_told_to_every_session_with_the_process_to_en
         hang.unlink()
         # The step returns in its own time.
         while any(remedy in note for note in (await report(other, "status"))["notes"]):
-            pass
+            await anyio.sleep(POLL_S)
         assert await ask(holder) == await ask(other) == GREETING

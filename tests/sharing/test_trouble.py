@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import anyio
-import anyio.to_thread
 import pytest
 
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.sharing.sessions import GREETING, ask, begin, control, failure, holder_of, remote, report, runtime, sessions
 from tests.wire import Wire, open_wire
 
@@ -143,7 +142,7 @@ async def hand_over(environ: dict[str, str], keeper: Wire) -> None:
         await remote(environ).drain()
         with anyio.fail_after(WAIT_S):
             while holder_of(environ) is not None:
-                await anyio.to_thread.run_sync(os.sched_yield)
+                await anyio.sleep(POLL_S)
 
 
 @pytest.mark.fault(

@@ -171,11 +171,13 @@ def _add_small_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
                 autocompletion=lambda: list(prompt_names()),
             ),
         ],
+        as_json: JsonOption = False,
     ) -> None:
         """Print a prompt. It may go into .claude/commands/NAME.md."""
         if name not in prompt_names():
             fail(f"There is no prompt {shortened(name)!r}. Prompts: {', '.join(prompt_names())}.", WRONG_REQUEST)
-        print(read_prompt(name), end="")
+        text = read_prompt(name)
+        show.print_json({"name": name, "text": text}) if as_json else print(text, end="")
 
     commands.command(epilog="\b\nExample:\n  mcp-local-llm test tools")(test)
     commands.command(epilog="\b\nExample:\n  mcp-local-llm prompt delegate > .claude/commands/delegate.md")(prompt)

@@ -3,7 +3,8 @@
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import typer
 
 from mcp_local_llm.doors.cli.login_service import Command, LoginService
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
+from mcp_local_llm.doors.cli.show import JsonOption, print_json
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
 
 DEFAULT_PORT = 11535
@@ -78,6 +80,7 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         install: Annotated[bool, typer.Option("--install", help="Write a service that runs this command.")] = False,
         uninstall: Annotated[bool, typer.Option("--uninstall", help="Remove that service.")] = False,
         now: Annotated[bool, typer.Option("--now", help="Also start the service, or stop it.")] = False,
+        as_json: JsonOption = False,
         until_stdin_ends: Annotated[bool, typer.Option("--until-stdin-ends", hidden=True)] = False,
     ) -> None:
         """Hold the model and answer OpenAI's API on a port. A signal ends it."""
@@ -86,13 +89,20 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
             fail("--install and --uninstall exclude each other.", WRONG_REQUEST)
         if now and not (install or uninstall):
             fail("--now belongs to --install or --uninstall.", WRONG_REQUEST)
+
+        def serving(url: str) -> None:
+            note(f"serving {url}")
+            if as_json:
+                print_json({"url": url}, indent=None)
+                sys.stdout.flush()
+
         try:
-            if install:
-                _install(actions.service(options.arguments()), now=now)
-            elif uninstall:
-                _uninstall(actions.service(options.arguments()), now=now)
+            if install or uninstall:
+                change = _install if install else _uninstall
+                told = change(actions.service(options.arguments()), now=now)
+                print_json(told) if as_json else print(_sentences(told))
             else:
-                actions.run(options, lambda url: note(f"serving {url}"))
+                actions.run(options, serving)
         except ConfigError as error:
             fail(str(error), WRONG_REQUEST)
         except LocalLLMError as error:
@@ -101,8 +111,10 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
     commands.command(epilog=EXAMPLES)(serve)
 
 
-def _install(service: LoginService, *, now: bool) -> None:
+def _install(service: LoginService, *, now: bool) -> Mapping[str, str]:
     """Write the file and, with `now`, start the service; where that fails, everything is as it was before.
+
+    Returns what was done, with the commands that are left to the user.
 
     Raises:
         ConfigError: the file cannot be written, or the service cannot be started.
@@ -119,9 +131,8 @@ def _install(service: LoginService, *, now: bool) -> None:
         _take_back(service, before, made, now=now)
         left = "The earlier one is there again." if before is not None else "Nothing is left behind."
         raise ConfigError(f"{error or 'interrupted'} The service was not installed. {left}") from error
-    print(f"{service.file} is written{' and the service runs' if now else ''}.")
-    if not now:
-        print(f"Start it with: {_joined(service.start)}")
+    told = {"file": str(service.file), "done": "installed"}
+    return {**told, "service": "runs"} if now else {**told, "start": _joined(service.start)}
 
 
 def _make_folders(folders: Iterable[Path]) -> list[Path]:
@@ -157,15 +168,16 @@ def _remove_files(service: LoginService, *, now: bool) -> None:
         _try(service.forget)
 
 
-def _uninstall(service: LoginService, *, now: bool) -> None:
+def _uninstall(service: LoginService, *, now: bool) -> Mapping[str, str]:
     """Stop the service with `now`, then remove its files; where it cannot be stopped, everything stays as it was.
+
+    Returns what was done, with the commands that are left to the user.
 
     Raises:
         ConfigError: the service cannot be stopped.
     """
     if not service.file.exists():
-        print(f"{service.file} is not there; nothing to remove.")
-        return
+        return {"file": str(service.file), "done": "nothing"}
     if now:
         try:
             _run(service.stop, fine=service.stopped)
@@ -175,13 +187,27 @@ def _uninstall(service: LoginService, *, now: bool) -> None:
                 "removes it all the same."
             ) from error
     _remove_files(service, now=now)
-    print(f"{service.file} is removed.")
-    if not now:
-        print(f"If it runs, stop it with: {_joined(service.stop)}")
+    told = {"file": str(service.file), "done": "uninstalled"}
+    return told if now else {**told, "stop": _joined(service.stop)}
+
+
+def _sentences(told: Mapping[str, str]) -> str:
+    """Write for people what was done."""
+    match told:
+        case {"done": "installed", "service": _}:
+            return f"{told['file']} is written and the service runs."
+        case {"done": "installed"}:
+            return f"{told['file']} is written.\nStart it with: {told['start']}"
+        case {"done": "uninstalled", "stop": stop}:
+            return f"{told['file']} is removed.\nIf it runs, stop it with: {stop}"
+        case {"done": "uninstalled"}:
+            return f"{told['file']} is removed."
+        case _:
+            return f"{told['file']} is not there; nothing to remove."
 
 
 def _run(commands: Sequence[Command], fine: Sequence[int] = (0,)) -> None:
-    """Run the system's own commands; what they print is the user's to see.
+    """Run the system's own commands; what they print is the user's to see, on stderr.
 
     Raises:
         ConfigError: one is not there, or ended with a code that is not `fine`.
@@ -190,7 +216,9 @@ def _run(commands: Sequence[Command], fine: Sequence[int] = (0,)) -> None:
         program = shutil.which(command[0])
         if program is None:
             raise ConfigError(f"{command[0]} is not on this machine. Leave --now out, and start the service by hand.")
-        ended = anyio.run(partial(anyio.run_process, [program, *command[1:]], stdout=None, stderr=None, check=False))
+        ended = anyio.run(
+            partial(anyio.run_process, [program, *command[1:]], stdout=sys.stderr, stderr=None, check=False)
+        )
         if ended.returncode not in fine:
             raise ConfigError(f"`{shlex.join(command)}` failed with code {ended.returncode}.")
 

@@ -4,10 +4,14 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import typer
 
+from mcp_local_llm.doors.cli.commands import CommandParts, build_commands
 from tests.clients import WAIT_S
 from tests.doors.cli.conftest import OTHER, folder
 from tests.doors.cli.terminal import COLUMNS, COMMAND, ESCAPES, terminal
@@ -33,6 +37,9 @@ def run(environ: dict[str, str], *arguments: str, stdin: str = "") -> "subproces
         ("use", "tiny"),
         ("chat", "Hello", "--no-stdin"),
         ("doctor", "--ports", "none"),
+        ("prompt", "switch-model"),
+        ("serve", "--install"),
+        ("serve", "--uninstall"),
     ],
     ids=" ".join,
 )
@@ -40,6 +47,17 @@ def test_json_is_all_that_stdout_holds(held: dict[str, str], arguments: tuple[st
     done = run(held, *arguments, "--json")
     assert isinstance(json.loads(done.stdout), dict)
     assert done.returncode in (0, 1 if arguments[0] == "doctor" else 0)
+
+
+def test_every_command_that_tells_something_has_json() -> None:
+    # Nothing is executed, so there is nothing to execute it with.
+    parts = cast(Any, CommandParts)(*[None] * len(fields(CommandParts)))
+    root: Any = typer.main.get_command(build_commands(parts))
+    without = [
+        name for name, command in root.commands.items() if not any("--json" in option.opts for option in command.params)
+    ]
+    # What `launch` does not know goes to the agent, and Codex has a --json of its own.
+    assert without == ["launch"]
 
 
 def test_tables_fit_80_columns_with_whole_names_and_reasons_below(environ: dict[str, str], home: Path) -> None:

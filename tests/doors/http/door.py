@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import httpx
 
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import InFlightAnswers
 from mcp_local_llm.values.results import Status
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 
 LEGS = "How many legs do two cats and a bird have?"
 """The built-in model thinks about this one in a few dozen tokens, and answers 10."""
@@ -36,7 +35,7 @@ class Door:
                 status = await self.app.llm.status()
                 if self.in_flight.state().answers == answers == status.calls_running:
                     return status
-                await anyio.lowlevel.checkpoint()
+                await anyio.sleep(POLL_S)
 
 
 def question(text: str, **fields: Any) -> Json:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.doors.http.door import LEGS, endless, question
 from tests.model_cache import place_tiny
 
@@ -126,6 +126,7 @@ def test_a_model_that_is_named_is_loaded_and_used_at_once_and_the_choice_stays(
         while resident not in http.get(metrics).text:
             assert served.process.poll() is None
             assert time.monotonic() < deadline
+            time.sleep(POLL_S)
         reply = http.post("/completions", json={"model": "", "prompt": "la la", "max_tokens": 3})
         assert reply.json()["model"] == "tiny"
         assert served.stop(signal.SIGTERM) == (0, "", "")

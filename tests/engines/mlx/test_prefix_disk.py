@@ -21,7 +21,7 @@ from mcp_local_llm.engines.mlx.prefix.disk import folder_name, open_prefix_disk
 from mcp_local_llm.setup.places import prefix_folder
 from mcp_local_llm.values.chat import ChatResult, Message, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
-from tests.clients import WAIT_S, stdio_client
+from tests.clients import POLL_S, WAIT_S, stdio_client
 from tests.engines.mlx.asking import ask, engine_of, ignore, prompt
 from tests.engines.mlx.random_models import HYBRID, PLAIN, SLIDING, random_model
 
@@ -78,7 +78,7 @@ async def appears(folder: Path) -> Path:
     """The first whole file in the folder, as soon as it is there."""
     with anyio.fail_after(WAIT_S):
         while not (found := [path for path in files_of(folder) if path.suffix == ".safetensors"]):
-            await anyio.sleep(0.01)
+            await anyio.sleep(POLL_S)
     return found[0]
 
 
@@ -267,7 +267,7 @@ async def test_the_setting_lets_a_second_server_begin_where_the_first_one_ended(
             if setting == "0":
                 with anyio.fail_after(WAIT_S):
                     while (await state(client)) != "unloaded":
-                        pass
+                        await anyio.sleep(POLL_S)
             else:
                 await appears(folder)
         assert folder.exists() == (setting != "0")

@@ -12,7 +12,7 @@ from mcp_local_llm.models.hub import Hub, HubAccess
 from mcp_local_llm.models.hub.cache import RepositoryCache
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, DownloadError
 from mcp_local_llm.values.progress import Progress
-from tests.clients import WAIT_S
+from tests.clients import POLL_S, WAIT_S
 from tests.loopback_hub import COMMIT, LoopbackHub
 
 NAME = "acme/tiny-4bit"
@@ -223,7 +223,7 @@ async def test_several_files_are_fetched_side_by_side(hub: Hub, server: Loopback
 
     async def let_the_first_go_on_when_the_others_came() -> None:
         while not all(server.asked_for(name) for name in others):
-            await anyio.sleep(0.01)
+            await anyio.sleep(POLL_S)
         server.go.set()
 
     # One after the other, this would not end.
