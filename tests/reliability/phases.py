@@ -1,0 +1,247 @@
+"""Brings a session's call into a phase, and looks afterwards at what a process must leave whole, whatever ended it.
+
+scene = Scene(environ, home, hub)        one private home: two models, a loopback hub, a project to write into
+call = await begin("downloads", scene, session, random)
+…a signal…
+await call.look()                        its part of the promise: files whole, downloads that go on
+"""
+
+import json
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import psutil
+
+from tests.clients import WAIT_S, private_environ
+from tests.loopback_hub import LoopbackHub, running
+from tests.model_cache import TINY, place_tiny
+from tests.sharing.sessions import ENDLESS, LARGE, SMALL, ask, remove_runtime
+from tests.wire import Wire
+
+FRESH = "acme/fresh-4bit"
+"""A repository that is only on the hub; each download begins anew."""
+WEIGHTS = "model.safetensors"
+HELD_AT = 2**20
+"""Bytes of the weights after which the hub waits; a download writes half of that at once."""
+LONG = "word " * 3000
+OLD, NEW = "old", ("blue", "green")
+"""What the draft's target holds at first, and what the drafts make of it."""
+ENDED_S = 10.0
+"""Most seconds until a process and those that it had started are gone; an engine gets 5 s to end by itself."""
+EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0, signal.SIGINT: 0, signal.SIGHUP: 0}
+"""Signals that end our servers, with the exit codes of servers that are ready."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A home whose user has two models on the disk, one on the hub, and a project."""
+
+    environ: dict[str, str]
+    home: Path
+    hub: LoopbackHub
+
+    @property
+    def target(self) -> Path:
+        """The file that drafts are written into."""
+        return self.home / "project" / "colour.txt"
+
+    @property
+    def choice(self) -> Path:
+        return self.home / ".config" / "mlx-mcp" / "active_model"
+
+    @property
+    def repository(self) -> Path:
+        return self.home / ".cache" / "huggingface" / "hub" / f"models--{FRESH.replace('/', '--')}"
+
+
+@contextmanager
+def scene_in(home: Path) -> Iterator[Scene]:
+    """Make a scene that lasts as long as the block."""
+    for repository in (SMALL, LARGE):
+        place_tiny(home / ".cache" / "huggingface" / "hub", repository)
+    files = {path.name: path.read_bytes() for path in TINY.iterdir() if path.is_file()}
+    with running(LoopbackHub({FRESH: files})) as hub:
+        reach = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint, "CLAUDE_PROJECT_DIR": str(home / "project")}
+        scene = Scene(private_environ(home) | reach, home, hub)
+        scene.target.parent.mkdir()
+        scene.target.write_text(OLD)
+        try:
+            yield scene
+        finally:
+            remove_runtime(scene.environ)
+
+
+@dataclass
+class Calls:
+    """The calls that a session waits for."""
+
+    session: Wire
+    requests: list[int] = field(default_factory=list[int])
+
+    async def call(self, tool: str, **arguments: Any) -> int:
+        request = await self.session.call(tool, **arguments)
+        self.requests.append(request)
+        return request
+
+    async def until(self, request: int, word: str) -> None:
+        """Wait until the progress of a call says a word, or its answer is there."""
+        seen = 1
+        while not any(word in words for words in await self.session.progress(request, seen)):
+            if self.session.answers(request):
+                return
+            seen += 1
+
+    async def end(self) -> None:
+        """Wait for all answers: each is a result, or an error that says what to do."""
+        for request in self.requests:
+            result = (await self.session.answer(request))["result"]
+            text = result["content"][0]["text"]
+            assert not result.get("isError") or "again" in text, text
+
+
+async def idle(_: Scene, calls: Calls) -> None:
+    await calls.session.answer(await calls.session.call("status"))
+
+
+async def load(_: Scene, calls: Calls) -> None:
+    await calls.until(await calls.call("chat", message="Hello", model=SMALL), "loading")
+
+
+async def prefill(_: Scene, calls: Calls) -> None:
+    request = await calls.call("chat", message=LONG, model=SMALL, max_tokens=5, thinking=False)
+    await calls.until(request, "prefill")
+
+
+async def decode(_: Scene, calls: Calls) -> None:
+    await calls.until(await calls.call("chat", **ENDLESS), "tokens")
+
+
+async def switch(_: Scene, calls: Calls) -> None:
+    await ask(calls.session, model=SMALL)
+    await calls.until(await calls.call("chat", message="Hello", model=LARGE), "loading")
+
+
+async def download(scene: Scene, calls: Calls) -> None:
+    """Begin a download whose first bytes have arrived; the hub holds the others back."""
+    restock(scene)
+    await calls.call("set_model", name=FRESH, download=True)
+    await until(lambda: partial_bytes(scene) >= HELD_AT)
+
+
+async def draft(scene: Scene, calls: Calls) -> None:
+    """Begin drafts that replace a file, one after the other."""
+    for number in range(8):
+        order = {"path": scene.target.name, "overwrite": True, "message": f"Say exactly: {NEW[number % 2]}"}
+        request = await calls.call("draft", **order, thinking=False, max_tokens=20)
+    await calls.until(request, "")
+
+
+async def state(_: Scene, calls: Calls) -> None:
+    """Begin changes of the choice, one after the other; each ends in a write."""
+    await ask(calls.session, model=SMALL)
+    for number in range(12):
+        request = await calls.call("set_model", name=(LARGE, SMALL)[number % 2])
+    await calls.until(request, "")
+
+
+Phase = Callable[[Scene, Calls], Awaitable[None]]
+
+PHASES: dict[str, tuple[Phase, float]] = {
+    "is idle": (idle, 0.0),
+    "loads": (load, 1.5),
+    "reads a prompt": (prefill, 0.3),
+    "answers": (decode, 0.3),
+    "switches models": (switch, 0.4),
+    "downloads": (download, 0.0),
+    "drafts": (draft, 1.0),
+    "writes its state": (state, 1.0),
+}
+"""Phase → what brings a call into it, and the seconds in which the moment of the signal is drawn."""
+STARTS = "starts"
+ALL = (STARTS, *PHASES)
+IN_TURN = f"while it {', '.join(ALL)}"
+
+
+def phase_of(attempt: int, fault: int) -> str:
+    """The phase of a try; with one try each, the faults of a group still meet many phases."""
+    return ALL[(attempt + 2 * fault) % len(ALL)]
+
+
+async def pass_moment(random: Random, seconds: float, ended: Callable[[], Awaitable[object]]) -> None:
+    """Let a part of a phase's time pass."""
+    with anyio.move_on_after(random.random() * seconds):
+        await ended()
+
+
+async def begin(phase: str, scene: Scene, session: Wire, random: Random) -> Calls:
+    """Bring a call of a session into a phase, to a moment that is drawn."""
+    calls = Calls(session)
+    act, seconds = PHASES[phase]
+    await act(scene, calls)
+    if calls.requests:
+        await pass_moment(random, seconds, lambda: session.answer(calls.requests[-1]))
+    return calls
+
+
+async def until(holds: Callable[[], bool], within: float = WAIT_S) -> None:
+    """Wait until something outside is as wanted."""
+    with anyio.fail_after(within):
+        while not holds():
+            await anyio.to_thread.run_sync(lambda: None)
+
+
+def restock(scene: Scene) -> None:
+    """Let the hub hold the weights back once more, and forget an earlier download."""
+    shutil.rmtree(scene.repository, ignore_errors=True)
+    scene.hub.go.set()
+    scene.hub.go.clear()
+    scene.hub.served.clear()
+    scene.hub.sent.clear()
+    scene.hub.hold_after[WEIGHTS] = HELD_AT
+
+
+def partial_bytes(scene: Scene) -> int:
+    """The bytes of unfinished weights in the cache."""
+    with suppress(FileNotFoundError):  # The file is whole by now and has another name.
+        return max((path.stat().st_size for path in scene.repository.glob("blobs/*.incomplete")), default=0)
+    return 0
+
+
+def require_resumed(scene: Scene) -> None:
+    """Look whether the weights were fetched from the byte on where the first download ended."""
+    begun, *_, resumed = scene.hub.asked_for(WEIGHTS)
+    assert begun.range is None
+    assert resumed.range == f"bytes={HELD_AT}-", resumed
+
+
+def require_whole(scene: Scene) -> None:
+    """Look at every file that the processes of a scene have written: each holds an old or a new state, whole."""
+    assert scene.target.read_text().strip() in (OLD, *NEW)
+    if scene.choice.exists():
+        assert scene.choice.read_text().strip() in (SMALL, LARGE, FRESH, "tiny")
+    for path in (*scene.home.glob(".config/**/*.json"), *scene.home.glob(".local/state/**/*.json")):
+        json.loads(path.read_text())
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+async def stopped(pid: int) -> None:
+    """Stop a process, and wait until it is."""
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGSTOP)
+    await until(lambda: process.status() == psutil.STATUS_STOPPED)
+
+
+async def require_gone(processes: list[psutil.Process]) -> None:
+    """Wait until processes have ended."""
+    _, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(processes, timeout=ENDED_S))
+    assert not alive, alive
