@@ -9,7 +9,7 @@ await call.look()                        its part of the promise: files whole, d
 import json
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ class Scene:
 
 
 @contextmanager
-def scene_in(home: Path) -> Iterator[Scene]:
+def scene_in(home: Path) -> Generator[Scene]:
     """Make a scene that lasts as long as the block."""
     for repository in (SMALL, LARGE):
         place_tiny(home / ".cache" / "huggingface" / "hub", repository)
@@ -94,7 +94,8 @@ class Calls:
         """Wait until the progress of a call says a word, or its answer is there."""
         seen = 1
         while not any(word in words for words in await self.session.progress(request, seen)):
-            if self.session.answers(request):
+            if answers := self.session.answers(request):
+                assert not answers[0]["result"].get("isError"), answers
                 return
             seen += 1
 
@@ -120,7 +121,7 @@ async def prefill(_: Scene, calls: Calls) -> None:
 
 
 async def decode(_: Scene, calls: Calls) -> None:
-    await calls.until(await calls.call("chat", **ENDLESS), "tokens")
+    await calls.until(await calls.call("chat", **ENDLESS, model=SMALL), "tokens")
 
 
 async def switch(_: Scene, calls: Calls) -> None:
@@ -136,19 +137,19 @@ async def download(scene: Scene, calls: Calls) -> None:
 
 
 async def draft(scene: Scene, calls: Calls) -> None:
-    """Begin drafts that replace a file, one after the other."""
+    """Begin drafts that replace a file, one after the other; the last may find it changed meanwhile."""
     for number in range(8):
         order = {"path": scene.target.name, "overwrite": True, "message": f"Say exactly: {NEW[number % 2]}"}
-        request = await calls.call("draft", **order, thinking=False, max_tokens=20)
-    await calls.until(request, "")
+        await calls.call("draft", **order, model=SMALL, thinking=False, max_tokens=20)
+    await calls.until(calls.requests[0], "")
 
 
 async def state(_: Scene, calls: Calls) -> None:
     """Begin changes of the choice, one after the other; each ends in a write."""
     await ask(calls.session, model=SMALL)
     for number in range(12):
-        request = await calls.call("set_model", name=(LARGE, SMALL)[number % 2])
-    await calls.until(request, "")
+        await calls.call("set_model", name=(LARGE, SMALL)[number % 2])
+    await calls.until(calls.requests[0], "")
 
 
 Phase = Callable[[Scene, Calls], Awaitable[None]]

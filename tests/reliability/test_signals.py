@@ -32,7 +32,7 @@ from tests.reliability.phases import (
     scene_in,
     stopped,
 )
-from tests.sharing.sessions import GREETING, ask, holder_of
+from tests.sharing.sessions import GREETING, SMALL, ask, holder_of
 from tests.wire import open_wire
 
 GROUP = "Signals to the server"
@@ -52,8 +52,8 @@ async def scene(home: Path) -> AsyncIterator[Scene]:
 @pytest.mark.fault(
     GROUP,
     f"{{how}} {IN_TURN}",
-    promised="it ends at once, and no process of it stays; the model is free; choice, state and the file of a draft are "
-    "whole, old or new; the next session answers and goes on with the download; stdout holds nothing but messages",
+    promised="it ends at once, and no process of it stays; the model is free; choice, state and the file of a draft "
+    "are whole, old or new; the next session answers and goes on with the download; stdout holds nothing but messages",
     tries=len(ALL),
 )
 @pytest.mark.parametrize("how", ENDS)
@@ -100,7 +100,7 @@ async def test_a_server_that_was_stopped_goes_on(scene: Scene, tries: int) -> No
             wire.process.send_signal(signal.SIGCONT)
             scene.hub.go.set()
             await calls.end()
-            assert await ask(wire, model="tiny") == GREETING
+            assert await ask(wire, model=SMALL) == GREETING
             require_whole(scene)
         wire.messages()
 
@@ -120,5 +120,5 @@ async def test_a_server_without_a_reader_of_its_log_goes_on(scene: Scene, tries:
             wire.process.send_signal(signal.SIGPIPE)
             scene.hub.go.set()
             await calls.end()
-            assert await ask(wire, model="tiny") == GREETING
+            assert await ask(wire, model=SMALL) == GREETING
         wire.messages()

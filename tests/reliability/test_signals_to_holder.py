@@ -32,7 +32,7 @@ from tests.reliability.phases import (
     scene_in,
     stopped,
 )
-from tests.sharing.sessions import GREETING, control, holder_of, remote, report
+from tests.sharing.sessions import GREETING, SMALL, control, holder_of, remote, report
 from tests.wire import Wire, open_wire
 
 GROUP = "Signals to the holder with three sessions attached"
@@ -51,7 +51,10 @@ class Fleet:
         return [*self._open]
 
     async def fill(self) -> None:
-        """Open sessions until there are four."""
+        """Open sessions until four live."""
+        for wire in self.wires:
+            if wire.process.returncode is not None:
+                await self.close(wire)
         while len(self._open) < SESSIONS:
             stack = AsyncExitStack()
             wire = await stack.enter_async_context(open_wire(self.scene.environ))
@@ -67,7 +70,7 @@ class Fleet:
 
     async def all_answer(self) -> None:
         """Let every session ask at once; all are answered."""
-        asked = [(wire, await wire.call("chat", message="Hello", model="tiny")) for wire in self.wires]
+        asked = [(wire, await wire.call("chat", message="Hello", model=SMALL)) for wire in self.wires]
         assert [await wire.text(request) for wire, request in asked] == [GREETING for _ in asked]
 
     async def leave(self) -> None:
@@ -86,7 +89,7 @@ class Fleet:
         if phase == STARTS:
             await self.leave()
             every = [Calls(wire) for wire in self.wires]
-            requests = [await calls.call("chat", message="Hello", model="tiny") for calls in every]
+            requests = [await calls.call("chat", message="Hello", model=SMALL) for calls in every]
             with anyio.fail_after(ENDED_S):
                 while holder_of(self.scene.environ) is None:
                     await anyio.to_thread.run_sync(lambda: None)
@@ -100,7 +103,7 @@ class Fleet:
         every = [Calls(wire) for wire in (holder, *others)]
         for calls in every:
             if phase not in ("is idle", "switches models", "loads"):
-                await calls.call("chat", message="Hello")
+                await calls.call("chat", message="Hello", model=SMALL)
         return holder, [*every, await begin(phase, self.scene, driver, random)]
 
 
@@ -126,7 +129,7 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
     "answered next, by one of them; files are whole, old or new; a download goes on where it was",
     tries=len(ALL),
 )
-@pytest.mark.parametrize("number", EXIT_CODES)
+@pytest.mark.parametrize("number", EXIT_CODES, ids=[number.name for number in EXIT_CODES])
 async def test_a_holder_that_is_ended_hangs_nobody(fleet: Fleet, number: signal.Signals, attempt: int) -> None:
     phase = phase_of(attempt, [*EXIT_CODES].index(number))
     holder, every = await fleet.begin(phase, Random(attempt))
@@ -197,7 +200,7 @@ async def test_a_holder_survives_a_broken_pipe(fleet: Fleet, tries: int) -> None
     promised="the holder drops that call alone; the other sessions' calls are answered",
     tries=len(PHASES) - 1,
 )
-@pytest.mark.parametrize("number", EXIT_CODES)
+@pytest.mark.parametrize("number", EXIT_CODES, ids=[number.name for number in EXIT_CODES])
 async def test_an_attached_server_that_is_ended_takes_its_call_along(
     fleet: Fleet, number: signal.Signals, attempt: int
 ) -> None:
