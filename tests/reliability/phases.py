@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import psutil
@@ -25,12 +26,15 @@ from tests.model_cache import TINY, place_tiny
 from tests.sharing.sessions import ENDLESS, LARGE, SMALL, ask, remove_runtime
 from tests.wire import Wire
 
+REMEDIES = ("again", "Start it", "Raise read_timeout_s")
+"""Words of the errors that say what to do."""
 FRESH = "acme/fresh-4bit"
 """A repository that is only on the hub; each download begins anew."""
 WEIGHTS = "model.safetensors"
 HELD_AT = 2**20
 """Bytes of the weights after which the hub waits; a download writes half of that at once."""
-LONG = "word " * 3000
+LONG = "word " * 1200
+"""About 3,600 tokens, which fit into the window of the built-in model."""
 OLD, NEW = "old", ("blue", "green")
 """What the draft's target holds at first, and what the drafts make of it."""
 ENDED_S = 10.0
@@ -46,6 +50,8 @@ class Scene:
     environ: dict[str, str]
     home: Path
     hub: LoopbackHub
+    model: str = SMALL
+    other: str = LARGE
 
     @property
     def target(self) -> Path:
@@ -104,29 +110,29 @@ class Calls:
         for request in self.requests:
             result = (await self.session.answer(request))["result"]
             text = result["content"][0]["text"]
-            assert not result.get("isError") or "again" in text, text
+            assert not result.get("isError") or any(words in text for words in REMEDIES), text
 
 
 async def idle(_: Scene, calls: Calls) -> None:
     await calls.session.answer(await calls.session.call("status"))
 
 
-async def load(_: Scene, calls: Calls) -> None:
-    await calls.until(await calls.call("chat", message="Hello", model=SMALL), "loading")
+async def load(scene: Scene, calls: Calls) -> None:
+    await calls.until(await calls.call("chat", message="Hello", model=scene.model), "loading")
 
 
-async def prefill(_: Scene, calls: Calls) -> None:
-    request = await calls.call("chat", message=LONG, model=SMALL, max_tokens=5, thinking=False)
+async def prefill(scene: Scene, calls: Calls) -> None:
+    request = await calls.call("chat", message=f"{uuid4()} {LONG}", model=scene.model, max_tokens=5, thinking=False)
     await calls.until(request, "prefill")
 
 
-async def decode(_: Scene, calls: Calls) -> None:
-    await calls.until(await calls.call("chat", **ENDLESS, model=SMALL), "tokens")
+async def decode(scene: Scene, calls: Calls) -> None:
+    await calls.until(await calls.call("chat", **ENDLESS, model=scene.model), "tokens")
 
 
-async def switch(_: Scene, calls: Calls) -> None:
-    await ask(calls.session, model=SMALL)
-    await calls.until(await calls.call("chat", message="Hello", model=LARGE), "loading")
+async def switch(scene: Scene, calls: Calls) -> None:
+    await ask(calls.session, model=scene.model)
+    await calls.until(await calls.call("chat", message="Hello", model=scene.other), "loading")
 
 
 async def download(scene: Scene, calls: Calls) -> None:
@@ -140,7 +146,7 @@ async def draft(scene: Scene, calls: Calls) -> None:
     """Begin drafts that replace a file, one after the other; the last may find it changed meanwhile."""
     for number in range(8):
         order = {"path": scene.target.name, "overwrite": True, "message": f"Say exactly: {NEW[number % 2]}"}
-        await calls.call("draft", **order, model=SMALL, thinking=False, max_tokens=20)
+        await calls.call("draft", **order, model=scene.model, thinking=False, max_tokens=20)
     await calls.until(calls.requests[0], "")
 
 

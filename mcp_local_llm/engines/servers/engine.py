@@ -16,7 +16,7 @@ import anyio
 
 from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
-from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
+from mcp_local_llm.engines.servers.server_process import ServerProcess, ServerStoppedError, StopWatch, health_status
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, TokenCounts
 from mcp_local_llm.values.cluster import Cluster
@@ -85,13 +85,18 @@ class ProcessEngine:
         """Answer through the server; see `Engine.stream`.
 
         Raises:
-            BackendUnavailableError: it ended in the middle of the answer; the message holds its last lines.
+            BackendUnavailableError: it ended in the middle of the answer, with its last lines; or it is stopped.
             LocalLLMError: as the engine over HTTP.
         """
         try:
-            async with aclosing(self._engine.stream(request)) as chunks:
-                async for chunk in chunks:
+            async with aclosing(self._engine.stream(request)) as chunks, StopWatch(self._server) as watch:
+                while (chunk := await watch.wait(anext(chunks, None))) is not None:
                     yield chunk if chunk.result is None else self._named(chunk)
+        except ServerStoppedError as error:
+            raise BackendUnavailableError(
+                f"{self._title} ({error}), which runs {self._model.id}, was stopped by a signal. Let it go on "
+                "(`kill -CONT` with its number) or end it, then send the request again."
+            ) from error
         except BackendUnavailableError as error:
             if not await self._server.ended(EXIT_WAIT_S):
                 raise
@@ -143,7 +148,14 @@ class ServerLoader:
         server = ServerProcess.start(start.command, {**self._settings.environ, **start.environ}, secret=start.secret)
         self._running.add(server)
         try:
-            engine = await self._ready(start, server, model, port, report)
+            async with StopWatch(server) as watch:
+                engine = await watch.wait(self._ready(start, server, model, port, report))
+        except ServerStoppedError as error:
+            await server.stop()
+            raise ModelLoadError(
+                f"{model.id} could not be loaded: a signal stopped {start.title} ({error}), so it was ended. "
+                "Send the request again."
+            ) from error
         except BaseException:
             # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
@@ -199,7 +211,8 @@ class ServerLoader:
         except LocalLLMError as error:
             reason = f"could not be loaded: {error}"
         await server.wait_for_output()
-        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}")
+        again = "\nSend the request again; it is started anew." if server.was_ended else ""
+        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}{again}")
 
     async def _until_healthy(
         self, start: ServerStart, server: ServerProcess, port: int, report: ReportProgress
