@@ -1,4 +1,4 @@
-"""Signals to the programs that answer for us: llama-server, which we start, and mlx_lm.server, which the user starts."""
+"""Signals to programs that answer for us: llama-server, which we start, and mlx_lm.server, which the user starts."""
 
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
@@ -78,8 +78,8 @@ async def in_use(phase: str, scene: Scene, wire: Wire, random: Random) -> tuple[
 @pytest.mark.fault(
     GROUP,
     f"{{number.name}} to llama-server while it {', '.join(USED)}",
-    promised="its calls are answered, or told how it ended and that they can be sent again; the next call starts it anew; "
-    "the file of a draft is whole",
+    promised="its calls are answered, or told how it ended and that they can be sent again; the next call starts it "
+    "anew; the file of a draft is whole",
     tries=3 * len(USED),
 )
 @pytest.mark.parametrize("number", ENDINGS, ids=NAMES)
@@ -212,8 +212,8 @@ async def test_an_endpoint_that_is_ended_is_told_of(
 @pytest.mark.fault(
     GROUP,
     "SIGSTOP, then SIGCONT, to an mlx_lm.server endpoint that answers",
-    promised="the call says so after read_timeout_s; status, list and other models answer meanwhile; once it goes on, the "
-    "next call is answered",
+    promised="the call says so after read_timeout_s; status, list and other models answer meanwhile; once it goes on, "
+    "the next call is answered",
     tries=3,
 )
 async def test_an_endpoint_that_is_stopped_holds_up_nothing_else(box_scene: Scene, tmp_path: Path, tries: int) -> None:
