@@ -4,6 +4,7 @@
     commands            command lines and environments
     programs            where the programs are
     server_process      one server as a process
+    stop_watch          gives up on one that a signal stopped or that hangs in its end
     supervisor          ends a server when its owner has exited
 
 It must not know a protocol: the HTTP engine is passed in.

@@ -16,7 +16,8 @@ import anyio
 
 from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
-from mcp_local_llm.engines.servers.server_process import ServerProcess, ServerStoppedError, StopWatch, health_status
+from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
+from mcp_local_llm.engines.servers.stop_watch import ServerClosedError, ServerStoppedError, StopWatch, is_closed
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, TokenCounts
 from mcp_local_llm.values.cluster import Cluster
@@ -28,14 +29,11 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 START_LIMIT_S = 900.0
 """Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
 
-
 HEALTH_POLL_S = 0.1
 """Seconds between two health checks of a server that starts."""
 
-
 EXIT_WAIT_S = 1.0
 """Seconds between a cut connection and the end of the process that cut it."""
-
 
 ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
 """The shortest request; its answer shows that a model is loaded."""
@@ -43,7 +41,6 @@ ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=Sampl
 HEALTHY = 200
 
 UNAVAILABLE = 503
-
 
 ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
 """Makes the engine that sends requests to a server over HTTP.
@@ -55,11 +52,12 @@ Takes its model, with the endpoint, and the variables that hold its key.
 class ProcessEngine:
     """Forwards requests to the server, and stops the server when the model is unloaded."""
 
-    def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess) -> None:
+    def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess, port: int) -> None:
         self._model = model
         self._title = title
         self._engine = engine
         self._server = server
+        self._port = port
 
     @property
     def model(self) -> ModelInfo:
@@ -89,7 +87,7 @@ class ProcessEngine:
             LocalLLMError: as the engine over HTTP.
         """
         try:
-            async with aclosing(self._engine.stream(request)) as chunks, StopWatch(self._server) as watch:
+            async with aclosing(self._engine.stream(request)) as chunks, StopWatch(self._server, self._port) as watch:
                 while (chunk := await watch.wait(anext(chunks, None))) is not None:
                     yield chunk if chunk.result is None else self._named(chunk)
         except ServerStoppedError as error:
@@ -97,9 +95,11 @@ class ProcessEngine:
                 f"{self._title} ({error}), which runs {self._model.id}, was stopped by a signal. Let it go on "
                 "(`kill -CONT` with its number) or end it, then send the request again."
             ) from error
-        except BackendUnavailableError as error:
+        except (BackendUnavailableError, ServerClosedError) as error:
             if not await self._server.ended(EXIT_WAIT_S):
-                raise
+                if not await is_closed(self._port):
+                    raise
+                await self._server.stop()
             await self._server.wait_for_output()
             raise BackendUnavailableError(
                 f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
@@ -160,7 +160,7 @@ class ServerLoader:
             # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
-        return ProcessEngine(model, start.title, engine, server)
+        return ProcessEngine(model, start.title, engine, server, port)
 
     def fault(self) -> str | None:
         """Return None: no thread of this process is used."""

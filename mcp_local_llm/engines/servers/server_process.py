@@ -1,7 +1,5 @@
 """One server as a process: start, output, health check, stop. It must not know models or OpenAI's API."""
 
-# asyncio: a plain task, because a task group would wrap the errors of what is waited for.
-import asyncio
 import contextlib
 import os
 import re
@@ -10,9 +8,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -47,17 +44,7 @@ HEALTH_TIMEOUT_S = 2.0
 """Seconds that a health check may take; a busy server is asked again."""
 
 
-STOPPED_CHECKS = 10
-"""Checks, one a second, after which a server that a signal stopped is not waited for; a lease owner gets as long."""
-
-
-_Result = TypeVar("_Result")
-
 _ERROR = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
-
-
-class ServerStoppedError(Exception):
-    """A signal has stopped the server (SIGSTOP), so that it answers nobody; the text names its process."""
 
 
 class ServerProcess:
@@ -199,40 +186,6 @@ class ServerProcess:
                 line = raw.decode(errors="replace").rstrip()
                 if line:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
-
-
-class StopWatch:
-    """Waits for steps of a server, and gives up where a signal has stopped it; use it as a context."""
-
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
-        self._seen = 0
-        self._scope = anyio.CancelScope()
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._watch())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-
-    async def wait(self, step: Awaitable[_Result]) -> _Result:
-        """Return the result of a step.
-
-        Raises:
-            ServerStoppedError: the server has been stopped for `STOPPED_CHECKS` seconds.
-        """
-        with anyio.CancelScope() as self._scope:
-            if self._seen >= STOPPED_CHECKS:
-                self._scope.cancel()
-            return await step
-        raise ServerStoppedError(f"process {self._server.pid}")
-
-    async def _watch(self) -> None:
-        while self._seen < STOPPED_CHECKS:
-            await anyio.sleep(1)
-            self._seen = self._seen + 1 if self._server.stopped else 0
-        self._scope.cancel()
 
 
 async def health_status(port: int, path: str = "/health") -> int | None:
