@@ -36,7 +36,7 @@ HELD_AT = 2**20
 LONG = "word " * 1200
 """About 3,600 tokens, which fit into the window of the built-in model."""
 OLD, NEW = "old", ("blue", "green")
-"""What the draft's target holds at first, and what the drafts make of it."""
+"""The colour in the draft's target at first, and those that the drafts make of it."""
 ENDED_S = 10.0
 """Most seconds until a process and those that it had started are gone; an engine gets 5 s to end by itself."""
 EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0, signal.SIGINT: 0, signal.SIGHUP: 0}
@@ -56,7 +56,11 @@ class Scene:
     @property
     def target(self) -> Path:
         """The file that drafts are written into."""
-        return self.home / "project" / "colour.txt"
+        return self.home / "project" / "colour.json"
+
+    def reset(self) -> None:
+        """Put the old colour into the target."""
+        self.target.write_text(json.dumps({"colour": OLD}))
 
     @property
     def choice(self) -> Path:
@@ -77,7 +81,7 @@ def scene_in(home: Path) -> Generator[Scene]:
         reach = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.endpoint, "CLAUDE_PROJECT_DIR": str(home / "project")}
         scene = Scene(private_environ(home) | reach, home, hub)
         scene.target.parent.mkdir()
-        scene.target.write_text(OLD)
+        scene.reset()
         try:
             yield scene
         finally:
@@ -145,8 +149,9 @@ async def download(scene: Scene, calls: Calls) -> None:
 async def draft(scene: Scene, calls: Calls) -> None:
     """Begin drafts that replace a file, one after the other; the last may find it changed meanwhile."""
     for number in range(8):
-        order = {"path": scene.target.name, "overwrite": True, "message": f"Say exactly: {NEW[number % 2]}"}
-        await calls.call("draft", **order, model=scene.model, thinking=False, max_tokens=20)
+        colour = {"type": "object", "properties": {"colour": {"enum": [NEW[number % 2]]}}, "required": ["colour"]}
+        order = {"path": scene.target.name, "overwrite": True, "message": "Name a colour.", "response_schema": colour}
+        await calls.call("draft", **order, model=scene.model, thinking=False, max_tokens=40)
     await calls.until(calls.requests[0], "")
 
 
@@ -230,7 +235,8 @@ def require_resumed(scene: Scene) -> None:
 
 def require_whole(scene: Scene) -> None:
     """Look at every file that the processes of a scene have written: each holds an old or a new state, whole."""
-    assert scene.target.read_text().strip() in (OLD, *NEW)
+    held = scene.target.read_text()
+    assert json.loads(held)["colour"] in (OLD, *NEW), held
     if scene.choice.exists():
         assert scene.choice.read_text().strip() in (SMALL, LARGE, FRESH, "tiny")
     for path in (*scene.home.glob(".config/**/*.json"), *scene.home.glob(".local/state/**/*.json")):

@@ -18,7 +18,6 @@ from tests.reliability.phases import (
     EXIT_CODES,
     FRESH,
     IN_TURN,
-    OLD,
     PHASES,
     STARTS,
     Scene,
@@ -115,7 +114,7 @@ async def test_a_server_without_a_reader_of_its_log_goes_on(scene: Scene, tries:
     write(scene.home / ".local" / "state" / "mcp-local-llm" / "speeds.json", "no JSON, which is logged")
     async with open_wire(scene.environ, command=DEAF) as wire:
         for attempt in range(tries):
-            scene.target.write_text(OLD)
+            scene.reset()
             calls = await begin([*PHASES][attempt % len(PHASES)], scene, wire, Random(attempt))
             wire.process.send_signal(signal.SIGPIPE)
             scene.hub.go.set()

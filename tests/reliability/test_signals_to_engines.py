@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,11 +14,9 @@ import pytest
 
 from tests.engines.http.test_mlx_lm_server import free_port, listens, started
 from tests.engines.servers.conftest import found_llama_server
-from tests.engines.servers.test_servers import server_among
 from tests.model_cache import TINY, write
 from tests.reliability.phases import (
     ENDED_S,
-    OLD,
     STARTS,
     Calls,
     Scene,
@@ -57,13 +55,16 @@ def llama_scene(home: Path) -> Generator[Scene]:
 
 def llama(wire: Wire) -> psutil.Process | None:
     """The llama-server of a session, once it runs."""
-    running = children_of(wire.process.pid)
-    return server_among(running) if any("--alias" in process.cmdline() for process in running) else None
+    for process in children_of(wire.process.pid):
+        with suppress(psutil.NoSuchProcess):  # It has just ended, or its supervisor has just begun.
+            if "--alias" in (line := process.cmdline()) and "-I" not in line:
+                return process
+    return None
 
 
 async def in_use(phase: str, scene: Scene, wire: Wire, random: Random) -> tuple[Calls, psutil.Process | None]:
     """Bring llama-server into a phase; returns it unless it has ended by itself."""
-    scene.target.write_text(OLD)
+    scene.reset()
     if phase == "loads":
         await ask(wire, model=scene.other)
     elif phase == "is idle":

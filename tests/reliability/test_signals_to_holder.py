@@ -17,7 +17,6 @@ from tests.reliability.phases import (
     EXIT_CODES,
     FRESH,
     IN_TURN,
-    OLD,
     PHASES,
     STARTS,
     Calls,
@@ -85,7 +84,7 @@ class Fleet:
     async def begin(self, phase: str, random: Random) -> tuple[Wire, list[Calls]]:
         """Bring a call of an attached session into a phase, with a call of each other one; returns the holder, too."""
         await self.fill()
-        self.scene.target.write_text(OLD)
+        self.scene.reset()
         if phase == STARTS:
             await self.leave()
             every = [Calls(wire) for wire in self.wires]

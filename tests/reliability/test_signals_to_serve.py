@@ -21,7 +21,6 @@ from tests.reliability.phases import (
     EXIT_CODES,
     FRESH,
     IN_TURN,
-    OLD,
     PHASES,
     STARTS,
     Calls,
@@ -154,7 +153,7 @@ async def standing(scene: Scene) -> AsyncGenerator[tuple[Served, Wire]]:
 async def test_serve_that_was_stopped_goes_on(scene: Scene, tries: int) -> None:
     async with standing(scene) as (served, session):
         for attempt in range(tries):
-            scene.target.write_text(OLD)
+            scene.reset()
             phase = [*PHASES][attempt % len(PHASES)]
             calls = await begin(phase, scene, session, Random(attempt))
             async with asking(served.url, "") as outcome:
@@ -182,7 +181,7 @@ async def test_serve_without_a_reader_of_its_log_goes_on(scene: Scene, tries: in
         assert served.process.stderr is not None
         served.process.stderr.close()
         for attempt in range(tries):
-            scene.target.write_text(OLD)
+            scene.reset()
             calls = await begin([*PHASES][attempt % len(PHASES)], scene, session, Random(attempt))
             async with asking(served.url, "") as outcome:
                 served.process.send_signal(signal.SIGPIPE)

@@ -186,6 +186,7 @@ class ServerProcess:
                 line = raw.decode(errors="replace").rstrip()
                 if line:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
+        self._wait(STOP_GRACE_S)  # At once, so that no dead child stays until the next call looks.
 
 
 async def health_status(port: int, path: str = "/health") -> int | None:
