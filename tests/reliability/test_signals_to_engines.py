@@ -49,7 +49,7 @@ def llama_scene(home: Path) -> Generator[Scene]:
     settings = f'folders = ["{folder}"]\nllama_server = "{found_llama_server()}"\nreserve_context = 4096\n'
     write(home / ".config" / "mcp-local-llm" / "config.toml", settings)
     with scene_in(home) as scene:
-        environ = scene.environ | {"LLAMA_ARG_THREADS": "1"}
+        environ = scene.environ | {"LLAMA_ARG_THREADS": "1", "MCP_LOCAL_LLM_STEP_TIMEOUT_S": "15"}
         yield replace(scene, environ=environ, model="tiny-F32", other=SMALL)
 
 

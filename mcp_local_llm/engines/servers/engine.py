@@ -3,26 +3,28 @@
 It must not know HTTP: the engine that sends requests comes from `ConnectEngine`.
 """
 
-import dataclasses
 import json
+import math
 import secrets
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.process_engine import ProcessEngine
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
-from mcp_local_llm.engines.servers.stop_watch import ServerClosedError, ServerStoppedError, StopWatch, is_closed
+from mcp_local_llm.engines.servers.stop_watch import ServerStoppedError, StopWatch
 from mcp_local_llm.setup.settings import Settings
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, TokenCounts
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.cluster import Cluster
-from mcp_local_llm.values.engine import Engine, EngineMemory
-from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, ModelLoadError
+from mcp_local_llm.values.engine import Engine
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
@@ -31,9 +33,6 @@ START_LIMIT_S = 900.0
 
 HEALTH_POLL_S = 0.1
 """Seconds between two health checks of a server that starts."""
-
-EXIT_WAIT_S = 1.0
-"""Seconds between a cut connection and the end of the process that cut it."""
 
 ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
 """The shortest request; its answer shows that a model is loaded."""
@@ -47,77 +46,6 @@ ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitab
 
 Takes its model, with the endpoint, and the variables that hold its key.
 """
-
-
-class ProcessEngine:
-    """Forwards requests to the server, and stops the server when the model is unloaded."""
-
-    def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess, port: int) -> None:
-        self._model = model
-        self._title = title
-        self._engine = engine
-        self._server = server
-        self._port = port
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that was loaded."""
-        return self._model
-
-    @property
-    def memory(self) -> EngineMemory | None:
-        """None: the memory is another process's."""
-        return None
-
-    @property
-    def waiting(self) -> int:
-        """0: the queue is on the server."""
-        return 0
-
-    @property
-    def lost(self) -> bool:
-        """Whether the server has ended; the next call starts it again."""
-        return not self._server.alive
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
-        """Answer through the server; see `Engine.stream`.
-
-        Raises:
-            BackendUnavailableError: it ended in the middle of the answer, with its last lines; or it is stopped.
-            LocalLLMError: as the engine over HTTP.
-        """
-        try:
-            async with aclosing(self._engine.stream(request)) as chunks, StopWatch(self._server, self._port) as watch:
-                while (chunk := await watch.wait(anext(chunks, None))) is not None:
-                    yield chunk if chunk.result is None else self._named(chunk)
-        except ServerStoppedError as error:
-            raise BackendUnavailableError(
-                f"{self._title} ({error}), which runs {self._model.id}, was stopped by a signal. Let it go on "
-                "(`kill -CONT` with its number) or end it, then send the request again."
-            ) from error
-        except (BackendUnavailableError, ServerClosedError) as error:
-            if not await self._server.ended(EXIT_WAIT_S):
-                if not await is_closed(self._port):
-                    raise
-                await self._server.stop()
-            await self._server.wait_for_output()
-            raise BackendUnavailableError(
-                f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
-                "Send the request again; it is started anew."
-            ) from error
-
-    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
-        """Count as the engine over HTTP does, under this program's id of the model."""
-        return dataclasses.replace(await self._engine.count(items), model=self._model.id)
-
-    async def unload(self) -> None:
-        """Stop the server, and wait until its memory is free."""
-        await self._server.stop()
-
-    def _named(self, chunk: ChatChunk) -> ChatChunk:
-        """Put this program's id of the model into the result."""
-        assert chunk.result is not None
-        return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
 
 
 class ServerLoader:
@@ -160,7 +88,8 @@ class ServerLoader:
             # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
-        return ProcessEngine(model, start.title, engine, server, port)
+        silence_s = math.inf if start.loads_late else self._settings.silence_s
+        return ProcessEngine(model, start.title, engine, server, partial(StopWatch, server, port, silence_s))
 
     def fault(self) -> str | None:
         """Return None: no thread of this process is used."""
@@ -264,6 +193,7 @@ def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: P
     return ServerSettings(
         context=settings.reserve_context,
         slots=settings.llama_slots,
+        silence_s=settings.step_timeout_s,
         environ=environ,
         folder=folder,
         python=python,

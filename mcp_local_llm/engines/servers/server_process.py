@@ -136,6 +136,16 @@ class ServerProcess:
         except psutil.Error:
             return False
 
+    def processor_s(self) -> float:
+        """Return the seconds of processor time that it has used."""
+        import psutil
+
+        try:
+            times = psutil.Process(self._group).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
+
     async def ended(self, within_s: float) -> bool:
         """Wait at most `within_s` seconds for its end; return whether it has ended."""
         return await anyio.to_thread.run_sync(self.join, within_s)
