@@ -9,7 +9,7 @@ await call.look()                        its part of the promise: files whole, d
 import json
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,8 +39,8 @@ OLD, NEW = "old", ("blue", "green")
 """The colour in the draft's target at first, and those that the drafts make of it."""
 ENDED_S = 10.0
 """Most seconds until a process and those that it had started are gone; an engine gets 5 s to end by itself."""
-EXIT_CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0, signal.SIGINT: 0, signal.SIGHUP: 0}
-"""Signals that end our servers, with the exit codes of servers that are ready."""
+ENDINGS = {"SIGKILL": (signal.SIGKILL,), "SIGTERM, SIGINT or SIGHUP": (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+"""Signals that end a process."""
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,16 @@ ALL = (STARTS, *PHASES)
 IN_TURN = f"while it {', '.join(ALL)}"
 
 
-def phase_of(attempt: int, fault: int) -> str:
-    """The phase of a try; with one try each, the faults of a group still meet many phases."""
-    return ALL[(attempt + 2 * fault) % len(ALL)]
+def ending(how: str, attempt: int, phases: Sequence[str] = ALL) -> tuple[signal.Signals, str]:
+    """Signal and phase of a try: each phase in turn, and each time with another signal; first a phase of its own."""
+    numbers = ENDINGS[how]
+    turn, place = divmod(attempt, len(phases))
+    return numbers[(attempt + turn) % len(numbers)], phases[(place + 3 * len(numbers)) % len(phases)]
+
+
+def exit_code(number: signal.Signals) -> int:
+    """The exit code of a server of ours that is ready, after a signal that ends it."""
+    return -number if number == signal.SIGKILL else 0
 
 
 async def pass_moment(random: Random, seconds: float, ended: Callable[[], Awaitable[object]]) -> None:

@@ -15,7 +15,7 @@ from tests.model_cache import write
 from tests.reliability.phases import (
     ALL,
     ENDED_S,
-    EXIT_CODES,
+    ENDINGS,
     FRESH,
     IN_TURN,
     PHASES,
@@ -23,8 +23,9 @@ from tests.reliability.phases import (
     Scene,
     begin,
     children_of,
+    ending,
+    exit_code,
     pass_moment,
-    phase_of,
     require_gone,
     require_resumed,
     require_whole,
@@ -36,8 +37,6 @@ from tests.wire import open_wire
 
 GROUP = "Signals to the server"
 UNREAD = "The reader of its stdout goes"
-ENDS = {**{number.name: (number, code) for number, code in EXIT_CODES.items()}, UNREAD: (None, 0)}
-"""How a server is ended: a signal, or None for a closed pipe; and its exit code once it is ready."""
 DEAF = ("bash", "-c", f"exec {sys.executable} -m mcp_local_llm 2> >(exec true)")
 """A server whose stderr nobody reads."""
 
@@ -53,12 +52,11 @@ async def scene(home: Path) -> AsyncIterator[Scene]:
     f"{{how}} {IN_TURN}",
     promised="it ends at once, and no process of it stays; the model is free; choice, state and the file of a draft "
     "are whole, old or new; the next session answers and goes on with the download; stdout holds nothing but messages",
-    tries=len(ALL),
+    tries=2 * len(ALL),
 )
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("how", [*ENDINGS, UNREAD])
 async def test_a_server_that_is_ended_leaves_everything_whole_and_free(scene: Scene, how: str, attempt: int) -> None:
-    phase = phase_of(attempt, [*ENDS].index(how))
-    number, code = ENDS[how]
+    number, phase = ending(how, attempt) if how in ENDINGS else (None, ALL[(attempt + 1) % len(ALL)])
     async with open_wire(scene.environ, "none" if phase == STARTS else "auto") as wire:
         if phase == STARTS:
             await pass_moment(Random(attempt), 1.5, wire.process.wait)
@@ -72,7 +70,7 @@ async def test_a_server_that_is_ended_leaves_everything_whole_and_free(scene: Sc
         else:
             wire.close_stdout()
         ended = await wire.ended(within=WAIT_S if phase == STARTS else ENDED_S)
-        assert phase == STARTS or ended == code, wire.errors()
+        assert phase == STARTS or ended == (exit_code(number) if number else 0), wire.errors()
         assert holder_of(scene.environ) is None
         assert "The server failed" not in wire.errors(), wire.errors()
         wire.messages()

@@ -17,11 +17,13 @@ from tests.engines.servers.conftest import found_llama_server
 from tests.model_cache import TINY, write
 from tests.reliability.phases import (
     ENDED_S,
+    ENDINGS,
     STARTS,
     Calls,
     Scene,
     begin,
     children_of,
+    ending,
     pass_moment,
     require_gone,
     require_whole,
@@ -36,8 +38,7 @@ from training.to_gguf import write_gguf
 
 GROUP = "Signals to other engines"
 USED = ("is idle", "loads", "reads a prompt", "answers", "switches models", "drafts")
-ENDINGS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-NAMES = [number.name for number in ENDINGS]
+pytestmark = pytest.mark.engines
 
 
 @contextmanager
@@ -75,22 +76,20 @@ async def in_use(phase: str, scene: Scene, wire: Wire, random: Random) -> tuple[
     return calls, llama(wire)
 
 
-@pytest.mark.engines
 @pytest.mark.fault(
     GROUP,
-    f"{{number.name}} to llama-server while it {', '.join(USED)}",
+    f"{{how}} to llama-server while it {', '.join(USED)}",
     promised="its calls are answered, or told how it ended and that they can be sent again; the next call starts it "
     "anew; the file of a draft is whole",
     tries=3 * len(USED),
 )
-@pytest.mark.parametrize("number", ENDINGS, ids=NAMES)
-async def test_a_llama_server_that_is_ended_is_told_of_and_started_anew(
-    home: Path, number: signal.Signals, tries: int
-) -> None:
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_llama_server_that_is_ended_is_told_of_and_started_anew(home: Path, how: str, tries: int) -> None:
     with llama_scene(home) as scene:
         async with open_wire(scene.environ) as wire:
             for attempt in range(tries):
-                calls, victim = await in_use(USED[attempt % len(USED)], scene, wire, Random(attempt))
+                number, phase = ending(how, attempt, USED)
+                calls, victim = await in_use(phase, scene, wire, Random(attempt))
                 running = [victim, *filter(None, [victim.parent()])] if victim is not None else []
                 for process in running[:1]:
                     process.send_signal(number)
@@ -104,7 +103,6 @@ async def test_a_llama_server_that_is_ended_is_told_of_and_started_anew(
             await require_gone(everything)
 
 
-@pytest.mark.engines
 @pytest.mark.fault(
     GROUP,
     "SIGSTOP to llama-server while it answers or loads",
@@ -124,7 +122,6 @@ async def test_a_stopped_llama_server_is_named(home: Path, attempt: int) -> None
             assert await ask(wire, model=scene.model, max_tokens=30) == GREETING
 
 
-@pytest.mark.engines
 @pytest.mark.fault(
     GROUP,
     f"SIGSTOP, then SIGCONT, and SIGPIPE to llama-server while it {', '.join(USED)}",
@@ -177,16 +174,14 @@ async def box_scene(home: Path) -> AsyncIterator[Scene]:
 
 @pytest.mark.fault(
     GROUP,
-    f"{{number.name}} to an mlx_lm.server endpoint while it {', '.join((STARTS, *SERVED))}",
+    f"{{how}} to an mlx_lm.server endpoint while it {', '.join((STARTS, *SERVED))}",
     promised="its calls are answered, or told what to do; other models answer meanwhile; once it is started again, the "
     "next call is answered; the file of a draft is whole",
-    tries=1 + len(SERVED),
+    tries=2 * (1 + len(SERVED)),
 )
-@pytest.mark.parametrize("number", ENDINGS, ids=NAMES)
-async def test_an_endpoint_that_is_ended_is_told_of(
-    box_scene: Scene, tmp_path: Path, number: signal.Signals, attempt: int
-) -> None:
-    phase = (STARTS, *SERVED)[(attempt + ENDINGS.index(number)) % (1 + len(SERVED))]
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_an_endpoint_that_is_ended_is_told_of(box_scene: Scene, tmp_path: Path, how: str, attempt: int) -> None:
+    number, phase = ending(how, attempt, (STARTS, *SERVED))
     box = Box(tmp_path)
     write(box_scene.home / ".config" / "mcp-local-llm" / "config.toml", box.settings())
     async with open_wire(box_scene.environ) as wire:

@@ -14,7 +14,7 @@ from mcp_local_llm.values.errors import HolderGoneError
 from tests.reliability.phases import (
     ALL,
     ENDED_S,
-    EXIT_CODES,
+    ENDINGS,
     FRESH,
     IN_TURN,
     PHASES,
@@ -23,8 +23,9 @@ from tests.reliability.phases import (
     Scene,
     begin,
     children_of,
+    ending,
+    exit_code,
     pass_moment,
-    phase_of,
     require_gone,
     require_resumed,
     require_whole,
@@ -123,14 +124,14 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
 
 @pytest.mark.fault(
     GROUP,
-    f"{{number.name}} {IN_TURN}",
+    f"{{how}} {IN_TURN}",
     promised="each call of the other three is answered, or told at once that it can be sent again; all three are "
     "answered next, by one of them; files are whole, old or new; a download goes on where it was",
-    tries=len(ALL),
+    tries=2 * len(ALL),
 )
-@pytest.mark.parametrize("number", EXIT_CODES, ids=[number.name for number in EXIT_CODES])
-async def test_a_holder_that_is_ended_hangs_nobody(fleet: Fleet, number: signal.Signals, attempt: int) -> None:
-    phase = phase_of(attempt, [*EXIT_CODES].index(number))
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_holder_that_is_ended_hangs_nobody(fleet: Fleet, how: str, attempt: int) -> None:
+    number, phase = ending(how, attempt)
     holder, every = await fleet.begin(phase, Random(attempt))
     started = children_of(holder.process.pid)
     holder.process.send_signal(number)
@@ -138,7 +139,7 @@ async def test_a_holder_that_is_ended_hangs_nobody(fleet: Fleet, number: signal.
     for calls in every:
         if calls.session is not holder:
             await calls.end()
-    assert ended == EXIT_CODES[number], holder.errors()
+    assert ended == exit_code(number), holder.errors()
     assert "Traceback" not in holder.errors(), holder.errors()
     holder.messages()
     await fleet.close(holder)
@@ -195,19 +196,16 @@ async def test_a_holder_survives_a_broken_pipe(fleet: Fleet, tries: int) -> None
 
 @pytest.mark.fault(
     GROUP,
-    f"{{number.name}} to an attached server while its call {', '.join([*PHASES][1:])}",
+    f"{', '.join(ENDINGS)} to an attached server while its call {', '.join([*PHASES][1:])}",
     promised="the holder drops that call alone; the other sessions' calls are answered",
-    tries=len(PHASES) - 1,
+    tries=20,
 )
-@pytest.mark.parametrize("number", EXIT_CODES, ids=[number.name for number in EXIT_CODES])
-async def test_an_attached_server_that_is_ended_takes_its_call_along(
-    fleet: Fleet, number: signal.Signals, attempt: int
-) -> None:
-    phases = [*PHASES][1:]
-    holder, every = await fleet.begin(phases[(attempt + [*EXIT_CODES].index(number)) % len(phases)], Random(attempt))
+async def test_an_attached_server_that_is_ended_takes_its_call_along(fleet: Fleet, attempt: int) -> None:
+    number, phase = ending([*ENDINGS][attempt % 2], attempt, [*PHASES][1:])
+    holder, every = await fleet.begin(phase, Random(attempt))
     attached = every.pop().session
     attached.process.send_signal(number)
-    assert await attached.ended(within=ENDED_S) == EXIT_CODES[number]
+    assert await attached.ended(within=ENDED_S) == exit_code(number)
     attached.messages()
     await fleet.close(attached)
     for calls in every:
@@ -218,3 +216,25 @@ async def test_an_attached_server_that_is_ended_takes_its_call_along(
     require_whole(fleet.scene)
     await fleet.all_answer()
     assert fleet.holder() is holder
+
+
+@pytest.mark.fault(
+    GROUP,
+    f"SIGSTOP, then SIGCONT, to an attached server while its call {', '.join([*PHASES][1:])}",
+    promised="the other sessions' calls are answered while it is stopped; its own ends as if nothing had been",
+    tries=21,
+)
+async def test_an_attached_server_that_is_stopped_holds_up_nobody(fleet: Fleet, tries: int) -> None:
+    phases = [*PHASES][1:]
+    for attempt in range(tries):
+        holder, every = await fleet.begin(phases[attempt % len(phases)], Random(attempt))
+        *others, own = every
+        await stopped(own.session.process.pid)
+        fleet.scene.hub.go.set()
+        try:
+            for calls in others:
+                await calls.end()
+        finally:
+            own.session.process.send_signal(signal.SIGCONT)
+        await own.end()
+        assert fleet.holder() is holder

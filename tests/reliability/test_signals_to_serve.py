@@ -18,7 +18,7 @@ from tests.doors.http.test_serve import Served, serve
 from tests.reliability.phases import (
     ALL,
     ENDED_S,
-    EXIT_CODES,
+    ENDINGS,
     FRESH,
     IN_TURN,
     PHASES,
@@ -27,8 +27,9 @@ from tests.reliability.phases import (
     Scene,
     begin,
     children_of,
+    ending,
+    exit_code,
     pass_moment,
-    phase_of,
     require_gone,
     require_resumed,
     require_whole,
@@ -91,16 +92,14 @@ async def asking(url: str, phase: str) -> AsyncGenerator[Outcome]:
 
 @pytest.mark.fault(
     GROUP,
-    f"{{number.name}} {IN_TURN}",
+    f"{{how}} {IN_TURN}",
     promised="it ends at once, and no process of it stays; requests under way are answered or told to be sent again "
     "(cut by SIGKILL); the attached session is answered next; files are whole, and a download goes on where it was",
     tries=len(ALL),
 )
-@pytest.mark.parametrize("number", EXIT_CODES, ids=[number.name for number in EXIT_CODES])
-async def test_serve_that_is_ended_tells_its_clients_and_frees_all(
-    scene: Scene, number: signal.Signals, attempt: int
-) -> None:
-    phase = phase_of(attempt, [*EXIT_CODES].index(number))
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_serve_that_is_ended_tells_its_clients_and_frees_all(scene: Scene, how: str, attempt: int) -> None:
+    number, phase = ending(how, attempt)
     model = () if phase == "loads" else ("--model", SMALL)
     async with open_wire(scene.environ) as session:
         with serve(scene.environ, *model) as served:
@@ -114,7 +113,7 @@ async def test_serve_that_is_ended_tells_its_clients_and_frees_all(
                 calls = await begin(phase, scene, session, Random(attempt))
                 async with asking(served.url, phase) as outcome:
                     served.process.send_signal(number)
-            assert await ended(served) == EXIT_CODES[number]
+            assert await ended(served) == exit_code(number)
             # A request that had not arrived is cut; one whose answer had begun is told, but by SIGKILL.
             cut = outcome.status == CUT and (phase != "answers" or number == signal.SIGKILL)
             assert cut or outcome.kept, (outcome.status, outcome.text)
