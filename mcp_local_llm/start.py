@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mcp_local_llm.models.storage import Storage
     from mcp_local_llm.values.progress import ReportProgress
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a process that Ctrl-C ended before it was ready, as in shells."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -61,11 +64,13 @@ def run_stdio() -> NoReturn:
             if app.settings.preload:
                 tasks.start_soon(_preload, app.llm, greeted)
             server = build_server(app.llm, app.delegation, greeted.set)
-            await serve_stdio(server, leave, app.llm.finish_others)
+            await serve_stdio(server, leave, _ending_signals(), app.llm.finish_others)
             leave()
 
     try:
         anyio.run(serve)
+    except KeyboardInterrupt:
+        leave(INTERRUPTED)  # Ctrl-C before the signals are received.
     except BaseException as error:
         # Caught at the edge of the process: otherwise the MLX thread keeps the process alive after its client has gone.
         _LOG.critical("The server failed.", exc_info=error)
@@ -181,7 +186,8 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         async with app.llm:
             await app.llm.hold()
             load = None if options.model is None else lambda: app.llm.preload(lambda _: None)
-            await serve_standing(app.llm, address, announce, in_flight=InFlightAnswers(), load=load)
+            answers, signals = InFlightAnswers(), _ending_signals()
+            await serve_standing(app.llm, address, announce, in_flight=answers, signals=signals, load=load)
 
     try:
         anyio.run(serve)
@@ -243,6 +249,12 @@ async def _opened(note: Callable[[str], None], model: str | None = None) -> Asyn
                 await app.llm.finish_others()
     finally:
         app.engines.close()
+
+
+def _ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end this process; SIGHUP, that of a closed terminal, not where `nohup` ignores it."""
+    closed = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *closed)
 
 
 def _working_folder() -> Path | None:

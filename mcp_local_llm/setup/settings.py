@@ -104,7 +104,7 @@ class Settings(BaseModel):
             an unload and a restart. The files contain the conversations. 0 writes nothing.
         max_generation_tokens: the most tokens of one answer.
         step_timeout_s: seconds after which a step of an MLX model counts as hanging: its requests fail, and new ones
-            are refused until it returns.
+            are refused until it returns. A llama-server that computes nothing for as long is ended.
         load_timeout_s: seconds that the load of an MLX model, and its first step, may take without progress.
         long_input_penalty: repetition penalty of greedy answers to prompts of 4,096 tokens and more, from the answer's
             256th token on, where no penalty is set; 1 is off.

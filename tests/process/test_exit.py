@@ -47,18 +47,10 @@ MOMENTS = [
     (leave, generating),
     (interrupt, loading),
     (terminate, idle),
-    *(
-        pytest.param(end, state, marks=SWEEP)
-        for end, state in (
-            (leave, idle),
-            (leave, loading),
-            (interrupt, idle),
-            (interrupt, generating),
-            (terminate, loading),
-            (terminate, generating),
-        )
-    ),
+    pytest.param(leave, idle, marks=SWEEP),
+    pytest.param(leave, loading, marks=SWEEP),
 ]
+"""Signals in every phase are in `tests/reliability/test_signals.py`."""
 
 
 @pytest.mark.parametrize(("end", "state"), MOMENTS)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 
 import anyio
 import httpx
@@ -25,7 +24,7 @@ from tests.sharing.sessions import (
     runtime,
     sessions,
 )
-from tests.wire import Wire, open_wire
+from tests.wire import open_wire
 
 TOLD_WITHIN_S = 2.0
 
@@ -56,24 +55,13 @@ except (ConnectionResetError, BrokenPipeError):
 """
 
 
-async def killed(holder: Wire) -> None:
-    holder.process.send_signal(signal.SIGKILL)
-
-
-async def terminated(holder: Wire) -> None:
-    holder.process.send_signal(signal.SIGTERM)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("ends", [killed, pytest.param(terminated, marks=pytest.mark.sweep)])
-async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(
-    environ: dict[str, str], ends: Callable[[Wire], Awaitable[None]]
-) -> None:
+async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(environ: dict[str, str]) -> None:
     async with sessions(environ, 3) as (holder, other, third):
         assert await ask(holder) == await ask(third) == GREETING
         request = await begin(other)
         with anyio.fail_after(TOLD_WITHIN_S):
-            await ends(holder)
+            holder.process.kill()
             told = await failure(other, request)
         assert "ended before" in told
         assert "Send the request again" in told

@@ -4,7 +4,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -43,22 +43,24 @@ async def serve_standing(
     announce: Callable[[str], None],
     *,
     in_flight: InFlightAnswers,
+    signals: Sequence[signal.Signals],
     load: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve on `address`; SIGINT and SIGTERM end it, and answers in progress get an error.
+    """Serve on `address` until one of the signals arrives; answers in progress get an error then.
 
     Args:
         llm: executes the verbs.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
         in_flight: counts and cancels the answers.
+        signals: end it.
         load: loads a model at once; None waits for the first call.
 
     Raises:
         ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `load` failed.
     """
-    with anyio.CancelScope() as scope, _on_signals(in_flight, scope):
+    with anyio.CancelScope() as scope, _on_signals(signals, in_flight, scope):
         async with serving_at(llm, address, in_flight) as url:
             announce(f"{url}/v1")
             if load is not None:
@@ -87,18 +89,20 @@ async def serving_at(llm: LLM, address: Address, in_flight: InFlightAnswers) -> 
 
 
 @contextmanager
-def _on_signals(in_flight: InFlightAnswers, scope: anyio.CancelScope) -> Generator[None]:
+def _on_signals(
+    signals: Sequence[signal.Signals], in_flight: InFlightAnswers, scope: anyio.CancelScope
+) -> Generator[None]:
     def leave() -> None:
         in_flight.end()
         scope.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         loop.add_signal_handler(number, leave)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             loop.remove_signal_handler(number)
 
 

@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -16,7 +16,10 @@ PARENT_S = 2.0
 
 
 async def serve_stdio(
-    server: MCPServer[Any], leave: Callable[[], None], finish: Callable[[], Awaitable[None]] | None = None
+    server: MCPServer[Any],
+    leave: Callable[[], None],
+    signals: Sequence[signal.Signals],
+    finish: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Serve until the client is gone: stdin ends, stdout has no reader, or the parent process has died.
 
@@ -25,14 +28,15 @@ async def serve_stdio(
 
     Args:
         server: the server object.
-        leave: ends the process. Called on SIGINT and SIGTERM, and where the client is gone although stdin is open.
-        finish: awaited once the client is gone, before the end; SIGINT and SIGTERM do not wait for it.
+        leave: ends the process. Called on `signals`, and where the client is gone although stdin is open.
+        signals: end the process at once.
+        finish: awaited once the client is gone, before the end; a signal does not wait for it.
     """
     gone = anyio.Event()
     async with anyio.create_task_group() as tasks:
         # Ctrl-Z in the client's terminal stops its whole group; the other sessions wait for this process.
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-        tasks.start_soon(_leave_on_signal, leave)
+        tasks.start_soon(_leave_on_signal, signals, leave)
         tasks.start_soon(_watch_parent, os.getppid(), gone)
         _watch_reader(os.dup(1), gone)
 
@@ -51,9 +55,9 @@ async def serve_stdio(
         tasks.cancel_scope.cancel()
 
 
-async def _leave_on_signal(leave: Callable[[], None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
+async def _leave_on_signal(signals: Sequence[signal.Signals], leave: Callable[[], None]) -> None:
+    with anyio.open_signal_receiver(*signals) as received:
+        async for _ in received:
             leave()
 
 

@@ -22,6 +22,7 @@ class ServerSettings:
         environ: variables that every server inherits.
         folder: where hostfiles are written.
         python: the interpreter that has mlx-lm.
+        silence_s: seconds after which llama-server counts as hanging, where it computes nothing although a call runs.
     """
 
     context: int
@@ -29,6 +30,7 @@ class ServerSettings:
     environ: Mapping[str, str]
     folder: Path
     python: str
+    silence_s: float
 
 
 @dataclass(frozen=True)

@@ -3,39 +3,36 @@
 It must not know HTTP: the engine that sends requests comes from `ConnectEngine`.
 """
 
-import dataclasses
 import json
+import math
 import secrets
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.process_engine import ProcessEngine
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
+from mcp_local_llm.engines.servers.stop_watch import ServerStoppedError, StopWatch
 from mcp_local_llm.setup.settings import Settings
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, Message, SamplingParams, TokenCounts
+from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.cluster import Cluster
-from mcp_local_llm.values.engine import Engine, EngineMemory
-from mcp_local_llm.values.errors import BackendUnavailableError, LocalLLMError, ModelLoadError
+from mcp_local_llm.values.engine import Engine
+from mcp_local_llm.values.errors import LocalLLMError, ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
 START_LIMIT_S = 900.0
 """Seconds that a server may take until it answers; 200 GB of weights from a disk with 500 MB/s take 400."""
 
-
 HEALTH_POLL_S = 0.1
 """Seconds between two health checks of a server that starts."""
-
-
-EXIT_WAIT_S = 1.0
-"""Seconds between a cut connection and the end of the process that cut it."""
-
 
 ONE_TOKEN = ChatRequest((Message(role="user", content="Hello"),), sampling=SamplingParams(max_tokens=1))
 """The shortest request; its answer shows that a model is loaded."""
@@ -44,75 +41,11 @@ HEALTHY = 200
 
 UNAVAILABLE = 503
 
-
 ConnectEngine = Callable[[ModelInfo, Mapping[str, str], ReportProgress], Awaitable[Engine]]
 """Makes the engine that sends requests to a server over HTTP.
 
 Takes its model, with the endpoint, and the variables that hold its key.
 """
-
-
-class ProcessEngine:
-    """Forwards requests to the server, and stops the server when the model is unloaded."""
-
-    def __init__(self, model: ModelInfo, title: str, engine: Engine, server: ServerProcess) -> None:
-        self._model = model
-        self._title = title
-        self._engine = engine
-        self._server = server
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that was loaded."""
-        return self._model
-
-    @property
-    def memory(self) -> EngineMemory | None:
-        """None: the memory is another process's."""
-        return None
-
-    @property
-    def waiting(self) -> int:
-        """0: the queue is on the server."""
-        return 0
-
-    @property
-    def lost(self) -> bool:
-        """Whether the server has ended; the next call starts it again."""
-        return not self._server.alive
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
-        """Answer through the server; see `Engine.stream`.
-
-        Raises:
-            BackendUnavailableError: it ended in the middle of the answer; the message holds its last lines.
-            LocalLLMError: as the engine over HTTP.
-        """
-        try:
-            async with aclosing(self._engine.stream(request)) as chunks:
-                async for chunk in chunks:
-                    yield chunk if chunk.result is None else self._named(chunk)
-        except BackendUnavailableError as error:
-            if not await self._server.ended(EXIT_WAIT_S):
-                raise
-            await self._server.wait_for_output()
-            raise BackendUnavailableError(
-                f"{self._title}, which ran {self._model.id}, {self._server.describe_exit()}\n"
-                "Send the request again; it is started anew."
-            ) from error
-
-    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
-        """Count as the engine over HTTP does, under this program's id of the model."""
-        return dataclasses.replace(await self._engine.count(items), model=self._model.id)
-
-    async def unload(self) -> None:
-        """Stop the server, and wait until its memory is free."""
-        await self._server.stop()
-
-    def _named(self, chunk: ChatChunk) -> ChatChunk:
-        """Put this program's id of the model into the result."""
-        assert chunk.result is not None
-        return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self._model.id))
 
 
 class ServerLoader:
@@ -143,12 +76,20 @@ class ServerLoader:
         server = ServerProcess.start(start.command, {**self._settings.environ, **start.environ}, secret=start.secret)
         self._running.add(server)
         try:
-            engine = await self._ready(start, server, model, port, report)
+            async with StopWatch(server) as watch:
+                engine = await watch.wait(self._ready(start, server, model, port, report))
+        except ServerStoppedError as error:
+            await server.stop()
+            raise ModelLoadError(
+                f"{model.id} could not be loaded: a signal stopped {start.title} ({error}), so it was ended. "
+                "Send the request again."
+            ) from error
         except BaseException:
             # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
-        return ProcessEngine(model, start.title, engine, server)
+        silence_s = math.inf if start.loads_late else self._settings.silence_s
+        return ProcessEngine(model, start.title, engine, server, partial(StopWatch, server, port, silence_s))
 
     def fault(self) -> str | None:
         """Return None: no thread of this process is used."""
@@ -199,7 +140,8 @@ class ServerLoader:
         except LocalLLMError as error:
             reason = f"could not be loaded: {error}"
         await server.wait_for_output()
-        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}")
+        again = "\nSend the request again; it is started anew." if server.was_ended else ""
+        raise ModelLoadError(f"{model.id} {reason}. {start.title} {server.describe_exit()}{again}")
 
     async def _until_healthy(
         self, start: ServerStart, server: ServerProcess, port: int, report: ReportProgress
@@ -251,6 +193,7 @@ def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: P
     return ServerSettings(
         context=settings.reserve_context,
         slots=settings.llama_slots,
+        silence_s=settings.step_timeout_s,
         environ=environ,
         folder=folder,
         python=python,

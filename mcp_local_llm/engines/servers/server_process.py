@@ -85,9 +85,20 @@ class ServerProcess:
         return server
 
     @property
+    def pid(self) -> int | None:
+        """The number of the server's process, once its supervisor has told it."""
+        return self._group
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._supervisor.poll() is None
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether a signal has ended it, or it has ended in order, as it does where it is asked to."""
+        code = self._supervisor.poll()
+        return code is not None and (code == 0 or code > SIGNALLED)
 
     def describe_exit(self) -> str:
         """Describe how it ended, with its last lines."""
@@ -113,6 +124,27 @@ class ServerProcess:
             while not before or self._heard > before:
                 before = self._heard
                 await anyio.sleep(OUTPUT_PAUSE_S)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has stopped it."""
+        # Imported here: only a server that is waited for is looked at.
+        import psutil
+
+        try:
+            return self._group is not None and psutil.Process(self._group).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
+
+    def processor_s(self) -> float:
+        """Return the seconds of processor time that it has used."""
+        import psutil
+
+        try:
+            times = psutil.Process(self._group).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
 
     async def ended(self, within_s: float) -> bool:
         """Wait at most `within_s` seconds for its end; return whether it has ended."""
@@ -164,6 +196,7 @@ class ServerProcess:
                 line = raw.decode(errors="replace").rstrip()
                 if line:
                     self._lines.append(line.replace(self._secret, "***") if self._secret else line)
+        self._wait(STOP_GRACE_S)  # At once, so that no dead child stays until the next call looks.
 
 
 async def health_status(port: int, path: str = "/health") -> int | None:

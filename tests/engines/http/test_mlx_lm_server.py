@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -47,16 +47,18 @@ def _wait_for(log: IO[str], words: str) -> None:
     raise AssertionError("the server ended: " + "".join(seen))
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that has loaded the built-in model."""
-    home = tmp_path_factory.mktemp("mlx_lm")
-    model = Path(shutil.copytree(TINY, home / "tiny"))
-    hub = home / "hub"
-    hub.mkdir()
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def started(home: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+    """Start a server for the built-in model."""
+    model = Path(shutil.copytree(TINY, home / "tiny", dirs_exist_ok=True))
+    hub = home / "hub"
+    hub.mkdir(exist_ok=True)
     command = [
         sys.executable,
         "-m",
@@ -71,15 +73,26 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     environ = {**private_environ(home), "HF_HUB_CACHE": str(hub), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        _wait_for(server.stderr, "Starting httpd")
-        # What it logs later must not fill the pipe.
-        drain = threading.Thread(target=deque, args=(server.stderr, 0))
-        drain.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def listens(server: "subprocess.Popen[str]") -> None:
+    """Wait until a server listens; what it logs later is read and dropped, so that its pipe never fills."""
+    assert server.stderr is not None
+    _wait_for(server.stderr, "Starting httpd")
+    threading.Thread(target=deque, args=(server.stderr, 0), daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that has loaded the built-in model."""
+    port = free_port()
+    with started(tmp_path_factory.mktemp("mlx_lm"), port) as server:
+        listens(server)
         yield f"http://127.0.0.1:{port}/v1"
-        server.kill()
-        server.wait(WAIT_S)
-        drain.join(WAIT_S)
 
 
 @pytest.fixture

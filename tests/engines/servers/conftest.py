@@ -31,6 +31,10 @@ def standin(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def llama_server() -> str:
+    return found_llama_server()
+
+
+def found_llama_server() -> str:
     """A real one: what `make test-engines` has built, or what is on the PATH."""
     server = str(BUILT) if BUILT.is_file() else shutil.which("llama-server")
     if server is None:

@@ -2,7 +2,8 @@
 
 It takes llama-server's flags, asks for the key, and answers health and chat. STANDIN names its manners:
 `slow` says 503 twice before it is well, `dies` ends at start, `dies-answering` after its first token, `deaf` never says
-that it is well, `stubborn` ignores SIGTERM and has a child that does, too.
+that it is well, `stubborn` ignores SIGTERM and has a child that does, too, `ends` hangs in the middle of its end when
+it is asked.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -41,6 +43,9 @@ class Standin(BaseHTTPRequestHandler):
         if self.manners == "dies-answering":
             say("out of memory")
             os._exit(9)
+        if self.manners == "ends":
+            self.server.shutdown()
+            threading.Event().wait()
         self.event({"content": "lo"}, None)
         self.event({}, "stop")
         self.wfile.write(b"data: [DONE]\n\n")
@@ -85,7 +90,9 @@ def main() -> None:
     if Standin.manners == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         say(f"child {subprocess.Popen(['sleep', '1000']).pid}")
-    ThreadingHTTPServer((flag("--host"), int(flag("--port"))), Standin).serve_forever()
+    with ThreadingHTTPServer((flag("--host"), int(flag("--port"))), Standin) as server:
+        server.serve_forever()
+    threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -153,8 +153,34 @@ async def test_a_load_that_is_given_up_leaves_no_server(composed: Compose, child
     assert (await app.llm.status()).state == "unloaded"
 
 
-async def test_a_killed_watcher_takes_the_server_with_it(composed: Compose, children: Children) -> None:
+@pytest.mark.fault(
+    "Signals to other engines",
+    "A server of ours closes its port and hangs, as llama-server may when it is asked to end",
+    promised="its call says within 20 s how it ended; the next call starts it anew",
+    tries=3,
+)
+async def test_a_server_that_hangs_in_its_end_is_given_up(composed: Compose, children: Children, attempt: int) -> None:
+    app = await composed(manners="ends")
+    with (
+        anyio.fail_after(WAIT_S),
+        pytest.raises(BackendUnavailableError, match=r"which ran toy(.|\n)*Send the request"),
+    ):
+        await ask(app, "toy")
+    assert await gone(children())
+    assert (await app.llm.status()).state == "unloaded"
+    await ask(app, "plain")
+
+
+@pytest.mark.fault(
+    "Signals to other engines",
+    "SIGKILL of the process that watches over a server of ours",
+    promised="the server ends with it; the next call starts both anew",
+    tries=5,
+)
+async def test_a_killed_watcher_takes_the_server_with_it(composed: Compose, children: Children, attempt: int) -> None:
     app = await composed()
+    for _ in range(attempt):
+        await ask(app, "toy")
     await ask(app, "toy")
     started = children()
     (watcher,) = [process for process in started if process.ppid() == os.getpid()]
@@ -165,8 +191,14 @@ async def test_a_killed_watcher_takes_the_server_with_it(composed: Compose, chil
     assert await gone([process for process in started if process is not watcher])
 
 
+@pytest.mark.fault(
+    "Signals to other engines",
+    "SIGKILL of the process that has started a server",
+    promised="the server ends with it",
+    tries=3,
+)
 async def test_kill_9_of_the_owner_leaves_no_server(
-    composed: Compose, environ: dict[str, str], home: Path, tmp_path: Path
+    composed: Compose, environ: dict[str, str], home: Path, tmp_path: Path, attempt: int
 ) -> None:
     await composed("# only the file\n")
     program = tmp_path / "owner.py"
