@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.values.progress import Progress
@@ -21,27 +22,39 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message in which servers send reasoning: DeepSeek and llama.cpp, then vLLM, mlx_lm and Ollama's OpenAI
 API, then others."""
 
+
+def _no_boolean(value: object) -> object:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number, not true or false")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+"""A number that true and false are none of."""
+
 LONGEST_ANSWER = 131_072
 """The largest limit of tokens that a request may set."""
-MaxTokens = Annotated[int, Field(ge=1, le=LONGEST_ANSWER)]
+MaxTokens = Annotated[WholeNumber, Field(ge=1, le=LONGEST_ANSWER)]
 """Tokens of the answer, reasoning included; 1 to 131072."""
-MaxThinkingTokens = Annotated[int, Field(ge=0, le=LONGEST_ANSWER)]
+MaxThinkingTokens = Annotated[WholeNumber, Field(ge=0, le=LONGEST_ANSWER)]
 """Tokens of reasoning before the block is closed by force; 0 to 131072."""
-Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
+Temperature = Annotated[Number, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
 """0 (greedy) to 2."""
-TopP = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+TopP = Annotated[Number, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 """Nucleus sampling; above 0, up to 1 (off)."""
-TopK = Annotated[int, Field(ge=0, le=1_000_000)]
+TopK = Annotated[WholeNumber, Field(ge=0, le=1_000_000)]
 """Number of the likeliest tokens that are sampled from; 0 (off) to 1000000."""
-MinP = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+MinP = Annotated[Number, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """Least probability of a token, as a share of the likeliest token's; 0 (off) to 1."""
-RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)]
+RepetitionPenalty = Annotated[Number, Field(ge=0.5, le=2.0, allow_inf_nan=False)]
 """Factor that makes tokens of the answer less likely to be repeated; 0.5 to 2, 1 is off."""
-OccurrencePenalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
+OccurrencePenalty = Annotated[Number, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
 """Subtracted from the logits of tokens of the answer, per occurrence or once; -2 to 2, 0 is off."""
-RepetitionLimit = Annotated[int, Field(ge=0, le=131_072)]
+RepetitionLimit = Annotated[WholeNumber, Field(ge=0, le=131_072)]
 """Tokens of perfect repetition that end an answer; 0 (never) to 131072."""
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Seed = Annotated[WholeNumber, Field(ge=0, le=2**32 - 1)]
 """Seed of this request's own random numbers; 0 to 4294967295."""
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 """One stop string, 1 to 200 characters."""
