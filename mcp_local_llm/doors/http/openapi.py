@@ -51,6 +51,12 @@ _REASONS: Mapping[int, str] = {
 }
 _ANY_REQUEST = (403, 500, 503)
 _WITH_BODY = (400, 408, 413)
+_EVENT: Json = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 _SCHEMAS = "#/components/schemas/"
 
 
@@ -126,7 +132,7 @@ def _answer(operation: Operation) -> Json:
         case model:
             content = {"application/json": {"schema": _reference(model)}}
     if operation.events:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
     return {"description": "The answer.", "content": content}
 
 
