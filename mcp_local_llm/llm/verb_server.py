@@ -22,7 +22,7 @@ from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError, Listener
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.values.chat import ChatChunk
-from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
 
@@ -135,7 +135,7 @@ class VerbServer:
             name = str(line.get("verb"))
             if name not in VERBS:
                 raise InvalidRequestError(
-                    f"mcp-local-llm {__version__} knows no verb {name!r}. Start this session anew."
+                    f"mcp-local-llm {__version__} knows no verb {shortened(name)!r}. Start this session anew."
                 )
             arguments = verb_lines.read_arguments(name, line.get("arguments"))
             return {

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import AsyncGenerator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from mcp_local_llm.llm.verb_lines import PROTOCOL, VERBS
+from mcp_local_llm.values.chat import SamplingParams
 from tests.clients import WAIT_S, private_environ
-from tests.reliability.drawn import TEXTS, VALUES, as_json, drawn, fault_of_error
+from tests.reliability.drawn import ODD_NUMBERS, TEXTS, VALUES, as_json, drawn, fault_of_error
 from tests.sharing.sessions import GREETING, ask, runtime
 from tests.wire import Json, Wire, open_wire
 
@@ -34,6 +36,7 @@ WHOLE: dict[str, Json] = {
 }
 FIELDS = ("request", "model", "caller", "items", "name", "download", "test", "force", "typed")
 INNER = ("messages", "tools", "sampling", "prompt", "response_schema", "max_thinking_tokens", "thinking", "must_call")
+SAMPLING = tuple(entry.name for entry in fields(SamplingParams))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,9 @@ async def holder(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[tup
 def verb_lines() -> SearchStrategy[Json]:
     """Lines of a verb: whole ones with a changed part, and others."""
     odd = st.dictionaries(st.sampled_from(FIELDS) | TEXTS, VALUES, max_size=2)
-    inner = st.dictionaries(st.sampled_from(INNER), VALUES, max_size=2)
+    numbers = st.dictionaries(st.sampled_from(SAMPLING), st.sampled_from(ODD_NUMBERS), max_size=3)
+    sampling = numbers.map(lambda given: {"sampling": {"max_tokens": 2, **given}})
+    inner = st.dictionaries(st.sampled_from(INNER), VALUES, max_size=2) | sampling
     verbs = st.sampled_from(sorted(VERBS.keys() - {FORBIDDEN})) | TEXTS
 
     def line(verb: str, changed: Json, request: Json, whole: bool, version: Any) -> Json:
@@ -109,7 +114,7 @@ async def test_a_line_on_the_socket_gets_one_last_line(holder: tuple[Wire, Path]
         assert last == told[-1:], (line[:300], told)
         if "error" in last[0] and (fault := fault_of_error(last[0]["error"]["message"])):
             wrong.append(f"{line[:300]!r}: {fault}")
-    assert wrong == []
+    assert "\n".join(wrong) == ""
 
 
 @pytest.mark.fault(
