@@ -92,7 +92,7 @@ def write_line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def read_line(line: bytes) -> Line:
+def read_line(line: bytes | str) -> Line:
     """Decode one line.
 
     Raises:

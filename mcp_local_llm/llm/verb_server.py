@@ -25,6 +25,7 @@ from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
+from mcp_local_llm.wire.json_values import mended_json
 
 FIRST_LINE_S = 10.0
 """Seconds in which a session must send its line, so that a silent connection does not stay open for ever."""
@@ -131,7 +132,7 @@ class VerbServer:
         """Execute one verb and return its last line."""
         name = ""
         try:
-            line = verb_lines.read_line(first)
+            line = verb_lines.read_line(mended_json(first.decode("utf-8", "replace")))
             name = str(line.get("verb"))
             if name not in VERBS:
                 raise InvalidRequestError(

@@ -80,7 +80,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value)
 
 
-_LEAKS = re.compile(
+LEAKS = re.compile(
     r"Traceback|File \"|site-packages|errors\.pydantic\.dev|\bValueError\b|\bTypeError\b|\bKeyError\b|RecursionError|"
     r"UnicodeEncodeError|AttributeError|AssertionError|\bits log says why"
 )
@@ -91,7 +91,7 @@ LONGEST = 3000
 
 def fault_of_error(message: str) -> str:
     """What is wrong with the text of an error for a user; empty for a sentence that can be acted on."""
-    if leak := _LEAKS.search(message):
+    if leak := LEAKS.search(message):
         return f"{leak[0]!r} in {message[:300]!r}"
     if len(message) > LONGEST:
         return f"{len(message)} characters: {message[:300]!r}"

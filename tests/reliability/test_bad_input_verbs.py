@@ -61,7 +61,8 @@ def verb_lines() -> SearchStrategy[Json]:
     odd = st.dictionaries(st.sampled_from(FIELDS) | TEXTS, VALUES, max_size=2)
     numbers = st.dictionaries(st.sampled_from(SAMPLING), st.sampled_from(ODD_NUMBERS), max_size=3)
     sampling = numbers.map(lambda given: {"sampling": {"max_tokens": 2, **given}})
-    inner = st.dictionaries(st.sampled_from(INNER), VALUES, max_size=2) | sampling
+    texts = TEXTS.map(lambda text: {"messages": [{"role": "user", "content": text}]})
+    inner = st.dictionaries(st.sampled_from(INNER), VALUES, max_size=2) | sampling | texts
     verbs = st.sampled_from(sorted(VERBS.keys() - {FORBIDDEN})) | TEXTS
 
     def line(verb: str, changed: Json, request: Json, whole: bool, version: Any) -> Json:

@@ -18,6 +18,7 @@ from mcp_local_llm.setup.places import TASKS, prompt_names, read_prompt
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.chat import MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, shortened
+from mcp_local_llm.wire.json_values import mended_json
 
 MESSAGE = "{message}"
 """The place of the caller's message in a template, alone on its line."""
@@ -32,7 +33,7 @@ _FRONT_MATTER = re.compile(r"\+\+\+\n(?P<front>.*?\n)\+\+\+\n(?P<body>.*)", re.D
 def _schema(value: object) -> object:
     """Read a JSON Schema that is written as JSON text."""
     try:
-        schema: Any = json.loads(value) if isinstance(value, str) else value
+        schema: Any = json.loads(mended_json(value)) if isinstance(value, str) else value
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"it is no JSON Schema: {shortened(error.message)}") from error

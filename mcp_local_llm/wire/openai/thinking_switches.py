@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mcp_local_llm.values.chat import WholeNumber
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.json_values import as_object
 from mcp_local_llm.wire.openai.errors import ParameterError
@@ -20,7 +20,7 @@ BUDGETS = ("thinking_budget", "thinking_token_budget", "reasoning_budget")
 """Other servers' names of `max_thinking_tokens`."""
 
 _INNER_SWITCHES = ("enable_thinking", "enabled", "thinking", "type", "effort", "reasoning_effort")
-_BUDGET: TypeAdapter[int] = TypeAdapter(Annotated[WholeNumber, Field(ge=0)])
+_BUDGET: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0), NO_BOOLEAN])
 _INNER_BUDGETS = ("budget_tokens", "max_tokens", "thinking_budget")
 _TEMPLATE_VARIABLES: Mapping[str, object] = {"add_generation_prompt": True, "preserve_thinking": True}
 """Variables of chat templates → the value that they have here anyway."""
