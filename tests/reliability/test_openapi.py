@@ -4,6 +4,7 @@ The library draws valid requests and such as break the description, and holds ev
 content type and schema, events of a stream among them.
 """
 
+import importlib
 import signal
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,9 +20,6 @@ from tests.clients import WAIT_S, private_environ
 from tests.doors.http.test_serve import Served, serve
 from tests.reliability.drawn import VALUES, as_json, drawn, fault_of_error
 from tests.reliability.proofs import PROVE, Table
-
-# Importing its Python API brings no plugin for pytest.
-schemathesis: Any = pytest.importorskip("schemathesis")
 
 GROUP = "Bad input"
 TITLE = "The HTTP doors, by their own description"
@@ -56,10 +54,15 @@ def base_of(served: Served) -> str:
     return served.url.removesuffix("/v1")
 
 
+def schemathesis() -> Any:
+    """The library, which takes a second to import: only the test that needs it shall wait."""
+    return importlib.import_module("schemathesis")
+
+
 def tried(operation: Any, mode: Any, base: str, count: int, counts: Counts) -> list[str]:
     """Send so many requests of an operation; returns what was wrong, and adds to the counts."""
-    wrong: list[str] = []
-    checks = schemathesis.specs.openapi.checks
+    wrong, library = list[str](), schemathesis()
+    checks = library.specs.openapi.checks
     chosen = [
         checks.status_code_conformance,
         checks.content_type_conformance,
@@ -89,7 +92,7 @@ def tried(operation: Any, mode: Any, base: str, count: int, counts: Counts) -> l
             wrong.append(f"{operation.label}: {response.status_code} {response.text[:300]} for {shown}")
         try:
             case.validate_response(response, checks=chosen)
-        except schemathesis.core.failures.FailureGroup as failures:
+        except library.core.failures.FailureGroup as failures:
             counts.broken += 1
             wrong.append(f"{operation.label}: {failures.exceptions[0]!s:.300} for {shown}")
 
@@ -107,12 +110,13 @@ def test_the_doors_keep_to_their_own_description(served: Served, tries: int, req
     base = base_of(served)
     found: dict[str, Counts] = {}
     wrong: list[str] = []
-    for result in schemathesis.openapi.from_url(f"{base}/openapi.json").get_all_operations():
+    library = schemathesis()
+    for result in library.openapi.from_url(f"{base}/openapi.json").get_all_operations():
         operation = result.ok()
         counts = found.setdefault(operation.label, Counts())
-        for mode in schemathesis.GenerationMode:
+        for mode in library.GenerationMode:
             # Nothing about a request without parameters can be wrong.
-            if operation.body or mode == schemathesis.GenerationMode.POSITIVE:
+            if operation.body or mode == library.GenerationMode.POSITIVE:
                 wrong += tried(operation, mode, base, tries, counts)
     assert len(found) >= 10
     request.node.user_properties.append(("tries", sum(counts.sent for counts in found.values())))
