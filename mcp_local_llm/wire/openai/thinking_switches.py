@@ -91,4 +91,4 @@ def _refuse_variables(fields: Mapping[str, Any], name: str) -> None:
         known = key in _INNER_SWITCHES + _INNER_BUDGETS or value is _TEMPLATE_VARIABLES.get(key)
         if not known:
             place = f"{name}.{key[:80]}"
-            raise ParameterError(f"Unrecognized request argument supplied: {place}", place)
+            raise ParameterError(f"{place} is not supported by this server; leave it out.", place)
