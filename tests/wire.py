@@ -76,7 +76,7 @@ class Wire:
         """Send a notification."""
         await self._send({"method": method, "params": params})
 
-    async def answer(self, request: int) -> Json:
+    async def answer(self, request: int | str) -> Json:
         """Wait for the answer to a request; returns the whole message."""
         await self._until(lambda: bool(self.answers(request)))
         return self.answers(request)[0]
@@ -90,7 +90,7 @@ class Wire:
         await self._until(lambda: len(self.words(request)) >= count or bool(self.answers(request)))
         return self.words(request)
 
-    def answers(self, request: int) -> list[Json]:
+    def answers(self, request: int | str) -> list[Json]:
         """Return the answers to a request so far."""
         return [message for message in self.messages() if message.get("id") == request]
 

@@ -26,6 +26,7 @@ from mcp_local_llm.values.errors import (
     HolderGoneError,
     InvalidRequestError,
     LocalLLMError,
+    shortened,
 )
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
@@ -103,7 +104,7 @@ def read_call(line: Line, verb: str, pid: int) -> Call:
     return Call(f"{door}, {verb} of process {pid}", known_id(line.get("request")))
 
 
-def read_line(line: bytes) -> Line:
+def read_line(line: bytes | str) -> Line:
     """Decode one line.
 
     Raises:
@@ -138,7 +139,7 @@ def read_value(kind: Any, value: object) -> Any:
         return _adapter(kind).validate_python(value, extra="ignore")
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = shortened(".".join(str(part) for part in problem["loc"]))
         raise BackendProtocolError(
             f"A line between two sessions does not hold what it should: {where or 'value'}: {problem['msg']}. "
             "Start both anew, so that they run the same version."

@@ -23,9 +23,10 @@ from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.setup.log import logged_call
 from mcp_local_llm.values.chat import ChatChunk
-from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError
+from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
+from mcp_local_llm.wire.json_values import mended_json
 
 FIRST_LINE_S = 10.0
 """Seconds in which a session must send its line, so that a silent connection does not stay open for ever."""
@@ -131,11 +132,11 @@ class VerbServer:
     async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
         try:
-            line = verb_lines.read_line(first)
+            line = verb_lines.read_line(mended_json(first.decode("utf-8", "replace")))
             name = str(line.get("verb"))
             if name not in VERBS:
                 raise InvalidRequestError(
-                    f"mcp-local-llm {__version__} knows no verb {name!r}. Start this session anew."
+                    f"mcp-local-llm {__version__} knows no verb {shortened(name)!r}. Start this session anew."
                 )
         except LocalLLMError as error:
             return verb_lines.write_error(error)

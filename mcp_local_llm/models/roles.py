@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.errors import shortened
+from mcp_local_llm.wire.json_values import mended_json
 
 ROLES = ("default", "coding", "quickest", "tool-calling", "large-context", "most-capable", "oss")
 """The roles that always exist; a role without a model means the resident model."""
@@ -36,7 +38,8 @@ class Registry:
 def read_registry(path: Path) -> Registry:
     """Read the registry; entries that cannot be used become warnings. A missing file is an empty registry."""
     try:
-        value: object = json.loads(read_regular(path, MAX_BYTES))
+        content = read_regular(path, MAX_BYTES)
+        value: object = json.loads(mended_json(content.decode(json.detect_encoding(content))))
     except FileNotFoundError:
         return Registry()
     except OSError as error:
@@ -67,7 +70,7 @@ def absent_models(roles: Mapping[str, str | None], ids: Collection[str]) -> tupl
     """
     known = {part for name in ids for part in (name.casefold(), name.casefold().rpartition("/")[2])}
     return tuple(
-        f"The role {role!r} stands for {model}, which is not on this machine."
+        f"The role {shortened(role)!r} stands for {shortened(model)}, which is not on this machine."
         for role, model in roles.items()
         if model and model.casefold() not in known
     )
@@ -85,5 +88,5 @@ def _texts(path: Path, key: str, value: object, warnings: list[str]) -> dict[str
         if entry is None or isinstance(entry, str):
             kept[name] = (entry or "").strip() or None
         else:
-            warnings.append(f"{path}: {key}.{name} is not a text and is ignored.")
+            warnings.append(f"{path}: {key}.{shortened(name)} is not a text and is ignored.")
     return kept

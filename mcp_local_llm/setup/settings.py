@@ -22,6 +22,7 @@ from pydantic import (
 from mcp_local_llm.values.chat import MinP, OccurrencePenalty, RepetitionLimit, RepetitionPenalty, SamplingParams, TopK
 from mcp_local_llm.values.cluster import Cluster
 from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.values.profile import Profile, ProfileName
 
 TABLES: Mapping[str, type[BaseModel]] = {"endpoints": Endpoint, "cluster": Cluster, "profiles": Profile}
@@ -143,15 +144,15 @@ class Settings(BaseModel):
     roots: tuple[Path, ...] = ()
     secret_names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
-    reserve_context: Annotated[int, Field(ge=512, le=1_048_576)] = 8192
+    reserve_context: Annotated[int, Field(ge=512, le=1_048_576), NO_BOOLEAN] = 8192
     force: bool = False
-    batch_size: Annotated[int, Field(ge=1, le=32)] = 4
-    queue_size: Annotated[int, Field(ge=0, le=256)] = 16
-    prefix_cache_mb: Annotated[int, Field(ge=0, le=1_048_576)] | None = None
-    prefix_disk_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 0
-    max_generation_tokens: Annotated[int, Field(ge=1, le=131_072)] = 32_768
-    step_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 300.0
-    load_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 1800.0
+    batch_size: Annotated[int, Field(ge=1, le=32), NO_BOOLEAN] = 4
+    queue_size: Annotated[int, Field(ge=0, le=256), NO_BOOLEAN] = 16
+    prefix_cache_mb: Annotated[int, Field(ge=0, le=1_048_576), NO_BOOLEAN] | None = None
+    prefix_disk_mb: Annotated[int, Field(ge=0, le=1_048_576), NO_BOOLEAN] = 0
+    max_generation_tokens: Annotated[int, Field(ge=1, le=131_072), NO_BOOLEAN] = 32_768
+    step_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False), NO_BOOLEAN] = 300.0
+    load_timeout_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False), NO_BOOLEAN] = 1800.0
     long_input_penalty: RepetitionPenalty = 1.05
     tools_without_template: Literal["system", "refuse"] = "system"
     kv_bits: KVBits | None = None
@@ -162,7 +163,7 @@ class Settings(BaseModel):
     frequency_penalty: OccurrencePenalty | None = None
     presence_penalty: OccurrencePenalty | None = None
     repetition_limit: RepetitionLimit = 1024
-    idle_minutes: Annotated[float, Field(ge=0, le=10_080, allow_inf_nan=False)] = 10.0
+    idle_minutes: Annotated[float, Field(ge=0, le=10_080, allow_inf_nan=False), NO_BOOLEAN] = 10.0
     preload: bool = False
     share: bool = True
     api_key: ApiKey | None = None
@@ -170,7 +171,7 @@ class Settings(BaseModel):
     allowed_origins: tuple[AllowedOrigin, ...] = ()
     serve_any_model: bool = False
     llama_server: Path | None = None
-    llama_slots: Annotated[int, Field(ge=1, le=64)] = 1
+    llama_slots: Annotated[int, Field(ge=1, le=64), NO_BOOLEAN] = 1
     log_level: LogLevel = "WARNING"
     log_file_mb: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] = 4.0
     log_file_level: LogLevel = "INFO"

@@ -17,6 +17,7 @@ from mcp_local_llm.setup.settings import SETTING_SCOPES, TABLES, Settings
 from mcp_local_llm.setup.settings_file import (
     LISTS,
     RENAMED,
+    is_text,
     load_settings,
     nearest_setting,
     read_settings_file,
@@ -92,6 +93,8 @@ class SettingsEditor:
         self._require_known(name)
         if name not in LISTS and len(values) != 1:
             raise InvalidRequestError(f"'{name}' takes one value, not {len(values)}.")
+        if not all(is_text(value) for value in values):
+            raise InvalidRequestError(f"The value of '{name}' is not UTF-8. Write it as text.")
         raw: Any = list(values) if name in LISTS else values[0]
         document = self._document()
         checked = settings_of(self.path, {**document.unwrap(), name: raw}, {})

@@ -44,6 +44,8 @@ def settings_of(path: Path, content: dict[str, Any], environ: Mapping[str, str])
     origin = dict.fromkeys(values, f"{path}")
     for name, variable in variables_of(environ).items():
         raw = environ[variable].strip()
+        if not is_text(raw):
+            raise ConfigError(f"{variable} is not UTF-8. Write it as text, or set '{name}' in {path}.")
         values[name] = [part.strip() for part in raw.split(LISTS[name])] if name in LISTS else raw
         origin[name] = variable
     try:
@@ -63,6 +65,11 @@ def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
     """Return setting → the variable that sets it, for those that are set; an empty variable counts as unset."""
     names = {name: PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES}
     return {name: variable for name, variable in names.items() if environ.get(variable, "").strip()}
+
+
+def is_text(value: str) -> bool:
+    """Say whether an argument or a variable held UTF-8: Python reads other bytes as halves of surrogate pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def nearest_setting(name: str) -> str:
@@ -134,9 +141,12 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
             allowed = ", ".join(within.model_fields)
             near = _nearest(str(unknown), within.model_fields)
             meant = f" Did you mean '{near}'?" if near else ""
-            sentences.append(f"{where}: there is no setting '{unknown}'.{meant} Known settings: {allowed}.")
+            sentences.append(
+                f"{where}: there is no setting '{shortened(str(unknown))}'.{meant} Known settings: {allowed}."
+            )
         else:
-            place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+            parts = (f"[{part + 1}]" if isinstance(part, int) else f".{shortened(part)}" for part in problem["loc"])
+            place = "".join(parts)
             # A key that was written in place of its variable's name, or into a URL, must not appear in a message.
             secret = place.endswith((".api_key", ".api_key_env", ".url"))
             value = "wrong" if secret else shortened(repr(problem["input"]))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.values.progress import Progress
 
@@ -23,25 +24,25 @@ API, then others."""
 
 LONGEST_ANSWER = 131_072
 """The largest limit of tokens that a request may set."""
-MaxTokens = Annotated[int, Field(ge=1, le=LONGEST_ANSWER)]
+MaxTokens = Annotated[int, Field(ge=1, le=LONGEST_ANSWER), NO_BOOLEAN]
 """Tokens of the answer, reasoning included; 1 to 131072."""
-MaxThinkingTokens = Annotated[int, Field(ge=0, le=LONGEST_ANSWER)]
+MaxThinkingTokens = Annotated[int, Field(ge=0, le=LONGEST_ANSWER), NO_BOOLEAN]
 """Tokens of reasoning before the block is closed by force; 0 to 131072."""
-Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(ge=0.0, le=2.0, allow_inf_nan=False), NO_BOOLEAN]
 """0 (greedy) to 2."""
-TopP = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+TopP = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False), NO_BOOLEAN]
 """Nucleus sampling; above 0, up to 1 (off)."""
-TopK = Annotated[int, Field(ge=0, le=1_000_000)]
+TopK = Annotated[int, Field(ge=0, le=1_000_000), NO_BOOLEAN]
 """Number of the likeliest tokens that are sampled from; 0 (off) to 1000000."""
-MinP = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+MinP = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False), NO_BOOLEAN]
 """Least probability of a token, as a share of the likeliest token's; 0 (off) to 1."""
-RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)]
+RepetitionPenalty = Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False), NO_BOOLEAN]
 """Factor that makes tokens of the answer less likely to be repeated; 0.5 to 2, 1 is off."""
-OccurrencePenalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False)]
+OccurrencePenalty = Annotated[float, Field(ge=-2.0, le=2.0, allow_inf_nan=False), NO_BOOLEAN]
 """Subtracted from the logits of tokens of the answer, per occurrence or once; -2 to 2, 0 is off."""
-RepetitionLimit = Annotated[int, Field(ge=0, le=131_072)]
+RepetitionLimit = Annotated[int, Field(ge=0, le=131_072), NO_BOOLEAN]
 """Tokens of perfect repetition that end an answer; 0 (never) to 131072."""
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NO_BOOLEAN]
 """Seed of this request's own random numbers; 0 to 4294967295."""
 StopString = Annotated[str, Field(min_length=1, max_length=200)]
 """One stop string, 1 to 200 characters."""

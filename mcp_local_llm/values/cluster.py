@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
 
 from mcp_local_llm.values.endpoint import EndpointName
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 
 ClusterBackend = Literal["ring", "jaccl"]
 """The network backend: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
@@ -38,7 +39,7 @@ class Cluster(BaseModel):
     hostfile: Path | None = None
     backend: ClusterBackend = "ring"
     mode: ClusterMode = "tensor"
-    port: Annotated[int, Field(ge=1024, le=65_000)] = 32_323
+    port: Annotated[int, Field(ge=1024, le=65_000), NO_BOOLEAN] = 32_323
     python: str | None = None
 
     @field_validator("hostfile")

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mcp_local_llm.values.numbers import NO_BOOLEAN
+
 FlavorName = Literal[
     "auto",
     "openai",
@@ -55,8 +57,8 @@ class Endpoint(BaseModel):
     api_key_file: Path | None = None
     models: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     files: bool = False
-    context_length: Annotated[int, Field(gt=0)] | None = None
-    read_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    context_length: Annotated[int, Field(gt=0), NO_BOOLEAN] | None = None
+    read_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False), NO_BOOLEAN] | None = None
 
     @field_validator("url")
     @classmethod

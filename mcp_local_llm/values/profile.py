@@ -17,6 +17,7 @@ from mcp_local_llm.values.chat import (
     TopP,
 )
 from mcp_local_llm.values.endpoint import EndpointName
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=64)]
 """Begins with a letter, because a number means a place in the list."""
@@ -38,8 +39,8 @@ class Profile(BaseModel):
 
     model: Annotated[str, Field(min_length=1)] | None = None
     endpoint: EndpointName | None = None
-    context: Annotated[int, Field(ge=512, le=1_048_576)] | None = None
-    slots: Annotated[int, Field(ge=1, le=64)] | None = None
+    context: Annotated[int, Field(ge=512, le=1_048_576), NO_BOOLEAN] | None = None
+    slots: Annotated[int, Field(ge=1, le=64), NO_BOOLEAN] | None = None
     system: str | None = None
     thinking: bool | None = None
     max_thinking_tokens: MaxThinkingTokens | None = None

@@ -195,3 +195,14 @@ def test_each_setting_has_one_process_whose_value_rules() -> None:
     log = {"log_level", "log_file_mb", "log_file_level"}
     assert session == sampling | log | {"model", "share", "preload", "roots", "secret_names", "allow"}
     assert {fields[name] for name in TABLES} == {"owner"}
+
+
+def test_true_and_false_are_no_numbers(file: Path) -> None:
+    schema = Settings.model_json_schema()["properties"]
+    forms = {name: field.get("anyOf", [field]) for name, field in schema.items()}
+    numbers = [name for name, any_of in forms.items() if any_of[0].get("type") in ("integer", "number")]
+    assert len(numbers) > 12
+    for name in numbers:
+        file.write_text(f"{name} = true\n")
+        with pytest.raises(ConfigError, match=f"'{name}' is True. Input should be "):
+            load_settings(file, {})

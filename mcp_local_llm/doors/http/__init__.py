@@ -9,6 +9,7 @@
     in_flight           answers in progress, and their end
     access              keys, host names and origins
     metrics             numbers for Prometheus
+    operations, openapi what each route takes and returns; the description at /openapi.json
     connections         their number, and how long one may be silent
     listen, serve       sockets and uvicorn; a server without stdio
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_KEEPALIVE_S, Progress
@@ -91,10 +93,12 @@ class ErrorFormat:
     Attributes:
         failure: writes an error of ours, with its message in the words of this door.
         refusal: writes a status of HTTP (a missing key, an unknown path) with a message and a code, if there is one.
+        envelope: the schema of both.
     """
 
     failure: Callable[[LocalLLMError, str], HttpError]
     refusal: Callable[[int, str, str | None], HttpError]
+    envelope: type[BaseModel]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.wire.anthropic.errors import failure, refusal
 from mcp_local_llm.wire.anthropic.read_request import read_messages_request
+from mcp_local_llm.wire.anthropic.response_schema import AnthropicError
 from mcp_local_llm.wire.anthropic.write_response import PING, MessageEvents, whole_message
 from mcp_local_llm.wire.openai.read_request import IncomingRequest
 from mcp_local_llm.wire.sse import SseItem
@@ -61,4 +62,4 @@ def _count(counts: TokenCounts) -> Json:
 
 
 MESSAGES = ApiFormat(_read, _whole, _stream, _PACE, _count)
-MESSAGES_ERRORS = ErrorFormat(failure, refusal)
+MESSAGES_ERRORS = ErrorFormat(failure, refusal, AnthropicError)

@@ -13,6 +13,7 @@ from mcp_local_llm.wire.http_error import HttpError
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
 from mcp_local_llm.wire.openai.errors import envelope, error_body
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.response_schema import OpenAIError
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
 from mcp_local_llm.wire.sse import DONE, SseComment, SseEvent, SseItem, progress_comment
 
@@ -96,4 +97,4 @@ def _refusal(status: int, message: str, code: str | None) -> HttpError:
 
 CHAT = ApiFormat(_read_chat, _whole_chat, _stream_chat, _PACE)
 TEXT = ApiFormat(_read_text, _whole_text, _stream_text, _PACE)
-OPENAI_ERRORS = ErrorFormat(_failure, _refusal)
+OPENAI_ERRORS = ErrorFormat(_failure, _refusal, OpenAIError)

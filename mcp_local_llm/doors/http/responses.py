@@ -8,6 +8,7 @@ from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, jso
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.wire.openai.response_schema import OpenAIError
 from mcp_local_llm.wire.responses.errors import failure, refusal
 from mcp_local_llm.wire.responses.read_request import IncomingResponse, incoming_response
 from mcp_local_llm.wire.responses.write_response import ResponseIdentity, ResponseStream
@@ -58,4 +59,4 @@ def _count(counts: TokenCounts) -> Json:
 
 
 RESPONSES = ApiFormat(_read, _whole, ResponsesStream, Pace(open_when_admitted=True), _count)
-RESPONSES_ERRORS = ErrorFormat(failure, refusal)
+RESPONSES_ERRORS = ErrorFormat(failure, refusal, OpenAIError)

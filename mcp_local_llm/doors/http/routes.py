@@ -14,6 +14,7 @@ from mcp_local_llm.doors.http.messages import MESSAGES
 from mcp_local_llm.doors.http.metrics import CONTENT_TYPE, metrics_text
 from mcp_local_llm.doors.http.model_names import ModelNames
 from mcp_local_llm.doors.http.openai import CHAT, TEXT
+from mcp_local_llm.doors.http.openapi import description
 from mcp_local_llm.doors.http.responses import RESPONSES
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import shortened
@@ -44,13 +45,14 @@ def build_api(llm: LLM, in_flight: InFlightAnswers, *, any_model: bool = False) 
         Route("/v1/models/{name:path}", reports.model, methods=["GET"]),
         Route("/health", reports.health, methods=["GET"]),
         Route("/metrics", reports.metrics, methods=["GET"]),
+        Route("/openapi.json", reports.description, methods=["GET"]),
     ]
     return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
 
 
 @dataclass(frozen=True)
 class ReportRoutes:
-    """Answers requests that need no generation: models, health, metrics."""
+    """Answers requests that need no generation: models, health, metrics, the description of all routes."""
 
     llm: LLM
     in_flight: InFlightAnswers
@@ -71,6 +73,10 @@ class ReportRoutes:
     async def health(self, request: Request) -> Response:
         """Name this program; clients recognise a server by it that requires a key."""
         return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
+
+    async def description(self, request: Request) -> Response:
+        """Describe the routes as OpenAPI does; only a request that may use them gets to know them."""
+        return JSONResponse(description())
 
     async def metrics(self, request: Request) -> Response:
         """Return the metrics."""

@@ -16,6 +16,7 @@ from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, told_of
 from mcp_local_llm.doors.results_text import numbers_of
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import FileAccessError
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.wire.json_values import encodable
 
 TemplateName = Literal[
@@ -46,6 +47,7 @@ Template = Annotated[TemplateName | None, Field(description="A proven task; `mes
 MaxSeconds = Annotated[
     float | None,
     Field(gt=0, le=86_400, description="With each_file: end then with the rows there are; the same call goes on."),
+    NO_BOOLEAN,
 ]
 
 SANDBOX = "x-codex-turn-metadata"

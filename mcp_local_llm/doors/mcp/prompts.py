@@ -19,7 +19,7 @@ from mcp_types import (
 from mcp_local_llm.doors.mcp.file_tools import TemplateName
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.places import read_prompt
-from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.errors import LocalLLMError, shortened
 
 ARGUMENTS = "$ARGUMENTS"
 """The place in a slash command's text for what the user typed after its name."""
@@ -118,7 +118,8 @@ def _prompt(command: Command, text: str) -> Prompt:
     def render(**words: str) -> str:
         unknown = words.keys() - arguments.keys()
         if unknown:
-            message = f"There is no argument {', '.join(sorted(unknown))}. The prompt has: {', '.join(arguments)}."
+            named = shortened(", ".join(sorted(unknown)))
+            message = f"There is no argument {named}. The prompt has: {', '.join(arguments)}."
             raise MCPError(INVALID_PARAMS, message)
         typed = [words[name].strip() for name in arguments if words.get(name, "").strip()]
         # A client that has no argument left for a word drops it and says nothing.

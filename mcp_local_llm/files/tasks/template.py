@@ -17,7 +17,8 @@ from mcp_local_llm.files.tasks.checks import CheckName
 from mcp_local_llm.setup.places import TASKS, prompt_names, read_prompt
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.chat import MaxTokens, SamplingParams, Temperature
-from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
+from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, shortened
+from mcp_local_llm.wire.json_values import mended_json
 
 MESSAGE = "{message}"
 """The place of the caller's message in a template, alone on its line."""
@@ -31,11 +32,13 @@ _FRONT_MATTER = re.compile(r"\+\+\+\n(?P<front>.*?\n)\+\+\+\n(?P<body>.*)", re.D
 
 def _schema(value: object) -> object:
     """Read a JSON Schema that is written as JSON text."""
-    schema: Any = json.loads(value) if isinstance(value, str) else value
     try:
+        schema: Any = json.loads(mended_json(value)) if isinstance(value, str) else value
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"it is no JSON Schema: {error.message}") from error
+        raise ValueError(f"it is no JSON Schema: {shortened(error.message)}") from error
+    except RecursionError as error:
+        raise ValueError("it is no JSON Schema: it is nested without end") from error
     return schema
 
 
@@ -138,12 +141,15 @@ def read_template(name: str, text: str, where: str) -> TaskTemplate:
         raise ConfigError(f"{where}: the text needs one line that is {MESSAGE}, where the caller's message goes.")
     try:
         values = tomllib.loads(parts["front"])
+    except (ValueError, RecursionError) as error:  # no TOML, a number of thousands of digits, nested without end
+        raise ConfigError(f"{where}: the front matter is no TOML: {error}.") from error
+    try:
         return TaskTemplate.model_validate(
             {**values, "name": name, "body": parts["body"]}, by_name=False, by_alias=True
         )
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: the front matter is no TOML: {error}.") from error
     except ValidationError as error:
-        problems = (f"'{'.'.join(map(str, one['loc']))}': {one['msg']}" for one in error.errors(include_url=False))
+        problems = (
+            f"'{shortened('.'.join(map(str, one['loc'])))}': {one['msg']}" for one in error.errors(include_url=False)
+        )
         allowed = ", ".join(field.alias or key for key, field in TaskTemplate.model_fields.items())
         raise ConfigError(f"{where}: {'; '.join(problems)}. Known keys: {allowed}.") from error

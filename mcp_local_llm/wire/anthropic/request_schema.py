@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from mcp_local_llm.values.chat import LONGEST_ANSWER, MaxTokens, StopStrings, Temperature, TopK, TopP
+from mcp_local_llm.values.chat import LONGEST_ANSWER, MaxThinkingTokens, MaxTokens, Temperature, TopK, TopP
+from mcp_local_llm.wire.openai.request_schema import StopsIn
 from mcp_local_llm.wire.request_object import RequestObject
 
 
@@ -14,11 +15,38 @@ def _lowered(value: object) -> object:
     return LONGEST_ANSWER if isinstance(value, int | float) and value > LONGEST_ANSWER else value
 
 
+ROLES = ("user", "assistant", "system")
+"""Of a message; the last one is for instructions in the middle of a conversation."""
+
+_BLOCK = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}, "text": {"type": "string"}},
+    "required": ["type"],
+}
+_TEXT_OR_BLOCKS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": _BLOCK}]}
+
+Turn = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"role": {"enum": list(ROLES)}, "content": _TEXT_OR_BLOCKS},
+            "required": ["role", "content"],
+        }
+    ),
+]
+"""A message; `conversation` reads it."""
+System = Annotated[
+    str | list[dict[str, Any]] | None, WithJsonSchema({"anyOf": [*_TEXT_OR_BLOCKS["anyOf"], {"type": "null"}]})
+]
+"""The system prompt; `conversation` reads it."""
+
+
 class ThinkingIn(RequestObject):
     """The switch of thinking; `adaptive` leaves it to the model."""
 
     type: Literal["enabled", "adaptive", "disabled"]
-    budget_tokens: Annotated[int, BeforeValidator(_lowered), Field(ge=0)] | None = None
+    budget_tokens: Annotated[MaxThinkingTokens, BeforeValidator(_lowered)] | None = None
 
 
 class FormatIn(RequestObject):
@@ -47,8 +75,8 @@ class MessagesRequest(RequestObject):
     """
 
     model: str | None = None
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    system: str | list[dict[str, Any]] | None = None
+    messages: Annotated[list[Turn], Field(min_length=1)]
+    system: System = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: Mapping[str, Any] | None = None
     stream: bool | None = None
@@ -60,4 +88,4 @@ class MessagesRequest(RequestObject):
     temperature: Temperature | None = None
     top_p: TopP | None = None
     top_k: TopK | None = None
-    stop_sequences: StopStrings | None = None
+    stop_sequences: StopsIn = None

@@ -6,17 +6,28 @@ fields that both APIs have in common.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any, cast
+
+from pydantic import Field
 
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import ALIASES, IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.request_schema import GenerationRequest, StreamOptions
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's default; a raw prompt has no natural end."""
+
+
+class CompletionRequest(GenerationRequest):
+    """The body of `POST /v1/completions`; `prompt` is a text, or a list with one."""
+
+    prompt: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1, max_length=1)]
+    stream_options: StreamOptions | None = None
+
 
 CHAT_ONLY: Mapping[str, tuple[object, ...]] = {
     "max_thinking_tokens": (),

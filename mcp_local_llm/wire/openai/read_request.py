@@ -128,12 +128,14 @@ def incoming_request(body: object) -> IncomingRequest:
     """
     if not isinstance(body, dict):
         raise ParameterError("The body of the request must be a JSON object.", "body")
-    fields, warnings = _lowered(_supported(cast(dict[str, Any], body)))
+    given = cast(dict[str, Any], body)
+    fields, warnings = _lowered(_supported(given))
     messages, kept = fields.get("messages"), list[str]()
     if isinstance(messages, list):
         turns = cast(list[object], messages)
         fields["messages"], kept = with_readable_past(turns, newest_turn(turns))
-    checked = _validated(fields)
+    sent_as = {ALIASES[name]: name for name in given if name in ALIASES and ALIASES[name] not in given}
+    checked = _validated(fields, sent_as)
     messages = tuple(_message(message, f"messages[{index}]") for index, message in enumerate(checked.messages))
     stream, options = checked.stream or False, checked.stream_options
     tools, must_call, single = choose_tools(checked.tool_choice, _tools(checked.tools or []))
@@ -186,12 +188,14 @@ def _unknown(fields: Mapping[str, Any]) -> list[str]:
     return [f"Fields that are unknown here were ignored: {', '.join(n[:MAX_NAME] for n in names[:MAX_NAMED])}{more}."]
 
 
-def _validated(body: dict[str, Any]) -> ChatCompletionRequest:
+def _validated(body: dict[str, Any], sent_as: Mapping[str, str]) -> ChatCompletionRequest:
+    """Check the fields; `sent_as` has the client's own names of fields."""
     try:
         return ChatCompletionRequest.model_validate(body)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         param = _dotted(problem["loc"])
+        param = sent_as.get(param, param)
         if problem["type"] == "missing":
             needed = " It needs at least 1 message." if param == "messages" else ""
             raise ParameterError(f"Missing required parameter: '{param}'.{needed}", param) from error

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter, WithJsonSchema
 
 from mcp_local_llm.values.chat import (
     REASONING_FIELDS,
@@ -13,8 +13,10 @@ from mcp_local_llm.values.chat import (
     RepetitionLimit,
     RepetitionPenalty,
     Seed,
+    StopString,
     StopStrings,
     Temperature,
+    ToolSpec,
     TopK,
     TopP,
 )
@@ -27,6 +29,14 @@ def _as_parts(content: object) -> object:
     if content is None:
         return []
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+StopsIn = Annotated[StopStrings | None, WithJsonSchema(TypeAdapter(StopString | StopStrings | None).json_schema())]
+"""At most 8 stop strings; one may stand without a list."""
+
+_CHOICES = {"anyOf": [{"type": ["object", "null"]}, {"enum": ["none", "auto", "required", "any"]}]}
+ToolChoiceIn = Annotated[Any, WithJsonSchema(_CHOICES)]
+"""Which tools may be called, and which one must; `tool_choice` reads it."""
 
 
 class FunctionCallIn(RequestObject):
@@ -55,18 +65,22 @@ class MessageIn(RequestObject):
     """One turn; `developer` is OpenAI's newer word for `system`, and `reasoning` the thought of an earlier answer."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Annotated[list[ContentPart], BeforeValidator(_as_parts)] = Field(default_factory=list[ContentPart])
+    content: Annotated[
+        list[ContentPart], BeforeValidator(_as_parts, json_schema_input_type=str | list[ContentPart] | None)
+    ] = Field(default_factory=list[ContentPart])
     name: str | None = None
     tool_calls: list[ToolCallIn] | None = None
     tool_call_id: str | None = None
-    reasoning: Annotated[str, BeforeValidator(as_text)] = Field("", validation_alias=AliasChoices(*REASONING_FIELDS))
+    reasoning: Annotated[str, BeforeValidator(as_text, json_schema_input_type=Any)] = Field(
+        "", validation_alias=AliasChoices(*REASONING_FIELDS)
+    )
 
 
 class ToolIn(RequestObject):
     """A function that the model may call."""
 
     type: Literal["function"] = "function"
-    function: dict[str, Any] = Field(default_factory=dict)
+    function: Annotated[dict[str, Any], WithJsonSchema(ToolSpec.model_json_schema())] = Field(default_factory=dict)
 
 
 class StreamOptions(RequestObject):
@@ -91,21 +105,15 @@ class ResponseFormat(RequestObject):
     beside: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
-class ChatCompletionRequest(RequestObject):
-    """The body of `POST /v1/chat/completions`, without the switches for thinking (`thinking_switches`).
+class GenerationRequest(RequestObject):
+    """The fields that the bodies of OpenAI's APIs have in common.
 
     Besides OpenAI's fields: `top_k`, `min_p`, `repetition_penalty` as vLLM and mlx_lm.server have them;
-    `max_thinking_tokens` and `repetition_limit` are ours.
+    `repetition_limit` is ours.
     """
 
     model: str | None = None
-    messages: Annotated[list[MessageIn], Field(min_length=1)]
-    tools: list[ToolIn] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    response_format: ResponseFormat | None = None
     max_tokens: MaxTokens | None = None
     max_completion_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
@@ -113,9 +121,20 @@ class ChatCompletionRequest(RequestObject):
     top_k: TopK | None = None
     min_p: MinP | None = None
     seed: Seed | None = None
-    stop: StopStrings | None = None
+    stop: StopsIn = None
     frequency_penalty: OccurrencePenalty | None = None
     presence_penalty: OccurrencePenalty | None = None
     repetition_penalty: RepetitionPenalty | None = None
     repetition_limit: RepetitionLimit | None = None
+
+
+class ChatCompletionRequest(GenerationRequest):
+    """The body of `POST /v1/chat/completions`, without the switches for thinking (`thinking_switches`)."""
+
+    messages: Annotated[list[MessageIn], Field(min_length=1)]
+    stream_options: StreamOptions | None = None
+    tools: list[ToolIn] | None = None
+    tool_choice: ToolChoiceIn = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
     max_thinking_tokens: MaxThinkingTokens | None = None

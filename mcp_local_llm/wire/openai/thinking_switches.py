@@ -5,10 +5,13 @@ Ollama `think`, OpenRouter and LM Studio `reasoning`, Anthropic, GLM, DeepSeek a
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.values.placeholders import filled_in
-from mcp_local_llm.wire.json_values import as_count, as_object
+from mcp_local_llm.wire.json_values import as_object
 from mcp_local_llm.wire.openai.errors import ParameterError
 
 SWITCHES = ("chat_template_kwargs", "enable_thinking", "thinking", "think", "reasoning", "reasoning_effort")
@@ -17,6 +20,7 @@ BUDGETS = ("thinking_budget", "thinking_token_budget", "reasoning_budget")
 """Other servers' names of `max_thinking_tokens`."""
 
 _INNER_SWITCHES = ("enable_thinking", "enabled", "thinking", "type", "effort", "reasoning_effort")
+_BUDGET: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0), NO_BOOLEAN])
 _INNER_BUDGETS = ("budget_tokens", "max_tokens", "thinking_budget")
 _TEMPLATE_VARIABLES: Mapping[str, object] = {"add_generation_prompt": True, "preserve_thinking": True}
 """Variables of chat templates → the value that they have here anyway."""
@@ -24,6 +28,11 @@ _TEMPLATE_VARIABLES: Mapping[str, object] = {"add_generation_prompt": True, "pre
 _OFF = frozenset({"none", "off", "disabled", "false", "no", "0"})
 _ON = frozenset({"minimal", "low", "medium", "high", "xhigh", "max", "on", "enabled", "true", "yes", "1"})
 _OPEN = frozenset({"auto", "adaptive", "default"})
+
+SWITCH_SCHEMA: Mapping[str, Any] = {
+    "anyOf": [{"type": ["boolean", "object", "null"]}, {"enum": sorted(_OFF | _ON | _OPEN)}, {"enum": [0, 1]}]
+}
+"""JSON Schema of a switch."""
 
 
 def thinking_of(body: Mapping[str, Any]) -> bool | None:
@@ -37,9 +46,28 @@ def thinking_of(body: Mapping[str, Any]) -> bool | None:
 
 
 def thinking_budget_of(body: Mapping[str, Any]) -> int | None:
-    """Return the tokens of reasoning that a request allows in another server's words; None where it names none."""
-    inner = [as_object(body.get(name)).get(key) for name in SWITCHES for key in _INNER_BUDGETS]
-    return next((count for value in (*map(body.get, BUDGETS), *inner) if (count := as_count(value)) is not None), None)
+    """Return the tokens of reasoning that a request allows in another server's words; None where it names none.
+
+    Raises:
+        ParameterError: a budget is no number of tokens; -1 is none, as elsewhere.
+    """
+    given = [(name, body[name]) for name in BUDGETS if name in body]
+    for name in SWITCHES:
+        fields = filled_in(as_object(body.get(name)))
+        given += [(f"{name}.{key}", fields[key]) for key in _INNER_BUDGETS if key in fields]
+    budgets = [_budget(value, name) for name, value in given]
+    return next((budget for budget in budgets if budget is not None), None)
+
+
+def _budget(value: object, name: str) -> int | None:
+    if value == -1:
+        return None
+    try:
+        return _BUDGET.validate_python(value)
+    except ValidationError as error:
+        raise ParameterError(
+            f"Invalid value for '{name}': {error.errors(include_url=False)[0]['msg']}.", name
+        ) from error
 
 
 def _switch(value: object, name: str) -> bool | None:
@@ -63,4 +91,4 @@ def _refuse_variables(fields: Mapping[str, Any], name: str) -> None:
         known = key in _INNER_SWITCHES + _INNER_BUDGETS or value is _TEMPLATE_VARIABLES.get(key)
         if not known:
             place = f"{name}.{key[:80]}"
-            raise ParameterError(f"Unrecognized request argument supplied: {place}", place)
+            raise ParameterError(f"{place} is not supported by this server; leave it out.", place)

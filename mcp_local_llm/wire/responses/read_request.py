@@ -93,6 +93,8 @@ def incoming_response(body: object) -> IncomingResponse:
     tools = given.get("tools")
     if not isinstance(tools, list | None):
         raise ParameterError("Invalid value for 'tools': it must be a list.", "tools")
+    if not isinstance(given.get("text"), dict | None):
+        raise ParameterError("Invalid value for 'text': it must be an object.", "text")
     offered = offered_functions(cast(list[object], tools or []))
     turns = InputReader(offered.names)
     _read_conversation(given, turns)

@@ -274,7 +274,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "no messages": ({"messages": None}, "messages", "Missing required parameter: 'messages'"),
     "empty messages": ({"messages": []}, "messages", "at least 1"),
     "unknown template variable": (
-        {"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x", "Unrecognized request argument"
+        {"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x", "is not supported by this server"
     ),
     "several answers": ({"n": 2}, "n", "n is not supported"),
     "logprobs": ({"logprobs": True}, "logprobs", "logprobs is not supported"),

@@ -1,5 +1,6 @@
 """The command `chat`: one question with its answer, or a conversation on a terminal."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from mcp_local_llm.delegation.task import FileTask
 from mcp_local_llm.doors.cli.chat import ask as asking
 from mcp_local_llm.doors.cli.chat.answer_writer import PlainAnswer, answer_writer
-from mcp_local_llm.doors.cli.chat.question_input import STDIN_WAIT_S, read_schema, read_tools, stdin_kind, whole_message
+from mcp_local_llm.doors.cli.chat.question_input import (
+    STDIN_WAIT_S,
+    read_schema,
+    read_tools,
+    stdin_kind,
+    utf8,
+    whole_message,
+)
 from mcp_local_llm.doors.cli.completion import CompleteNames
 from mcp_local_llm.doors.cli.run import (
     DONE,
@@ -117,9 +125,10 @@ def add_chat_command(commands: typer.Typer, open_llm: OpenLLM, names: CompleteNa
                 response_schema=read_schema(schema) if schema else None,
             )
             text = _read_message(message, stdin, optional=template is not None)
+            system = utf8(os.fsencode(system or ""), "--system")
         except LocalLLMError as error:
             fail(str(error), code_of(error))
-        task = FileTask(file or None, text, system or "", request, model, each_file, split, template)
+        task = FileTask(file or None, text, system, request, model, each_file, split, template)
         alone = not (text.strip() or template or each_file or split or schema or tools or as_json)
         if alone and stdin_kind() == "none" and is_terminal(sys.stdin) and is_terminal(sys.stdout):
             _converse(open_llm, task, history, plain=plain)

@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.chat import ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError, shortened
+from mcp_local_llm.wire.json_values import mended_json
 
 STDIN_WAIT_S = 10.0
 """Seconds for the first byte of a pipe beside a message, where nobody sees that it is waited for."""
@@ -150,7 +151,7 @@ def _read_json(path: Path, option: str) -> object:
     except OSError as error:
         raise InvalidRequestError(f"{option}: {path} cannot be read: {error.strerror}.") from error
     try:
-        return cast(object, loads(text))
+        return cast(object, loads(mended_json(text)))
     except JSONDecodeError as error:
         raise InvalidRequestError(
             f"{option}: {path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}."
