@@ -65,7 +65,9 @@ class Wire:
             prefix = "io.modelcontextprotocol"
             meta |= {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientInfo": CLIENT}
             meta |= {f"{prefix}/clientCapabilities": {}}
-        await self._send({"id": number, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}})
+        await self._send(
+            {"id": number, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}}
+        )
         return number
 
     async def call(self, tool: str, **arguments: Any) -> int:

@@ -20,9 +20,9 @@ import anyio.to_thread
 import psutil
 
 from tests.reliability.proofs import Table
+from tests.reliability.soak_calls import Ending
 from tests.reliability.soak_figures import (
     FILES_MORE,
-    MEGABYTE,
     MEMORY_MB,
     MEMORY_SHARE,
     THREADS_MORE,
@@ -89,8 +89,8 @@ def tables(minutes: float, seed: int, real: bool, tally: Tally, trends: list[Tre
     return [calls, Table(f"{length} of mixed calls: the processes", bound, columns, [_trend(one) for one in trends])]
 
 
-def _row(kind: str, ended: Counter[str], wrong: int) -> list[str]:
-    return [kind, *(f"{ended[ending]:,}" for ending in ("answered", "refused", "cancelled")), f"{wrong:,}"]
+def _row(kind: str, ended: Counter[Ending], wrong: int) -> list[str]:
+    return [kind, f"{ended['answered']:,}", f"{ended['refused']:,}", f"{ended['cancelled']:,}", f"{wrong:,}"]
 
 
 def _trend(trend: Trend) -> list[str]:

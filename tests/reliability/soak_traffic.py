@@ -2,14 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import anyio
-import httpx
 import psutil
 
 from mcp_local_llm.values.results import Status
@@ -17,22 +17,22 @@ from tests.clients import private_environ
 from tests.model_cache import place_tiny
 from tests.reliability.soak_calls import (
     FILES,
-    HTTP,
     REAL_KIND,
     REAL_WEIGHT,
     STDIO,
     TINIES,
     Caller,
     Ending,
-    HttpKind,
-    StdioKind,
     real,
     texts,
 )
-from tests.reliability.soak_sessions import HttpSession, Session, StdioSession, http_session, stdio_session
+from tests.reliability.soak_http_calls import HTTP
+from tests.reliability.soak_sessions import Session, StdioSession, http_session, stdio_session
 from tests.sharing.sessions import LARGE, SMALL, holder_of, remove_runtime
 
 OVER_STDIO, OVER_HTTP = 6, 2
+Ask = Callable[[], Awaitable[Ending]]
+
 LINES = 2
 """Calls that a session has under way at the same time."""
 
@@ -113,22 +113,24 @@ class Traffic:
             self._take_faults(session)
 
     async def _line(self, session: Session, caller: Caller, more: Callable[[], bool]) -> None:
-        match session:
-            case StdioSession():
-                kinds = dict(STDIO) | ({REAL_KIND: (REAL_WEIGHT, real)} if caller.real else {})
-                while more():
-                    await self._one(caller, kinds, lambda kind: kind(session, caller))
-            case HttpSession():
-                async with session.client() as http:
-                    while more():
-                        await self._one(caller, HTTP, lambda kind: kind(session, http, caller))
+        kinds: dict[str, tuple[float, Ask]]
+        if isinstance(session, StdioSession):
+            drawn = {**STDIO, REAL_KIND: (REAL_WEIGHT, real)} if caller.real else STDIO
+            kinds = {name: (weight, partial(kind, session, caller)) for name, (weight, kind) in drawn.items()}
+            await self._send(caller, kinds, more)
+            return
+        async with session.client() as http:
+            kinds = {name: (weight, partial(kind, http, caller)) for name, (weight, kind) in HTTP.items()}
+            await self._send(caller, kinds, more)
 
-    async def _one(self, caller: Caller, kinds: Mapping, ask: Callable) -> None:
-        name = caller.random.choices([*kinds], [weight for weight, _ in kinds.values()])[0]
-        try:
-            self.tally.count(name, await ask(kinds[name][1]))
-        except Exception as error:  # whatever it is, the call did not end as it must
-            self.tally.fault(name, f"{caller.name}, call {caller.sent}: {error!r}")
+    async def _send(self, caller: Caller, kinds: Mapping[str, tuple[float, Ask]], more: Callable[[], bool]) -> None:
+        while more():
+            caller.sent += 1
+            (name,) = caller.random.choices([*kinds], [weight for weight, _ in kinds.values()])
+            try:
+                self.tally.count(name, await kinds[name][1]())
+            except Exception as error:  # Whatever it is, the call did not end as it must.
+                self.tally.fault(name, f"{caller.name}, call {caller.sent}: {error!r}")
 
     async def _greet(self, session: Session) -> None:
         if isinstance(session, StdioSession):
@@ -164,10 +166,12 @@ async def traffic(home: Path, seed: int, model: RealModel | None = None) -> Asyn
         (project / f"note{number}.txt").write_text(f"Note {number}.\n")
     for repository in (SMALL, LARGE):
         place_tiny(home / ".cache" / "huggingface" / "hub", repository)
-    environ = private_environ(home) | {"CLAUDE_PROJECT_DIR": str(project)}
+    # A queue that holds all, so that a refusal is a fault.
+    environ = private_environ(home) | {"CLAUDE_PROJECT_DIR": str(project), "MCP_LOCAL_LLM_QUEUE_SIZE": "256"}
     if model is not None:
         environ["MCP_LOCAL_LLM_FOLDERS"] = str(model.folder.parent)
-    known = (model.answers, model.folder.name) if model else ({}, "")
+    answers: Mapping[str, str] = model.answers if model else {}
+    name_of_real = model.folder.name if model else ""
     try:
         async with AsyncExitStack() as stack:
             sessions: list[Session] = [
@@ -181,7 +185,7 @@ async def traffic(home: Path, seed: int, model: RealModel | None = None) -> Asyn
                 await stack.enter_async_context(http_session(environ, f"http{number}")) for number in range(OVER_HTTP)
             ]
             lines = [
-                (session, Caller(name, Random(f"{seed} {name}"), project, *known))
+                (session, Caller(name, Random(f"{seed} {name}"), project, answers, name_of_real))
                 for session in sessions
                 for name in (f"{session.name}{letter}" for letter in "abcdefgh"[:LINES])
             ]
