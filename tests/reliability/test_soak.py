@@ -35,8 +35,8 @@ def test_flat_means_that_the_last_third_is_like_the_second(last: Sample, risen: 
 
 
 def test_the_tables_say_how_long_with_which_seed_and_what_was_wrong() -> None:
-    ended: dict[str, Counter[Ending]] = {"draft": Counter(answered=2000, cancelled=3)}
-    tally = Tally(ended, {"draft": ["lost"], "status": ["another's"]})
+    ended = Counter[Ending]({"answered": 2000, "cancelled": 3})
+    tally = Tally({"draft": ended}, {"draft": ["lost"], "status": ["another's"]})
     calls, processes = tables(60, 7, True, tally, figures(CALM, CALM, Sample(500.0, 20, 10)).trends())
     assert calls.title == "An hour of mixed calls"
     assert calls.text.startswith("2,005 calls in 60 minutes")
