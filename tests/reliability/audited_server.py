@@ -1,4 +1,4 @@
-"""The stdio server, with every step of Python's that runs code written to a file: `python audited_server.py FILE`.
+"""The stdio server, with every step of Python's that runs code written to a file, which is its argument.
 
 Python tells an audit hook of each import, compiled text, unpickled class, loaded library and started program.
 """

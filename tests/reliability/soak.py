@@ -73,9 +73,9 @@ def tables(minutes: float, seed: int, real: bool, tally: Tally, trends: list[Tre
     )
     models = "three copies of the built-in model" + (" and a real one of 135 million parameters" if real else "")
     text = (
-        f"{tally.calls:,} calls in {minutes:g} minute{'' if minutes == 1 else 's'} over {OVER_STDIO} sessions on stdio and {OVER_HTTP} on HTTP, "
-        f"{LINES} at a time in each, with {models}; seed {seed}, {machine}. Every answer is compared with the one that "
-        f"is known. `make soak MINUTES={minutes:g}` does it."
+        f"{tally.calls:,} calls in {minutes:g} minute{'' if minutes == 1 else 's'} over {OVER_STDIO} sessions on stdio "
+        f"and {OVER_HTTP} on HTTP, {LINES} at a time in each, with {models}; seed {seed}, {machine}. Every answer is "
+        f"compared with the one that is known. `make soak MINUTES={minutes:g}` does it."
     )
     kinds = {*tally.ended, *tally.wrong}
     rows = [_row(kind, tally.ended.get(kind, Counter()), len(tally.wrong.get(kind, []))) for kind in sorted(kinds)]

@@ -15,6 +15,7 @@ import pytest
 from tests.model_cache import TINY
 from tests.reliability import audited_server
 from tests.sharing.sessions import remove_runtime
+from tests.source import ROOT
 from tests.wire import open_wire
 
 HOSTILE_CODE = "open({marker!r}, 'a').close()\nclass Model: pass\nclass ModelArgs: pass\nclass Tokenizer: pass\n"
@@ -118,8 +119,8 @@ async def test_no_file_of_a_model_is_run(environ: dict[str, str], home: Path, re
         for name in ("evil.py", "sitecustomize.py", "conftest.py", "__init__.py", "setup.py", "tokenizer.py"):
             (folder / name).write_text(HOSTILE_CODE.format(marker=str(models / "pwned")))
         change(folder)
-    environ = environ | {"MCP_LOCAL_LLM_FOLDERS": str(models), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, audited_server.__file__, str(told)]
+    environ = environ | {"MCP_LOCAL_LLM_FOLDERS": str(models), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", audited_server.__name__, str(told)]
     async with open_wire(environ, command=command) as wire:
         for number in range(len(MODELS)):
             asked = {"model": f"m{number:02}", "message": "Hello", "max_tokens": 4, "thinking": False}
