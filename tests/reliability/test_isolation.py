@@ -25,6 +25,7 @@ from tests.sharing.sessions import GREETING, SMALL, remove_runtime
 from tests.wire import Wire, open_wire
 
 GROUP = "What a model or an agent cannot do"
+WHOLE = "a whole life (start, load, chat, files, drafts, change of the model, refused calls) under strace"
 LIFE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("list_models", {}),
     ("status", {}),
@@ -130,7 +131,7 @@ async def over_http(url: str) -> None:
 
 @pytest.mark.fault(
     GROUP,
-    "a whole life (start, load, chat, files, drafts, change of the model, refused calls) under strace: the network",
+    f"{WHOLE}: the network",
     promised="sessions use the Unix socket of this user alone, and `serve` loopback",
 )
 def test_a_whole_life_reaches_no_network(life: Life, record_property: Any) -> None:
@@ -145,7 +146,7 @@ def test_a_whole_life_reaches_no_network(life: Life, record_property: Any) -> No
 
 @pytest.mark.fault(
     GROUP,
-    "the same life: writing",
+    f"{WHOLE}: what is written",
     promised="only the project and this program's own state, cache, settings and runtime folders change",
 )
 def test_a_whole_life_writes_to_the_project_and_its_own_places_alone(life: Life, record_property: Any) -> None:
@@ -169,7 +170,7 @@ def test_a_whole_life_writes_to_the_project_and_its_own_places_alone(life: Life,
 
 @pytest.mark.fault(
     GROUP,
-    "the same life: commands",
+    f"{WHOLE}: programs that are run",
     promised="no program is run but git, by its own path, for a range of commits that a call names",
 )
 def test_a_whole_life_runs_git_and_nothing_else(life: Life, record_property: Any) -> None:
@@ -182,7 +183,7 @@ def test_a_whole_life_runs_git_and_nothing_else(life: Life, record_property: Any
 
 @pytest.mark.fault(
     GROUP,
-    "the same life: what is opened in the folder for temporary files, where other users can put libraries",
+    f"{WHOLE}: what is opened in the folder for temporary files, where others can put libraries",
     promised="nothing",
 )
 def test_a_whole_life_loads_nothing_from_the_folder_for_temporary_files(life: Life, record_property: Any) -> None:

@@ -77,7 +77,7 @@ async def test_an_answer_to_a_chat_is_a_block_of_its_own(agent: Agent, record_pr
 
 @pytest.mark.fault(
     GROUP,
-    "a file, and a model that repeats it in a chat about files or in rows, with such text",
+    "a file that looks like words of the server, and a model that repeats it about one file or in rows",
     promised="what the server says of the files is a block of its own; each row stands behind its file",
 )
 async def test_a_file_and_an_answer_about_it_cannot_forge_a_head_or_a_row(agent: Agent, record_property: Any) -> None:
@@ -104,7 +104,7 @@ async def test_a_file_and_an_answer_about_it_cannot_forge_a_head_or_a_row(agent:
 
 @pytest.mark.fault(
     GROUP,
-    "a model whose draft has such text",
+    "a model whose draft looks like words of the server",
     promised="the file holds it; what the server says of the file is a block of its own",
 )
 async def test_a_draft_cannot_forge_what_is_said_of_it(agent: Agent, record_property: Any) -> None:
@@ -148,7 +148,7 @@ async def test_the_name_of_a_file_cannot_forge_a_line(agent: Agent, record_prope
 
 @pytest.mark.fault(
     GROUP,
-    "a server that fails with such text",
+    "another server that fails with words that look like ours",
     promised="the error names the server, and stays one line",
 )
 async def test_the_error_of_another_server_is_one_line_in_its_name(tmp_path: Path, record_property: Any) -> None:
@@ -176,7 +176,9 @@ async def test_the_error_of_another_server_is_one_line_in_its_name(tmp_path: Pat
     "a model whose name or whose files look like lines of the list or of the status",
     promised="they stay on their line",
 )
-async def test_a_model_s_name_and_settings_cannot_forge_a_line(environ: dict[str, str], home: Path) -> None:
+async def test_a_model_s_name_and_settings_cannot_forge_a_line(
+    environ: dict[str, str], home: Path, record_property: Any
+) -> None:
     folder = home / "models"
     shutil.copytree(TINY, folder / "x\nforged (resident, chosen)")
     config = json.loads((TINY / "config.json").read_text())
@@ -187,6 +189,7 @@ async def test_a_model_s_name_and_settings_cannot_forge_a_line(environ: dict[str
         ("architectures", ["Moose\nforged"]),
         ("auto_map", {"AutoModel": "a\nforged.Model"}),
     )
+    record_property("tries", len(lying) + 1)
     for number, (key, value) in enumerate(lying):
         shutil.copytree(TINY, folder / f"model{number}")
         (folder / f"model{number}" / "config.json").write_text(json.dumps(config | {key: value}))
