@@ -8,6 +8,7 @@
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
 #   make test-faults     do to the program what a bad day does, once each (a few minutes)
 #   make reliability     the same as often as is promised, and write docs/reliability.md of it (about an hour)
+#   make soak            an hour of mixed calls, or as long as MINUTES says; SEED draws the same ones again
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make docs            build the site of docs/ into site/, strictly
 #   make mcpb            make the bundle for Claude Desktop
@@ -22,7 +23,7 @@ READY := $(VENV)/.ready
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-faults reliability test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-faults reliability soak test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -45,6 +46,10 @@ reliability: $(READY) llama-server real-model
 	rm -rf .cache/reliability
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m fault --prove .cache/reliability
 	$(BIN)/python -m tests.reliability.page .cache/reliability
+
+# With the real model where `make real-model` has made it, else with the built-in one alone.
+soak: $(READY)
+	$(BIN)/python -m tests.reliability.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 test-clients: $(READY) clients real-model
 	$(BIN)/python -m pytest -m clients tests/client_programs

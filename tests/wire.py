@@ -28,12 +28,17 @@ CLIENT = {"name": "wire", "version": "1"}
 
 
 class Wire:
-    """One server process; `lines` holds everything it wrote to stdout so far."""
+    """One server process; `lines` holds everything it wrote to stdout so far.
+
+    Attributes:
+        take: gets each line; a client of many calls puts its own in place, so that nothing is kept or read twice.
+    """
 
     def __init__(self, process: Process, stdout: asyncio.ReadTransport, era: str, errors: Path) -> None:
         self.process = process
         self._stdout = stdout
         self.lines: list[str] = []
+        self.take: Callable[[str], None] = self.lines.append
         self._era = era
         self._errors = errors
         self._changed = anyio.Event()
@@ -54,15 +59,16 @@ class Wire:
     async def request(self, method: str, params: Json) -> int:
         """Send a request that wants progress; returns its id."""
         self._next_id += 1
-        meta: Json = {"progressToken": self._next_id}
+        number = self._next_id  # Another task may send a request of its own meanwhile.
+        meta: Json = {"progressToken": number}
         if self._era != "legacy":
             prefix = "io.modelcontextprotocol"
             meta |= {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientInfo": CLIENT}
             meta |= {f"{prefix}/clientCapabilities": {}}
         await self._send(
-            {"id": self._next_id, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}}
+            {"id": number, "method": method, "params": {**params, "_meta": meta | params.get("_meta", {})}}
         )
-        return self._next_id
+        return number
 
     async def call(self, tool: str, **arguments: Any) -> int:
         """Call a tool; returns the request's id at once."""
@@ -134,10 +140,11 @@ class Wire:
         rest = b""
         while chunk := await lines.read(2**16):
             *whole, rest = (rest + chunk).split(b"\n")
-            self.lines += [line.decode() for line in whole]
+            for line in whole:
+                self.take(line.decode())
             self._change()
         if rest:
-            self.lines.append(rest.decode())
+            self.take(rest.decode())
         self._closed = True
         self._change()
 

@@ -11,6 +11,8 @@ from mcp_local_llm.values.results import Download, Failure, ModelRow, ModelTable
 
 TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
+INDENT = "  "
+"""Before the lines of a model's text, where it stands below this program's words."""
 
 _TOOL_WORDS = re.compile(r'\b(?:set_model\("([^"]*)"\)|(list_models|set_model|quick_test)\b|(download=true))')
 
@@ -83,13 +85,19 @@ def download_text(download: Download) -> str:
 
 
 def quick_test_text(test: QuickTest) -> str:
-    """Write the verdict, the numbers, the question and the answer."""
+    """Write verdict, numbers, question and answer; the later lines of the model's answer are indented."""
+    own, answer = quick_test_texts(test)
+    return f"{own}\n{answer.replace(chr(10), chr(10) + INDENT)}"
+
+
+def quick_test_texts(test: QuickTest) -> tuple[str, str]:
+    """Write what this program says of a test, and what the model says, which must not pass for it."""
     rate = "" if test.tokens_per_second is None else f", {test.tokens_per_second:.0f} tok/s"
     failed = "the model answers, but does not follow the instruction" if test.answered else "failed"
     head = f"{test.test}: {'passed' if test.passed else failed}. {test.verdict}"
     numbers = f"{test.model}, {test.completion_tokens} tokens in {test.seconds:.2f} s{rate}"
     answer = "\n".join([f"Answer: {test.answer}", *(f"Tool call: {call}" for call in test.tool_calls)])
-    return f"{head}\n{numbers}\nQuestion: {test.prompt}\n{answer}"
+    return f"{head}\n{numbers}\nQuestion: {test.prompt}", answer
 
 
 def status_text(status: Status) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcp_local_llm.values.cluster import Cluster
 from mcp_local_llm.values.endpoint import Endpoint
+from mcp_local_llm.values.visible_text import one_line
 
 KV_ELEMENT_BYTES = 2
 """Bytes of one cached key or value, where a network does not compute in more than 16 bits."""
@@ -24,7 +25,7 @@ class Quantization:
     mode: str = "affine"
 
     def __str__(self) -> str:
-        return f"{self.bits}-bit" if self.mode == "affine" else self.mode
+        return f"{self.bits}-bit" if self.mode == "affine" else one_line(self.mode)
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ class ModelInfo:
     cluster: Cluster | None = None
     serving: Serving = Serving()
 
+    def __post_init__(self) -> None:
+        """Keep what a model's files or its server say of it from passing for a line of this program's."""
+        object.__setattr__(self, "id", one_line(self.id))
+        object.__setattr__(self, "architecture", one_line(self.architecture))
+        object.__setattr__(self, "problems", tuple(map(one_line, self.problems)))
+
     @property
     def sparse(self) -> bool:
         """Whether it is a mixture of experts, which uses only some of the weights for a token."""
@@ -128,6 +135,10 @@ class FoundModels:
 
     models: tuple[ModelInfo, ...]
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep a path on its line."""
+        object.__setattr__(self, "warnings", tuple(map(one_line, self.warnings)))
 
 
 def endpoint_model(endpoint: Endpoint, served_name: str, context_length: int | None = None) -> ModelInfo:

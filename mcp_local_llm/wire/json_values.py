@@ -12,6 +12,8 @@ JsonObject = Mapping[str, Any]
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+_UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""These stand in strings only; halves of surrogate pairs cannot be sent unescaped."""
 _LIMITS = {
     "recursion limit exceeded": "200 levels of objects and lists can be read",
     "number out of range": "a number may have 4,300 digits",
@@ -26,6 +28,11 @@ def mended_json(text: str) -> str:
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can hold: models and servers write halves of surrogate pairs into JSON as well."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def on_one_line(text: str) -> str:
+    """Return the text of JSON without what some programs take for the end of a line: JSON escapes none above U+001F."""
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_json(text: str) -> object:

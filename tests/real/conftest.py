@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct, and what bare mlx-lm answers with it. `make test-real` fetches the model first."""
 
 import importlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -104,9 +104,8 @@ def info(model: RealModel) -> ModelInfo:
 
 @pytest.fixture(scope="session")
 def references(model: RealModel) -> dict[str, Reference]:
-    """Question → what bare mlx-lm answers; each is read from its first token, by a cache of its own."""
-    network, tokenizer = cast(tuple[Any, Any], load(str(model.mlx))[:2])
-    return {question: _reference(network, tokenizer, asked(question)) for question in THIRTY}
+    """Question → what bare mlx-lm answers."""
+    return bare_answers(model, THIRTY)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +124,12 @@ async def engine(info: ModelInfo) -> AsyncGenerator[MlxEngine]:
 def asked(question: str) -> tuple[Message, ...]:
     """The conversation that asks a question."""
     return prompt(question, SYSTEM)
+
+
+def bare_answers(model: RealModel, questions: Sequence[str]) -> dict[str, Reference]:
+    """What bare mlx-lm answers to each question, read from its first token, by a cache of its own."""
+    network, tokenizer = cast(tuple[Any, Any], load(str(model.mlx))[:2])
+    return {question: _reference(network, tokenizer, asked(question)) for question in questions}
 
 
 def model_settings(model: RealModel) -> dict[str, str]:

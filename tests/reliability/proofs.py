@@ -68,7 +68,7 @@ class Outcome:
         return f"**{self.failed}**" if self.failed else "nothing"
 
 
-@dataclass
+@dataclass(eq=False)
 class Proofs:
     """The outcomes of one run, by fault."""
 

@@ -14,7 +14,7 @@ from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenC
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_KEEPALIVE_S, Progress
 from mcp_local_llm.wire.http_error import HttpError
-from mcp_local_llm.wire.json_values import encodable
+from mcp_local_llm.wire.json_values import encodable, on_one_line
 from mcp_local_llm.wire.sse import SseEvent, SseItem
 
 Json = Mapping[str, Any]
@@ -122,4 +122,4 @@ class ApiFormat(Generic[Asked]):
 
 def json_event(data: Json, kind: str = "message") -> SseEvent:
     """Make an event of JSON data; `kind` names it on a line `event:`."""
-    return SseEvent(encodable(json.dumps(data, ensure_ascii=False)), kind)
+    return SseEvent(on_one_line(encodable(json.dumps(data, ensure_ascii=False))), kind)

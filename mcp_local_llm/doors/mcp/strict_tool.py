@@ -12,7 +12,7 @@ from mcp.server.context import HandlerResult
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ContentBlock, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.mcp.descriptions import SEARCH_HINTS
@@ -139,11 +139,10 @@ def told_of(result: ChatResult) -> str:
     return " ".join(part for part in (note(result, NOTE_WORDING), result.switch_note) if part)
 
 
-def report_result(report: BaseModel, text: str) -> CallToolResult:
-    """Return a structured value and its text side by side; each client shows one of the two."""
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=report.model_dump(mode="json")
-    )
+def report_result(report: BaseModel, *texts: str) -> CallToolResult:
+    """Return a structured value and its texts side by side, each a block; a client shows the one or the others."""
+    blocks: list[ContentBlock] = [TextContent(type="text", text=encodable(text)) for text in texts]
+    return CallToolResult(content=blocks, structured_content=report.model_dump(mode="json"))
 
 
 def without_titles(schema: dict[str, Any]) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def report_tools(llm: LLM, delegation: Delegation) -> list[StrictTool]:
     ) -> Annotated[CallToolResult, QuickTest]:
         async with reporting(ctx) as report:
             outcome = await llm.quick_test(test, report)
-        return report_result(outcome, results_text.quick_test_text(outcome))
+        return report_result(outcome, *results_text.quick_test_texts(outcome))
 
     async def list_models() -> Annotated[CallToolResult, ModelTable]:
         table = await llm.list_models()

@@ -79,6 +79,7 @@ class Worker:
         try:
             with self._watch.bounded("setting MLX up", self._limits.load_timeout_s):
                 memory.set_up()
+                _compile_no_kernels()
             while self._serve():
                 pass
         except BaseException:
@@ -269,3 +270,13 @@ def _save(batch: Batch, cancelled: Callable[[], bool]) -> None:
     """Write prefixes to the disk, until all are written or `cancelled` says so."""
     while batch.prefixes.unsaved and not cancelled():
         batch.prefixes.save_next(cancelled)
+
+
+def _compile_no_kernels() -> None:
+    """Let MLX compute on a CPU what it would compile there.
+
+    It would run a C++ compiler through a shell, and load libraries from `mlx` in the folder for temporary files, where
+    another user of the machine can put them. The answers are the same.
+    """
+    if mx.default_device() == mx.cpu:
+        mx.disable_compile()

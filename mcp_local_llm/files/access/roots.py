@@ -7,7 +7,6 @@ else: the home folder, `/`, or a package manager's cache. Those never count; wha
 import fcntl
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))
 
 PACKAGE = Path(__file__).parents[2]
 SHARED_TEMP = tuple(Path("/", *top, "tmp") for top in ((), ("var",), ("private",), ("private", "var")))
+TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+"""Name another folder for them, the first that is set."""
 _GET_PATH = 50
 """F_GETPATH of macOS."""
 
@@ -89,7 +90,7 @@ def find_roots(
     project = Path(named) if named else cwd
     candidates: list[tuple[Path, str]] = [] if project is None else [(project, source)]
     candidates += [(path, "the setting `roots`") for path in more]
-    temps = (temp or _temp_folder(), *SHARED_TEMP)
+    temps = (temp or _temp_folder(environ), *SHARED_TEMP)
     folders: list[Path] = []
     refused: list[RefusedRoot] = []
     for path, origin in candidates:
@@ -140,11 +141,10 @@ def _as_the_kernel_spells(folder: Path) -> Path:
         os.close(handle)
 
 
-def _temp_folder() -> Path:
-    try:
-        return Path(tempfile.gettempdir())
-    except FileNotFoundError:
-        return SHARED_TEMP[0]  # No folder can be written to, which Python tries to find out.
+def _temp_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder for temporary files; `tempfile.gettempdir` would write a file into it to find out."""
+    named = (Path(environ.get(variable, "")) for variable in TEMP_VARIABLES)
+    return next((folder for folder in named if folder.is_absolute()), SHARED_TEMP[0])
 
 
 def in_system_folder(path: Path) -> bool:

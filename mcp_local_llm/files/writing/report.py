@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from mcp_local_llm.files.writing.rows import one_line
+from mcp_local_llm.values.visible_text import one_line
 
 FIRST_LINES, LAST_LINES = 5, 2
 """Lines of a new file that are shown."""

@@ -4,7 +4,6 @@ The head says what this program says; it belongs in a text block of its own, apa
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,8 @@ from typing import Any
 
 from mcp_local_llm.files.writing.fenced_answer import unwrap
 from mcp_local_llm.values.errors import FileAccessError
+from mcp_local_llm.values.visible_text import LINE_BREAKS, UNSEEN, visible
+from mcp_local_llm.wire.json_values import on_one_line
 
 MAX_ROW_CHARACTERS = 300
 """Characters of a row that come back, its path and the marks of its lines included."""
@@ -29,12 +30,6 @@ HEAD_BYTES = 1024
 INDENT = "  "
 CUT = "…"
 """Marks of a continued line and of a cut end."""
-
-LINE_BREAKS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-"""Everything that some program shows as the end of a line."""
-
-_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that move a terminal's cursor, turn the direction of writing, or are halves that cannot be sent."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +168,7 @@ def json_row(row: Row, limit: int | None) -> str:
         value |= {"error": row.error, "remedy": row.remedy if len(row.remedy) <= room else row.remedy[:room] + CUT}
     else:
         value["answer"] = json.loads(row.answer)
-    text = json.dumps(value, ensure_ascii=False)
-    # Inside strings only: JSON escapes no line break above U+001F, and some programs break lines there.
-    return re.sub(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return on_one_line(json.dumps(value, ensure_ascii=False))
 
 
 def _checked(row: Row) -> Row:
@@ -223,19 +216,5 @@ def _kept(keep: Keep, text: str, ending: str) -> tuple[Path | None, str]:
 
 def _label(path: str) -> str:
     """Return a path as it is, or as JSON where it could be taken for something else."""
-    plain = not (LINE_BREAKS.search(path) or _UNSEEN.search(path) or ": " in path or path[:1] in (" ", '"', "{"))
+    plain = not (LINE_BREAKS.search(path) or UNSEEN.search(path) or ": " in path or path[:1] in (" ", '"', "{"))
     return path if plain and path else json.dumps(path)
-
-
-def visible(text: str) -> str:
-    """Show characters that would not be seen as their escapes."""
-    return _UNSEEN.sub(_escaped, text)
-
-
-def one_line(text: str) -> str:
-    """Show everything that does not belong into a line as its escape."""
-    return LINE_BREAKS.sub(_escaped, visible(text))
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,9 @@ class Served:
 
 
 @contextmanager
-def serve(environ: dict[str, str], *arguments: str) -> Generator[Served]:
-    command = [sys.executable, "-m", "mcp_local_llm", "serve", "--port", "0", *arguments]
+def serve(environ: dict[str, str], *arguments: str, under: Sequence[str] = ()) -> Generator[Served]:
+    """Start it, with the command `under` that runs it."""
+    command = [*under, sys.executable, "-m", "mcp_local_llm", "serve", "--port", "0", *arguments]
     process = subprocess.Popen(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -5,6 +5,7 @@ import os
 import unicodedata
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,9 @@ WRITING: list[tuple[str, Prepare]] = [
 """Places that nothing may be written to, `overwrite` or not where it is a link or protected."""
 
 
+GROUP = "What a model or an agent cannot do"
+
+
 @pytest.fixture(scope="module")
 async def agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Agent]:
     async with agent_in(tmp_path_factory.mktemp("agent")) as opened:
@@ -160,10 +164,25 @@ def filled(name: str, project: Project) -> str:
     return name.replace("{{", "{").replace("}}", "}")
 
 
-@pytest.mark.parametrize(
-    "tricks", [[*TRICKS[::5], *OWN_TRICKS], pytest.param(TRICKS, marks=pytest.mark.sweep)], ids=["own", "all"]
+TRIED = pytest.mark.fault(
+    GROUP,
+    "a path that means something else to another program, a link, a folder of the kernel, a pattern for secrets, a "
+    "repository within, a file that the agent's own rules deny",
+    promised="it is read as what it is, or refused by its kind; no secret reaches a model, an answer or a log",
 )
-async def test_every_trick_is_read_or_refused_by_its_kind(agent: Agent, tricks: list[tuple[str, Prepare, str]]) -> None:
+
+
+@pytest.mark.parametrize(
+    "tricks",
+    [
+        pytest.param([*TRICKS[::5], *OWN_TRICKS], marks=TRIED, id="own"),
+        pytest.param(TRICKS, marks=pytest.mark.sweep, id="all"),
+    ],
+)
+async def test_every_trick_is_read_or_refused_by_its_kind(
+    agent: Agent, tricks: list[tuple[str, Prepare, str]], record_property: Any
+) -> None:
+    record_property("tries", len(tricks))
     wrong: list[tuple[str, str, str]] = []
     for number, (name, prepare, expected) in enumerate(tricks):
         project = agent.renewed()
@@ -202,7 +221,13 @@ async def test_secrets_among_other_files_are_rows_or_left_out(agent: Agent, temp
     agent.require_no_leak()
 
 
-async def test_no_place_that_is_protected_is_written(agent: Agent) -> None:
+@pytest.mark.fault(
+    GROUP,
+    "a draft into another folder, a secret, a file that programs run or obey, or through a link",
+    promised="nothing is written, and no model is asked",
+)
+async def test_no_place_that_is_protected_is_written(agent: Agent, record_property: Any) -> None:
+    record_property("tries", len(WRITING))
     asked, wrong, project = len(agent.prompts), list[str](), agent.renewed()
     for name, prepare in WRITING:
         if prepare is not nothing:
@@ -243,6 +268,7 @@ async def test_placeholders_lead_no_answer_into_a_protected_place(agent: Agent) 
     assert tree(project.folder) == before
 
 
+@pytest.mark.fault(GROUP, "a draft that shall copy a secret", promised="it is refused before a model is asked")
 @pytest.mark.parametrize("each", [False, True])
 async def test_a_draft_from_a_secret_is_refused(agent: Agent, each: bool) -> None:
     agent.renewed()
@@ -260,6 +286,11 @@ async def test_a_secret_that_stands_at_the_target_is_neither_shown_nor_kept(agen
     agent.require_no_leak()
 
 
+@pytest.mark.fault(
+    GROUP,
+    "a repository whose every setting names a program, and whose history holds secrets",
+    promised="git runs none of them, and no secret is told",
+)
 async def test_a_hostile_repository_runs_no_program_and_tells_no_secret(tmp_path: Path) -> None:
     async with agent_in(tmp_path, {"GIT_TRACE": str(tmp_path / "trace"), "GIT_DIR": "/nonexistent"}) as agent:
         project = agent.project

@@ -41,10 +41,11 @@ async def test_a_quick_test_without_a_name_says_hello(client: Client) -> None:
     assert (await report(client, "quick_test"))["test"] == "hello"
 
 
-async def test_a_quick_test_says_its_verdict_first(client: Client) -> None:
-    (text,) = texts(await call(client, "quick_test", test="hello"))
+async def test_a_quick_test_says_its_verdict_first_and_the_model_s_answer_apart(client: Client) -> None:
+    text, answer = texts(await call(client, "quick_test", test="hello"))
     assert text.startswith("hello: passed. The answer is OK.\ntiny, ")
-    assert text.endswith("Question: Reply with exactly OK\nAnswer: OK")
+    assert text.endswith("Question: Reply with exactly OK")
+    assert answer == "Answer: OK"
 
 
 async def test_set_model_loads_and_then_says_that_it_is_resident_already(client: Client) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,9 +65,14 @@ CASES = [
 ]
 
 
+@pytest.mark.fault(
+    "What a model or an agent cannot do",
+    "a name, or a folder above it, that is exchanged for a link to a secret while it is read",
+    promised="the file that was meant is read, or nothing",
+)
 @pytest.mark.parametrize(("prepare", "name"), CASES)
 def test_a_name_that_is_swapped_during_the_reading_shows_no_secret(
-    project: Project, prepare: Callable[[Project], tuple[Path, Path]], name: str
+    project: Project, prepare: Callable[[Project], tuple[Path, Path]], name: str, record_property: Any
 ) -> None:
     reader = project.reader
     read = refused = tries = 0
@@ -81,5 +87,6 @@ def test_a_name_that_is_swapped_during_the_reading_shows_no_secret(
                 refused += 1
             assert PLANTED not in shown
             assert shown.count("\n") == (shown == "fine\n")
+    record_property("tries", tries)
     assert read + refused == tries
     assert read > 0
