@@ -248,7 +248,9 @@ TEMPLATES: dict[str, Callable[[], Files]] = {
     "the classes of Python": lambda: template("{{ ''.__class__.__mro__[1].__subclasses__() }}"),
     "the globals of a function": lambda: template("{{ cycler.__init__.__globals__.os.popen('id').read() }}"),
     "a class by way of a format": lambda: template("{{ '{0.__class__.__mro__}'.format('') }}"),
-    "a class by way of a map": lambda: template("{{ '{a.__class__.__init__}'.format_map({'a': namespace()}) }}"),
+    "a class by way of a map": lambda: template(
+        "{{ '{a.__class__.__init__.__globals__}'.format_map({'a': namespace()}) }}"
+    ),
     "a change of the conversation": lambda: template("{% set _ = messages.append(1) %}"),
     "no template": lambda: {"chat_template.jinja": "{% for %}"},
     "a template of a megabyte": lambda: {"chat_template.jinja": "{{ 1 }}" * 150_000},

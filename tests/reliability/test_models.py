@@ -161,7 +161,10 @@ def test_an_index_cannot_name_files_outside(server: Steady, tries: int) -> None:
 
 
 @pytest.mark.fault(
-    GROUP, "the folder of the loaded model is deleted", promised="it goes on answering; once unloaded, it is unknown"
+    GROUP,
+    "the folder of the loaded model is deleted",
+    promised="it goes on answering; once unloaded, it is unknown",
+    tries=10,
 )
 def test_a_loaded_model_outlives_its_folder(server: Steady, tries: int) -> None:
     for attempt in range(tries):
@@ -180,6 +183,7 @@ def test_a_loaded_model_outlives_its_folder(server: Steady, tries: int) -> None:
     GROUP,
     "the weights of the loaded model are cut, spoiled or replaced",
     promised="it goes on answering rightly; loaded anew, what is broken is refused",
+    tries=10,
 )
 def test_a_loaded_model_does_not_see_other_weights(server: Steady, tries: int) -> None:
     for attempt in range(tries):
@@ -219,7 +223,7 @@ def test_files_that_change_during_the_load_cost_at_most_the_call(server: Steady,
     GROUP, "a tokenizer that never ends a prompt", promised="the call ends in time; others are answered", tries=3
 )
 def test_a_tokenizer_that_never_ends_holds_nobody_up(tmp_path: Path, tries: int) -> None:
-    server = Steady(tmp_path, {"MCP_LOCAL_LLM_STEP_TIMEOUT_S": "2"})
+    server = Steady(tmp_path, {"MCP_LOCAL_LLM_STEP_TIMEOUT_S": "1"})
     # Each place in the text costs less than the library's own limit, all together take minutes.
     endless = hostile.tokenizer(pre_tokenizer=hostile.split("x*x*y|x"))
     try:

@@ -194,3 +194,18 @@ def test_each_setting_has_one_process_whose_value_rules() -> None:
     session = {name for name, whose in fields.items() if whose == "session"}
     assert session == sampling | {"model", "share", "preload", "log_level", "roots", "secret_names", "allow"}
     assert {fields[name] for name in TABLES} == {"owner"}
+
+
+def test_a_file_that_everybody_may_write_is_refused_and_a_readable_key_is_told(file: Path) -> None:
+    file.write_text('api_key = "a-long-enough-key"\n')
+    file.chmod(0o600)
+    assert load_settings(file, {}).warnings == ()
+    file.chmod(0o644)
+    (warning,) = load_settings(file, {}).warnings
+    assert f"chmod 600 {file}" in warning
+    assert "a-long-enough-key" not in warning
+    file.write_text("batch_size = 2\n")
+    assert load_settings(file, {}).warnings == ()
+    file.chmod(0o646)
+    with pytest.raises(ConfigError, match=f"chmod go-w {file}"):
+        load_settings(file, {})
