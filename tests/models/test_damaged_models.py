@@ -1,6 +1,7 @@
 import ast
 import json
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.models.single import FOUR, config, found, without
 from tests.sweep import examples
 
 
-def weights(*entries: dict[str, object]) -> bytes:
+def weights(*entries: Mapping[str, object]) -> bytes:
     """A weight file whose header has these entries, with bytes for a small one."""
     text = json.dumps({str(at): entry for at, entry in enumerate(entries)}).encode()
     return len(text).to_bytes(8, "little") + text + bytes(100)

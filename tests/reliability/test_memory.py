@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -81,7 +82,7 @@ def small(tmp_path: Path) -> Iterator[tuple[Steady, Path]]:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text(MEMINFO.format(total=2**20, available=2**19))
     mount = f"mount --bind {meminfo} /proc/meminfo"
-    if sys.platform != "linux" or os.geteuid() or os.system(f"unshare --mount sh -c '{mount}' 2>/dev/null"):
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(["unshare", "-m", "sh", "-c", mount]).returncode:
         pytest.skip("only root on Linux can give a process a machine with less memory")
     script = f'{mount} && exec "$0" -m mcp_local_llm'
     steady = Steady(tmp_path, command=["unshare", "--mount", "sh", "-c", script, sys.executable])

@@ -223,7 +223,7 @@ def test_files_that_change_during_the_load_cost_at_most_the_call(server: Steady,
     GROUP, "a tokenizer that never ends a prompt", promised="the call ends in time; others are answered", tries=3
 )
 def test_a_tokenizer_that_never_ends_holds_nobody_up(tmp_path: Path, tries: int) -> None:
-    server = Steady(tmp_path, {"MCP_LOCAL_LLM_STEP_TIMEOUT_S": "1"})
+    server = Steady(tmp_path, {"MCP_LOCAL_LLM_STEP_TIMEOUT_S": "8"})
     # Each place in the text costs less than the library's own limit, all together take minutes.
     endless = hostile.tokenizer(pre_tokenizer=hostile.split("x*x*y|x"))
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.clients import WAIT_S
 from tests.doors.http.test_serve import serve
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY
@@ -175,7 +176,10 @@ STEERING = (
     GROUP, "another user asks the HTTP door on loopback, which has a key", promised="refused: 401, nothing is told"
 )
 def test_a_door_with_a_key_is_closed_to_another_user(environ: dict[str, str], tries: int) -> None:
-    with serve(environ | {"MCP_LOCAL_LLM_API_KEY": "correct-horse"}) as door, httpx.Client(base_url=door.url) as client:
+    with (
+        serve(environ | {"MCP_LOCAL_LLM_API_KEY": "correct-horse"}) as door,
+        httpx.Client(base_url=door.url, timeout=WAIT_S) as client,
+    ):
         for attempt in range(tries):
             path = ("/v1/models", "/v1/chat/completions", "/metrics", "/v1/completions")[attempt % 4]
             answer = client.request("POST" if "completions" in path else "GET", path.removeprefix("/v1"), json={})
@@ -189,7 +193,7 @@ def test_a_door_with_a_key_is_closed_to_another_user(environ: dict[str, str], tr
     promised="it may ask the model, as any program of this machine; it reads no file and steers nothing",
 )
 def test_a_door_without_a_key_gives_the_model_and_nothing_else(environ: dict[str, str], tries: int) -> None:
-    with serve(environ) as door, httpx.Client(base_url=door.url) as client:
+    with serve(environ) as door, httpx.Client(base_url=door.url, timeout=WAIT_S) as client:
         assert client.get("models").status_code == 200
         for attempt in range(tries):
             path = STEERING[attempt % len(STEERING)]
