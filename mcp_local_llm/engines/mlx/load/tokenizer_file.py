@@ -12,9 +12,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
-MAX_GROWTH = 64
-"""How much longer a normalizer, pre-tokenizer, post-processor or decoder may make a text. Usual ones put one character
-for another; the longest of Unicode's own compositions is of 18."""
+MAX_GROWTH = 256
+"""How many times as long a normalizer, pre-tokenizer, post-processor or decoder may make a text. Usual ones put one
+character for another; SentencePiece's table has a sign of 33 bytes, and rules for blanks may follow it."""
 
 MAX_ADDED = 1000
 """The most characters of an added token; the longest are runs of 31 blanks or newlines."""
