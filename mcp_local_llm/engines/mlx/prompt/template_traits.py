@@ -48,9 +48,10 @@ _LEAST_WORDS = ("minimal", "low")
 def with_traits(model: TextModel) -> TextModel:
     """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's.
 
-    All probes of a template together may take as long as one rendering.
+    All probes of a template together may take as long as one rendering, of processor time: on a busy machine a usual
+    template must not lose its traits.
     """
-    model = replace(model, probes_until=time.monotonic() + MAX_SECONDS)
+    model = replace(model, probes_until=time.thread_time() + MAX_SECONDS)
     model = replace(model, traits=template_traits(model))
     # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
     model.tokenizer.eos_token_ids = model.tokenizer.eos_token_ids | turn_ends(model)

@@ -95,7 +95,7 @@ class TextModel:
         traits: what its template does.
         control: its control tokens.
         refuse_tools: refuse tools where the template writes none, instead of writing them into the system turn.
-        probes_until: the time of the monotonic clock after which its template is asked for no more traits.
+        probes_until: the loading thread's processor time after which its template is asked for no more traits.
     """
 
     name: str
@@ -113,7 +113,7 @@ class TextModel:
 
     def late(self) -> bool:
         """Whether the time for probes of the template is over."""
-        return time.monotonic() > self.probes_until
+        return time.thread_time() > self.probes_until
 
     @property
     def largest_text(self) -> int:
