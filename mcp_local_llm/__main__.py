@@ -14,6 +14,8 @@ def main() -> None:
         # As a variable, which wins over the settings file.
         os.environ["MCP_LOCAL_LLM_LOG_LEVEL"] = "INFO"
         del sys.argv[1]
+    # Nothing that others may write to, whatever the umask: settings name programs that are run.
+    os.umask(os.umask(0) | 0o002)
     try:
         # Imported here, so that importing this module takes no time.
         from mcp_local_llm.start import run_cli, run_stdio, run_welcome

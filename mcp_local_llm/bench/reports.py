@@ -27,7 +27,7 @@ class ReportFolder:
         """
         path = self._folder / f"{_slug(report.model)}{'.tasks' if report.scores else ''}.json"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(path, f"{report.model_dump_json(indent=1)}\n".encode())
         except OSError as error:
             raise ConfigError(

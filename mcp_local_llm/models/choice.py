@@ -39,7 +39,7 @@ class ChoiceFile:
             ConfigError: the file cannot be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(self.path, f"{name}\n".encode())
         except OSError as error:
             raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error

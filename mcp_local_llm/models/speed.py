@@ -153,7 +153,7 @@ class SpeedFile:
         return samples
 
     def _write(self, samples: dict[str, list[float]]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self.path, json.dumps(samples, indent=1).encode(), durable=False)
 
     def _key(self, model: ModelInfo) -> str:

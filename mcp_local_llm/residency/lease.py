@@ -155,7 +155,9 @@ class Lease:
 
     def _refuse_foreign(self, status: os.stat_result) -> None:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-            raise ConfigError(f"{self._folder} is not a folder of this user. Remove it.")
+            raise ConfigError(
+                f"{self._folder} is not a folder of this user. Remove it, or set XDG_RUNTIME_DIR to a private folder."
+            )
         if status.st_mode & 0o077:
             # Changing the mode here would not remove files of other users, so the user must check the folder first.
             raise ConfigError(

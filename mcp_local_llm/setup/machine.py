@@ -15,6 +15,7 @@ from pathlib import Path
 from mcp_local_llm.values.machine import Machine, Memory
 
 GIB = 2**30
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SYSCTL_TIMEOUT_S = 2.0
 
 # Memory bandwidth in GB/s as Apple publishes it: newsroom articles and technical specifications of each chip
@@ -112,7 +113,7 @@ def _read_mac(reader: MachineReader) -> Machine:
 
 
 def _linux_memory(reader: MachineReader) -> Memory:
-    """Read /proc/meminfo, and the limits of the control groups that this process is in (a container has one)."""
+    """Read /proc/meminfo, and the limits of this process and of its control groups (a container has one)."""
     found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", reader.read_text(Path("/proc/meminfo")) or "", re.MULTILINE))
     if "MemTotal" in found:
         total = int(found["MemTotal"]) * 1024
@@ -126,7 +127,21 @@ def _linux_memory(reader: MachineReader) -> Memory:
         cache = re.search(rf"^{names[2]} (\d+)$", reader.read_text(folder / "memory.stat") or "", re.MULTILINE)
         total = limit
         available = min(available, max(limit - (usage or 0) + (int(cache[1]) if cache else 0), 0))
+    if (space := _address_space(reader)) is not None:
+        total, available = min(total, space[0]), min(available, space[1])
     return Memory(total, min(available, total))
+
+
+def _address_space(reader: MachineReader) -> tuple[int, int] | None:
+    """Return the most bytes that this process may map (RLIMIT_AS), and what is left of them; None without a limit.
+
+    Beyond it, native code ends the process where Python would raise an error.
+    """
+    limit = re.search(r"^Max address space\s+(\d+)", reader.read_text(Path("/proc/self/limits")) or "", re.MULTILINE)
+    pages = (reader.read_text(Path("/proc/self/statm")) or "").split()
+    if limit is None or not pages:
+        return None
+    return int(limit[1]), max(int(limit[1]) - int(pages[0]) * PAGE_BYTES, 0)
 
 
 def _control_groups(text: str) -> list[tuple[Path, tuple[str, str, str]]]:

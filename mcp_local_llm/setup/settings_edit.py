@@ -143,7 +143,7 @@ class SettingsEditor:
         settings_of(self.path, tomllib.loads(content), {})
         target = Path(os.path.realpath(self.path))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(target, content.encode(), target.stat().st_mode & 0o777 if target.exists() else PRIVATE)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from error

@@ -5,8 +5,9 @@ Unknown keys, unknown variables and wrong values are refused by name.
 
 import difflib
 import os
+import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,20 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: names the file or variable, the key and what is allowed.
     """
-    return settings_of(path, read_settings_file(path), environ)
+    settings = settings_of(path, read_settings_file(path), environ)
+    return settings.warned((*settings.warnings, *_exposed(path, settings)))
+
+
+def _exposed(path: Path, settings: Settings) -> Iterator[str]:
+    """Warn about keys in a file that others can read. Raises `ConfigError` where others can write it."""
+    mode = path.stat().st_mode if path.exists() else 0
+    if mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"{path} can be written by every user of this machine, and it names programs and servers. Look what is in "
+            f"it, then run `chmod go-w {path}`."
+        )
+    if mode & stat.S_IROTH and settings.api_key is not None and "api_key" in read_settings_file(path):
+        yield f"{path} holds a key and can be read by every user of this machine: run `chmod 600 {path}`."
 
 
 def settings_of(path: Path, content: dict[str, Any], environ: Mapping[str, str]) -> Settings:

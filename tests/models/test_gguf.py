@@ -6,6 +6,7 @@ import pytest
 from mcp_local_llm.models.find import ModelRoots, find_models
 from tests.model_cache import (
     Fact,
+    Words,
     gguf,
     qwen_gguf,
     write,
@@ -40,6 +41,8 @@ BROKEN_GGUF: dict[str, Callable[[], bytes]] = {
     "cut off in an array": lambda: qwen_gguf().head[:-400],
     "an old version": lambda: gguf({}, {}, 0, version=1).head,
     "counts beyond reason": lambda: b"GGUF" + b"\x03\x00\x00\x00" + b"\xff" * 16,
+    "dimensions beyond reason": lambda: gguf({}, {"a": ()}, 0).head[:-16] + b"\xff\xff\xff\x7f" + bytes(2_000_000),
+    "words beyond reason": lambda: gguf({"a": Words(())}, {}, 0).head[:-8] + b"\xff\xff\xff\x7f" + bytes(2_000_000),
     "lengths beyond reason": lambda: gguf({"a": 1}, {}, 0).head[:24] + b"\xff" * 40,
 }
 
@@ -53,3 +56,10 @@ def test_a_broken_gguf_file_is_listed_as_such(case: str, tmp_path: Path) -> None
         ("m.gguf has a broken or unfinished header",),
         ("m.gguf is not a GGUF file",),
     )
+
+
+def test_a_gguf_file_whose_tensors_lie_behind_its_end_is_cut_off(tmp_path: Path) -> None:
+    whole = gguf({"general.architecture": "qwen2"}, {"a": (8, 8)}, 0)
+    write(tmp_path / "m.gguf", whole.head[:-8] + (10**9).to_bytes(8, "little"))
+    (model,) = find_models(ModelRoots(extra=(tmp_path,)))
+    assert model.problems[0].startswith("m.gguf is cut off: ")

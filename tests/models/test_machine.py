@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from mcp_local_llm.setup.machine import (
+    PAGE_BYTES,
     MachineReader,
     chip_bandwidth,
     local_machine_reader,
@@ -80,6 +81,20 @@ CONTROL_GROUPS: dict[str, tuple[dict[str, str], tuple[int, int]]] = {
             "/sys/fs/cgroup/memory.current": f"{2 * GIB}",
         },
         (GIB, 0),
+    ),
+    "a limit of the address space": (
+        {
+            "/proc/self/limits": f"Max cpu time  unlimited\nMax address space         {4 * GIB}   unlimited   bytes\n",
+            "/proc/self/statm": f"{GIB // PAGE_BYTES} 2 3\n",
+        },
+        (4 * GIB, 3 * GIB),
+    ),
+    "no limit of the address space": (
+        {
+            "/proc/self/limits": "Max address space         unlimited            unlimited            bytes\n",
+            "/proc/self/statm": "1 2 3\n",
+        },
+        (TOTAL, AVAILABLE),
     ),
     "nonsense": (
         {"/proc/self/cgroup": "what\n0::\n", "/sys/fs/cgroup/memory.max": "much"},

@@ -97,6 +97,12 @@ def test_two_that_look_at_once_take_each_other_for_no_holder(tmp_path: Path) -> 
         assert not Lease(tmp_path).elsewhere()
 
 
+@pytest.mark.fault(
+    "A second user of the machine",
+    "a link in place of the runtime folder",
+    promised="refused with the folder's name",
+    tries=1,
+)
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

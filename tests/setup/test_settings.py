@@ -206,3 +206,18 @@ def test_true_and_false_are_no_numbers(file: Path) -> None:
         file.write_text(f"{name} = true\n")
         with pytest.raises(ConfigError, match=f"'{name}' is True. Input should be "):
             load_settings(file, {})
+
+
+def test_a_file_that_everybody_may_write_is_refused_and_a_readable_key_is_told(file: Path) -> None:
+    file.write_text('api_key = "a-long-enough-key"\n')
+    file.chmod(0o600)
+    assert load_settings(file, {}).warnings == ()
+    file.chmod(0o644)
+    (warning,) = load_settings(file, {}).warnings
+    assert f"chmod 600 {file}" in warning
+    assert "a-long-enough-key" not in warning
+    file.write_text("batch_size = 2\n")
+    assert load_settings(file, {}).warnings == ()
+    file.chmod(0o646)
+    with pytest.raises(ConfigError, match=f"chmod go-w {file}"):
+        load_settings(file, {})

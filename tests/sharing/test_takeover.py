@@ -164,6 +164,12 @@ async def test_a_standing_server_holds_the_lease_before_anything_is_loaded(envir
             assert (await report(session, "status"))["holder_pid"] == served.process.pid
 
 
+@pytest.mark.fault(
+    "A second user of the machine",
+    "another user connects to the socket after its folder was opened by hand",
+    promised="refused by the user id that the kernel tells, and logged; the session is answered",
+    tries=1,
+)
 async def test_the_process_of_another_user_is_refused(environ: dict[str, str]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")

@@ -120,7 +120,12 @@ class MlxLoader:
 
         text = dataclasses.replace(loaded.text, refuse_tools=self._limits.refuse_tools)
         markup = model_markup(text.tokenizer, text.tags)
-        renderer = Renderer(text, self._limits.max_generation_tokens, checkpoints=loaded.checkpoints)
+        renderer = Renderer(
+            text,
+            self._limits.max_generation_tokens,
+            checkpoints=loaded.checkpoints,
+            longest_s=self._limits.step_timeout_s,
+        )
         return MlxEngine(model, self._thread, self._watchdog, renderer, markup, self._limits, state, self._clock)
 
 

@@ -220,7 +220,7 @@ def _written(cluster: Cluster, folder: Path) -> Path:
     """Write the hostfile of a cluster that names its hosts."""
     path = folder / f"{cluster.name}.hosts.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error

@@ -1,8 +1,10 @@
 """Reads a model's config.json: architecture, context window, KV cache, quantization. Pure functions."""
 
+import re
 from typing import cast
 
 from mcp_local_llm.models.find.files import JsonObject, count_of, section
+from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.model import KV_ELEMENT_BYTES, Quantization
 
 # The methods that mlx-lm converts into its own packing on load (mlx_lm/utils.py, load_model).
@@ -12,10 +14,35 @@ _FULL_ATTENTION = frozenset({"full_attention", "attention", "global", "global_at
 _EXPANDED_LATENT = frozenset({"deepseek_v2", "minicpm3"})
 
 
+MAX_LAYERS = 2000
+"""The most layers of a network; the deepest models have less than 200."""
+
+_COUNTED = {"layers": re.compile(r"(?:^|_)(?:layers?|blocks)$"), "experts": re.compile(r"(?:^|_)experts$")}
+
+
 def text_part(config: JsonObject) -> JsonObject:
     """Return the config with the nested settings of a multimodal model's language model on top."""
     inner = section(config, "text_config") or section(config, "llm_config") or section(config, "language_config")
     return {**config, **inner}
+
+
+def impossible_counts(text: JsonObject, tensors: int, largest: int) -> list[str]:
+    """Return a sentence for each number of layers or experts that the weights cannot have.
+
+    mlx-lm builds a network from config.json before it looks at the weights: a billion layers would take all memory.
+
+    Args:
+        text: as `text_part` returns it.
+        tensors: number of tensors in the weights.
+        largest: the largest dimension of a tensor.
+    """
+    most = {"layers": min(tensors, MAX_LAYERS), "experts": max(tensors, largest)}
+    return [
+        f"config.json says {key} = {shortened(str(value))}, and its weights have room for {most[part]:,} at most"
+        for key, value in text.items()
+        for part, names in _COUNTED.items()
+        if isinstance(value, int | float) and names.search(key) and value > most[part]
+    ]
 
 
 def architecture(config: JsonObject) -> str:

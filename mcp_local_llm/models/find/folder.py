@@ -34,6 +34,7 @@ _READ_WHOLE = frozenset(
         *_TOKENIZERS,
         *("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"),
         *("chat_template.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+        *("hf_quant_config.json", "processor_config.json"),
         "model.safetensors.index.json",
     }
 )
@@ -91,6 +92,9 @@ def describe_folder(location: ModelLocation, architectures: Collection[str] | No
     else:
         problems.extend(unsupported(config, architectures, tokenizer))
     text, kind = configs.text_part(config), configs.architecture(config)
+    if tensors:
+        largest = max((size for tensor in tensors for size in tensor.shape), default=0)
+        problems.extend(configs.impossible_counts(text, len(tensors), largest))
     found = read_templates(location.path, tokenizer, problems)
     templates = found.texts
     # mlx-lm has templates for a few models in code (mlx_lm/chat_templates), with tools and thinking.
@@ -122,7 +126,7 @@ def _irregular(names: dict[str, Path]) -> list[str]:
     problems: list[str] = []
     for name, path in names.items():
         whole = name in _READ_WHOLE or name.endswith(".tiktoken")
-        if (whole or name.endswith(".safetensors")) and path.exists():
+        if (whole or name.endswith((".safetensors", ".json", ".jinja"))) and path.exists():
             if not path.is_file():
                 problems.append(f"{name} is not a regular file")
             elif whole and (size_of(path) or 0) > MAX_JSON_BYTES:

@@ -23,10 +23,16 @@ from mcp_local_llm.models.find.files import (
 from mcp_local_llm.models.find.purpose import gguf_purpose
 from mcp_local_llm.models.find.template import has_thinking, reads_tools
 from mcp_local_llm.setup.regular_file import open_regular
-from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization
+from mcp_local_llm.values.model import KV_ELEMENT_BYTES, ModelInfo, ModelSource, Quantization, human_bytes
 
 MAX_HEADER_BYTES = 128 * 2**20
 """The most bytes of a header; a vocabulary of 250,000 tokens takes about 15 MB."""
+
+MAX_STRINGS = 2**21
+"""The most texts of an array; the largest vocabularies have 262,144 tokens and as many merges and more."""
+
+MAX_DIMENSIONS = 16
+"""The most dimensions of a tensor; llama.cpp has four."""
 
 _VERSIONS = (2, 3)
 _MAX_ENTRIES = 100_000
@@ -75,11 +81,17 @@ _FILE_TYPES = {
 
 @dataclass(frozen=True)
 class _Header:
-    """The header of one file; `experts` are the parameters of routed experts among `parameters`."""
+    """The header of one file.
+
+    Attributes:
+        experts: parameters of routed experts among `parameters`.
+        least_size: bytes of the header, and of the data before the last tensor.
+    """
 
     facts: JsonObject = field(default_factory=dict[str, Any])
     parameters: int = 0
     experts: int = 0
+    least_size: int = 0
 
 
 class _Cursor:
@@ -88,6 +100,11 @@ class _Cursor:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def at(self) -> int:
+        """The bytes that were read."""
+        return self._at
 
     def number(self, kind: str) -> Any:
         """Read one number of a `struct` format."""
@@ -109,6 +126,8 @@ class _Cursor:
             return self.number(_FORMATS[kind])
         inner, count = self.number("I"), self.number("Q")
         if inner == _STRING:
+            if count > MAX_STRINGS:
+                raise struct.error("no vocabulary has so many words")
             self._skip_strings(count)
             return None
         start, size = self._at, count * struct.calcsize(f"<{_FORMATS[inner]}")
@@ -204,7 +223,8 @@ def _kv_bytes_per_token(facts: JsonObject, architecture: str) -> int | None:
     layers, heads, width = of("block_count"), of("attention.head_count"), of("embedding_length")
     each: object = facts.get(f"{architecture}.attention.head_count_kv")
     if isinstance(each, tuple):  # one entry for each layer
-        layers, kept = 1, sum(cast(tuple[int, ...], each))
+        numbers = cast(tuple[object, ...], each)
+        layers, kept = 1, sum(number for number in numbers if isinstance(number, int) and number > 0)
     else:
         kept = of("attention.head_count_kv") or heads
     fallback = width // heads if width and heads else None
@@ -221,7 +241,8 @@ def _read_header(path: Path) -> _Header:
         UnreadableError: the file is not GGUF of version 2 or 3, or is incomplete.
     """
     try:
-        length = min(path.stat().st_size, MAX_HEADER_BYTES)
+        size = path.stat().st_size
+        length = min(size, MAX_HEADER_BYTES)
         with open_regular(path) as file, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as data:
             if data[:4] != b"GGUF":
                 raise UnreadableError(
@@ -232,11 +253,15 @@ def _read_header(path: Path) -> _Header:
                     f"{path.name} is for big-endian machines, which llama-server does not run here: get the ordinary "
                     "(little-endian) file of the model"
                 )
-            return _parse(_Cursor(data))
+            header = _parse(_Cursor(data))
     except OSError as error:
         raise UnreadableError(f"{path.name} cannot be read ({error.strerror})") from error
     except (struct.error, KeyError, ValueError, OverflowError) as error:
         raise UnreadableError(f"{path.name} has a broken or unfinished header") from error
+    if header.least_size > size:
+        needed = human_bytes(header.least_size)
+        raise UnreadableError(f"{path.name} is cut off: {human_bytes(size)} of more than {needed} are here")
+    return header
 
 
 def _parse(cursor: _Cursor) -> _Header:
@@ -250,12 +275,15 @@ def _parse(cursor: _Cursor) -> _Header:
     for _ in range(pairs):
         key = cursor.text()
         facts[key] = cursor.value(cursor.number("I"))
-    parameters = experts = 0
+    parameters = experts = last = 0
     for _ in range(tensors):
         name = cursor.text()
-        count = prod(cursor.number("Q") for _ in range(cursor.number("I")))
+        dimensions = cursor.number("I")
+        if dimensions > MAX_DIMENSIONS:
+            raise ValueError("no tensor has so many dimensions")
+        count = prod(cursor.number("Q") for _ in range(dimensions))
         cursor.number("I")  # the tensor's type
-        cursor.number("Q")  # its offset
+        last = max(last, cursor.number("Q"))  # its offset
         parameters += count
         experts += count if "_exps." in name else 0
-    return _Header(facts, parameters, experts)
+    return _Header(facts, parameters, experts, cursor.at + last)

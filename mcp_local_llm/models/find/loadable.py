@@ -61,7 +61,7 @@ def unsupported(
         architectures: every `model_type` that mlx-lm runs; None where they are not known.
         tokenizer: the content of tokenizer_config.json.
     """
-    if isinstance(model_file := config.get("model_file"), str):
+    if (model_file := config.get("model_file")) is not None:
         return [f"it needs remote code ({model_file}), which is never run"]
     if method := configs.foreign_quantization(config):
         return [f"it is quantized with {method}, which mlx-lm does not read"]

@@ -18,6 +18,9 @@ from mcp_local_llm.models.find.files import (
 )
 from mcp_local_llm.setup.regular_file import read_regular
 
+MAX_TEMPLATE = 2**18
+"""The most characters of a chat template; the longest have some 30,000. A longer one takes minutes to compile."""
+
 # A template that supports tools reads the variable `tools` inside a Jinja tag; its text may contain the word as well.
 _READS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 # Markers of a reasoning block: Qwen, DeepSeek, GLM and MiniMax; gpt-oss; Gemma 4; Magistral; Seed; LongCat.
@@ -74,10 +77,17 @@ def read_templates(folder: Path, tokenizer_config: JsonObject, problems: list[st
             texts = _named(read_object(folder / "chat_template.json").get("chat_template"))
     if texts and "default" not in texts:
         texts = {"default": next(iter(texts.values()))} | texts
+    if any(len(text) > MAX_TEMPLATE for text in texts.values()):
+        problems.append(f"its chat template has more than {MAX_TEMPLATE:,} characters, too many to be one")
     return ChatTemplates(texts, texts == usual)
 
 
 def _read(path: Path, problems: list[str]) -> str:
+    target = Path(os.path.realpath(path))
+    if path.suffix != target.suffix and target.parent.name != "blobs":
+        # A cloned repository may hold such a link: the model would read a key of this user as its instructions.
+        problems.append(f"{path.name} is a link to a file that is no template")
+        return ""
     try:
         return read_regular(path, MAX_JSON_BYTES).decode()
     except UnicodeDecodeError:

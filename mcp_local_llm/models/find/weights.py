@@ -8,8 +8,9 @@ import json
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -123,6 +124,17 @@ def _count(tensor: Tensor, by_name: dict[str, Tensor], quantization: Quantizatio
     return prod(tensor.shape)
 
 
+_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2"), 8),
+}
+"""Bits of a value of the types that MLX reads."""
+
+MAX_DIMENSIONS = 16
+"""The most dimensions of a tensor; the weights of models have up to five."""
+
 MAX_HEADER_BYTES = 100_000_000
 """The most bytes of a header that the safetensors library accepts."""
 
@@ -148,17 +160,39 @@ def read_tensors(path: Path) -> list[Tensor]:
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path.name} is not a safetensors file") from error
     try:
-        tensors = list(_tensors(cast(dict[str, Any], header)))
-        end = 8 + length + sum(tensor.nbytes for tensor in tensors)
+        tensors, end = _tensors(cast(dict[str, Any], header))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{path.name} has a broken header") from error
-    if end > size:
-        raise UnreadableError(f"{path.name} is cut off: {human_bytes(size)} of {human_bytes(end)} are here")
+    if 8 + length + end > size:
+        needed = human_bytes(8 + length + end)
+        raise UnreadableError(f"{path.name} is cut off: {human_bytes(size)} of {needed} are here")
     return tensors
 
 
-def _tensors(header: dict[str, Any]) -> Iterator[Tensor]:
+def _tensors(header: dict[str, Any]) -> tuple[list[Tensor], int]:
+    """Return the tensors of a header, and the offset at which the last one ends.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: an entry is not what the format says: sizes and offsets are
+            whole numbers, a tensor is as long as its type and shape say, and none lies in another.
+    """
+    tensors: list[Tensor] = []
+    places: list[tuple[int, int]] = []
     for name, entry in header.items():
-        if name != "__metadata__":
-            first, last = entry["data_offsets"]
-            yield Tensor(name, str(entry["dtype"]), tuple(map(int, entry["shape"])), int(last) - int(first))
+        if name == "__metadata__":
+            continue
+        first, last = entry["data_offsets"]
+        dtype, shape = str(entry["dtype"]), tuple(entry["shape"])
+        if any(type(number) is not int or number < 0 for number in (first, last, *shape)):
+            raise ValueError("a size is no whole number")
+        if len(shape) > MAX_DIMENSIONS or last < first:
+            raise ValueError("no tensor has such a shape or place")
+        # A type that is not in the table is left to MLX.
+        if dtype in _BITS and (last - first) * 8 != _BITS[dtype] * prod(shape):
+            raise ValueError("a tensor is longer or shorter than its shape")
+        tensors.append(Tensor(name, dtype, shape, last - first))
+        places.append((first, last))
+    places.sort()
+    if any(start < end for (_, end), (start, _) in pairwise(places)):
+        raise ValueError("two tensors overlap")
+    return tensors, max((last for _, last in places), default=0)

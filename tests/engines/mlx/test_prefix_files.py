@@ -122,6 +122,12 @@ def test_only_the_user_can_read_what_is_written(disk: PrefixDisk, root: Path) ->
     assert [oct(mode) for mode in modes] == ["0o700", "0o700", "0o600"]
 
 
+@pytest.mark.fault(
+    "A second user of the machine",
+    "the folder of kept prompts can be entered by others",
+    promised="nothing in it is read, nothing is written",
+    tries=1,
+)
 def test_a_folder_that_others_can_enter_is_neither_read_nor_written(
     disk: PrefixDisk, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

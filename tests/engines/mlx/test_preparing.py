@@ -181,6 +181,12 @@ ENDLESS = {
 }
 
 
+@pytest.mark.fault(
+    "Models that are broken or hostile",
+    "one of thirty chat templates that loop, or grow a text, a list or a number without end",
+    promised="the rendering ends within its bounds",
+    tries=1,
+)
 @pytest.mark.parametrize("source", sampled(ENDLESS.values(), 3), ids=ENDLESS.keys())
 def test_a_template_without_end_is_ended(source: str) -> None:
     with pytest.raises(RenderingLimit):

@@ -52,6 +52,12 @@ def test_a_state_folder_that_others_may_enter_is_closed_to_them(state: StateFold
     assert (mode(state.path), mode(state.path / ANSWERS)) == (0o700, 0o700)
 
 
+@pytest.mark.fault(
+    "A second user of the machine",
+    "a link in place of a folder in the state folder",
+    promised="refused; nothing is written through it",
+    tries=1,
+)
 def test_a_link_in_place_of_a_section_is_not_followed(state: StateFolder, tmp_path: Path) -> None:
     state.path.mkdir(parents=True)
     (state.path / ANSWERS).symlink_to(tmp_path)

@@ -67,6 +67,12 @@ async def test_gguf_files_are_no_safetensors(hub: Hub, server: LoopbackHub) -> N
         await hub.describe(NAME)
 
 
+@pytest.mark.fault(
+    "Models that are broken or hostile",
+    "a repository lists a file outside of its folder",
+    promised="refused before a byte is fetched",
+    tries=1,
+)
 @pytest.mark.parametrize(
     "name", ["../evil.json", "/etc/passwd.json", "a/../../b.json", "a\\..\\b.json", "x\n.json", ""]
 )

@@ -49,10 +49,13 @@ def value_bytes(network: Any) -> int:
 
     One wide weight can make everything after it wide, so that is found by describing a step of the network. Nothing
     is evaluated, and the weights need not be in memory. 2 where all weights are narrow or no layer keeps plain keys.
+
+    Raises:
+        Exception: the network cannot compute a step, for example because config.json names a text for a number.
     """
-    if all(array.dtype != mx.float32 for _, array in utils.tree_flatten(network.parameters())):
-        return KV_ELEMENT_BYTES
     layers = make_prompt_cache(network)
     network(mx.array([[0]]), cache=layers)
+    if all(array.dtype != mx.float32 for _, array in utils.tree_flatten(network.parameters())):
+        return KV_ELEMENT_BYTES
     keys = [layer.keys for layer in layers if isinstance(getattr(layer, "keys", None), mx.array)]
     return max((array.dtype.size for array in keys), default=KV_ELEMENT_BYTES)

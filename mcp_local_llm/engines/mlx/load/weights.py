@@ -5,17 +5,19 @@ Runs on the MLX thread only.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_lm.utils import load as load_folder
+from mlx_lm.utils import load_model, load_tokenizer
 
 from mcp_local_llm.engines.mlx.limits import KVBits
 from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.load.kv_quantization import KVQuantization, quantize_kv
 from mcp_local_llm.engines.mlx.load.precision import value_bytes, widen_scales
 from mcp_local_llm.engines.mlx.load.shape import NetworkShape, network_shape
+from mcp_local_llm.engines.mlx.load.tokenizer_file import TokenizerFileError, check_tokenizer_file
 from mcp_local_llm.engines.mlx.prompt.reasoning_markers import ThinkingTraits, thinking_traits
 from mcp_local_llm.engines.mlx.prompt.reasoning_tags import reasoning_tags
 from mcp_local_llm.engines.mlx.prompt.template_traits import with_traits
@@ -26,6 +28,9 @@ from mcp_local_llm.values.model import ModelInfo
 
 STEP_BYTES = 128 * 2**20
 """Weights read between two checks of the cancel flag, in bytes: about 0.1 s from an SSD."""
+
+READ = frozenset({".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken"})
+"""Endings of the files that a load reads."""
 
 
 class LoadCancelled(Exception):
@@ -76,29 +81,46 @@ def load(
         kv_bits: to quantize keys and values to.
 
     Raises:
-        ModelLoadError: mlx-lm refused the folder, or `kv_bits` for it; the message carries its reason.
+        ModelLoadError: mlx-lm refused the folder, or `kv_bits` for it, or a file changed meanwhile; the message carries
+            the reason.
         LoadCancelled: `cancelled` said so.
     """
+    before = _stamps(info.path)
     try:
-        network, tokenizer, config = cast(
-            tuple[Any, Any, dict[str, Any]],
-            load_folder(str(info.path), tokenizer_config=_tokenizer_options(info), lazy=True, return_config=True),
-        )
-        text_config = cast(dict[str, Any], config.get("text_config") or config)
-        if cancelled():
-            raise LoadCancelled
-        widen_scales(network)
-        shape, kv = network_shape(info, text_config, value_bytes(network)), None
-        if kv_bits is not None:
-            kv, shape = quantize_kv(network, shape, kv_bits, info.id)
-        _read_weights(network, report, cancelled)
-    except (Exception, SystemExit) as error:
-        # Anything can come out of a model's files: mlx-lm raises what its parsers raise, and one of its model
-        # files calls sys.exit(). All of it means that this folder cannot be loaded.
+        model = _load(info, report, cancelled, kv_bits)
+        changed = _stamps(info.path) != before
+    except BaseException as error:
+        # Anything can come out of a model's files: mlx-lm raises what its parsers raise, one of its model files calls
+        # sys.exit(), and native code panics with a BaseException. All of it means that this folder cannot be loaded.
         if isinstance(error, LoadCancelled | ModelLoadError):
             raise
-        raise ModelLoadError(f"{info.id} could not be loaded: {reason_of(error)}") from error
-    text = _text_model(info, tokenizer, text_config, network)
+        reason = str(error) if isinstance(error, TokenizerFileError) else reason_of(error)
+        raise ModelLoadError(f"{info.id} could not be loaded: {reason}") from error
+    if changed:
+        raise ModelLoadError(
+            f"{info.id} could not be loaded: its files changed meanwhile, so what was read may belong to two versions. "
+            "Send the request again when the change is done."
+        )
+    return model
+
+
+def _load(
+    info: ModelInfo, report: Callable[[int, int], None], cancelled: Callable[[], bool], kv_bits: KVBits | None
+) -> LoadedModel:
+    network, config = cast(tuple[Any, dict[str, Any]], load_model(info.path, lazy=True))
+    text_config = cast(dict[str, Any], config.get("text_config") or config)
+    rows = _vocab_size(info, text_config, network)
+    check_tokenizer_file(info.path, rows)
+    options = _tokenizer_options(info)
+    tokenizer: Any = load_tokenizer(info.path, options, eos_token_ids=config.get("eos_token_id"))
+    if cancelled():
+        raise LoadCancelled
+    widen_scales(network)
+    shape, kv = network_shape(info, text_config, value_bytes(network)), None
+    if kv_bits is not None:
+        kv, shape = quantize_kv(network, shape, kv_bits, info.id)
+    _read_weights(network, report, cancelled)
+    text = _text_model(info, tokenizer, text_config, rows)
     return LoadedModel(
         info=info,
         network=network,
@@ -108,6 +130,12 @@ def load(
         shape=shape,
         kv=kv,
     )
+
+
+def _stamps(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return what changes with the files that are read; empty for a folder that is gone."""
+    files = sorted(path for path in folder.glob("*") if path.suffix in READ and path.exists())
+    return [(path.name, status.st_size, status.st_mtime_ns, status.st_ino) for path in files if (status := path.stat())]
 
 
 def _tokenizer_options(info: ModelInfo) -> dict[str, Any]:
@@ -122,12 +150,12 @@ LENGTH_WARNING = "sequence-length-is-longer-than-the-specified-maximum"
 """The key of transformers' warning about a text above the window, which is refused or counted here on purpose."""
 
 
-def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], network: Any) -> TextModel:
+def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], rows: int) -> TextModel:
     getattr(tokenizer._tokenizer, "deprecation_warnings", {})[LENGTH_WARNING] = True
     text = TextModel(
         name=info.id,
         tokenizer=tokenizer,
-        vocab_size=_vocab_size(info, config, network),
+        vocab_size=rows,
         context_length=info.context_length or config.get("max_position_embeddings"),
         tags=reasoning_tags(tokenizer),
         longest_token=longest_token(tokenizer._tokenizer),

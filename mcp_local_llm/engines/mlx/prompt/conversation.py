@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from jinja2.exceptions import SecurityError
+
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingLimit
 from mcp_local_llm.engines.mlx.prompt.strict_templates import repaired, with_placed_system_turns
 from mcp_local_llm.engines.mlx.prompt.text_model import Switches, TextModel, apply_template
 from mcp_local_llm.engines.mlx.prompt.thoughts import Thoughts
 from mcp_local_llm.engines.mlx.prompt.written_tools import Turn, with_written_tools
 from mcp_local_llm.values.chat import ChatRequest, Message
-from mcp_local_llm.values.errors import InvalidRequestError
+from mcp_local_llm.values.errors import MAX_REASON, InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,12 @@ def _accepted(
             refusal = refusal or error
             if isinstance(error, RenderingLimit):
                 break
+    advice = "Many templates want user and assistant turns to alternate, or know no system or tool turns."
+    if isinstance(refusal, RenderingLimit | SecurityError | RecursionError):
+        advice = "The template came with the model: mend it, or choose another model."
+    words = str(refusal)[:MAX_REASON].rstrip(".")
     raise InvalidRequestError(
-        f"The chat template of {model.name} refused the conversation: {refusal}. "
-        "Many templates want user and assistant turns to alternate, or know no system or tool turns."
+        f"The chat template of {model.name} refused the conversation: {words}. {advice}"
     ) from refusal
 
 

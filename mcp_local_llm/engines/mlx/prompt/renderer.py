@@ -9,7 +9,7 @@ once, and neither these nor the prompts of answers wait for the others.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -45,19 +45,22 @@ class Renderer:
         model: the tokenizer and template.
         max_tokens: the longest answer that a request may ask for.
         checkpoints: whether KV caches can be kept only at checkpoints, which must be found.
+        longest_s: seconds after which a prompt is given up.
     """
 
-    def __init__(self, model: TextModel, max_tokens: int, *, checkpoints: bool) -> None:
+    def __init__(self, model: TextModel, max_tokens: int, *, checkpoints: bool, longest_s: float) -> None:
         self._model = model
         self._max_tokens = max_tokens
         self._checkpoints = checkpoints
+        self._longest_s = longest_s
         self._prompts, self._counts = _Lane(), _Lane()
 
     async def render(self, request: ChatRequest) -> RenderedPrompt:
         """Prepare a prompt; cancelling abandons the thread, which ends at its next check.
 
         Raises:
-            InvalidRequestError, ContextLengthError: see `prompt.render`; or `max_tokens` is above the cap.
+            InvalidRequestError, ContextLengthError: see `prompt.render`; `max_tokens` is above the cap; or it takes too
+                long.
         """
         asked, cap = request.sampling.max_tokens, self._max_tokens
         if asked is not None and asked > cap and not request.lower_max_tokens:
@@ -65,19 +68,33 @@ class Renderer:
                 f"max_tokens is {asked:,}, but the setting max_generation_tokens allows {cap:,} for one answer. "
                 "Ask for fewer, or raise the setting."
             )
-        return await _on_thread(self._prompts, lambda cancelled: self._rendered(request, cancelled))
+        with self._bounded():
+            return await _on_thread(self._prompts, lambda cancelled: self._rendered(request, cancelled))
 
     async def count(self, item: ChatRequest | str) -> int:
         """Count the prompt tokens of a request, or the tokens of a text; cancelling works as with `render`.
 
         Raises:
-            InvalidRequestError: see `prompt.count`.
+            InvalidRequestError: see `prompt.count`; or it takes too long.
         """
 
         def prepare(cancelled: threading.Event) -> int:
             return _prepared(lambda: count(item, self._model, cancelled.is_set))
 
-        return await _on_thread(self._counts, prepare)
+        with self._bounded():
+            return await _on_thread(self._counts, prepare)
+
+    @contextlib.contextmanager
+    def _bounded(self) -> Generator[None]:
+        """Give a prompt up after `longest_s`: a tokenizer is native code, which nothing but its own end can stop."""
+        try:
+            with anyio.fail_after(self._longest_s):
+                yield
+        except TimeoutError as error:
+            raise InvalidRequestError(
+                f"The template and tokenizer of {self._model.name} did not finish the prompt within "
+                f"{self._longest_s:,.0f} seconds. Shorten it, raise step_timeout_s, or choose another model."
+            ) from error
 
     @property
     def window(self) -> int | None:

@@ -4,11 +4,13 @@ Runs once for each loaded model; it must not touch an mlx array.
 """
 
 import re
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mcp_local_llm.engines.mlx.prompt.control_tokens import control_tokens
+from mcp_local_llm.engines.mlx.prompt.rendering_budget import MAX_SECONDS
 from mcp_local_llm.engines.mlx.prompt.text_model import (
     Switches,
     SystemPlace,
@@ -44,7 +46,12 @@ _LEAST_WORDS = ("minimal", "low")
 
 
 def with_traits(model: TextModel) -> TextModel:
-    """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's."""
+    """Return the model with its traits and control tokens; the ends of its turns are added to its tokenizer's.
+
+    All probes of a template together may take as long as one rendering, of processor time: on a busy machine a usual
+    template must not lose its traits.
+    """
+    model = replace(model, probes_until=time.thread_time() + MAX_SECONDS)
     model = replace(model, traits=template_traits(model))
     # Converters leave the end of a turn out of config.json and generation_config.json; the template writes it.
     model.tokenizer.eos_token_ids = model.tokenizer.eos_token_ids | turn_ends(model)
@@ -82,8 +89,9 @@ def render_probe(
     tools: list[dict[str, Any]] | None = None,
 ) -> str:
     """Render turns; an empty text where the template refuses them, which is told of a request by its own rendering."""
+    switches = {"add_generation_prompt": opening, **switches}
     try:
-        return apply_template(model, [*turns], tools, {"add_generation_prompt": opening, **switches})
+        return "" if model.late() else apply_template(model, [*turns], tools, switches, model.late)
     except Exception:
         # A template is a program that came with the model: it may raise anything jinja2 or Python can.
         return ""

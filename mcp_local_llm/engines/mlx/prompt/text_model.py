@@ -3,7 +3,9 @@
 Runs on worker threads: it must not touch an mlx array.
 """
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -93,6 +95,7 @@ class TextModel:
         traits: what its template does.
         control: its control tokens.
         refuse_tools: refuse tools where the template writes none, instead of writing them into the system turn.
+        probes_until: the loading thread's processor time after which its template is asked for no more traits.
     """
 
     name: str
@@ -105,7 +108,12 @@ class TextModel:
     traits: TemplateTraits = TemplateTraits()
     control: ControlTokens = field(default_factory=ControlTokens, repr=False)
     refuse_tools: bool = False
+    probes_until: float = math.inf
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def late(self) -> bool:
+        """Whether the time for probes of the template is over."""
+        return time.thread_time() > self.probes_until
 
     @property
     def largest_text(self) -> int:
