@@ -14,7 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcp_local_llm.setup.places import LOCK, SOCKET, runtime_folder
+from mcp_local_llm.setup.regular_file import open_lock_file, read_regular
 from mcp_local_llm.values.errors import ConfigError
+
+MAX_BYTES = 4096
+"""The most bytes of the lock file; the name of an owner takes a few dozen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Lease:
         if self.held:
             return True
         self._prepare()
-        handle = self._open_lock()
+        try:
+            handle = open_lock_file(self._folder / LOCK)
+        except OSError as error:
+            raise self._unusable(LOCK, error.strerror) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -77,17 +84,6 @@ class Lease:
             os.pwrite(handle, json.dumps(asdict(LeaseOwner(os.getpid(), version))).encode(), 0)
         self._handle = handle
         return True
-
-    def _open_lock(self) -> int:
-        """Open the lock file without waiting; refuse a FIFO or a folder in its place."""
-        try:
-            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        except OSError as error:
-            raise self._unusable(LOCK, error) from error
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise self._unusable(LOCK, "it is no regular file")
-        return handle
 
     def _unusable(self, name: str, reason: object) -> ConfigError:
         return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
@@ -121,9 +117,9 @@ class Lease:
     def owner(self) -> LeaseOwner | None:
         """Return the owner that the lock file names; None for an empty file or one that is being written."""
         try:
-            value = json.loads((self._folder / LOCK).read_text(encoding="utf-8"))
+            value = json.loads(read_regular(self._folder / LOCK, MAX_BYTES))
             return LeaseOwner(int(value["pid"]), str(value["version"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def inspect(self) -> None:
