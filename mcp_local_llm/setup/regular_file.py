@@ -7,13 +7,13 @@ a writer, and the waiting thread would keep the process from ending.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 NOT_REGULAR = "it is not a regular file"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading in binary mode; never waits for a writer.
 
     Raises:

@@ -7,7 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.values.errors import FileAccessError
@@ -17,9 +17,6 @@ MAX_BYTES = 500_000_000
 
 MAX_AGE_S = 30 * 24 * 3600.0
 """Seconds for which a file is kept."""
-
-CLOCK_STEP_S = 24 * 3600.0
-"""A file that was written so many seconds after this moment was written by a clock that went wrong."""
 
 VERSIONS, REPLACED, ANSWERS, CALLS = "versions", "replaced", "answers", "calls"
 SECTIONS: Sequence[str] = (VERSIONS, REPLACED, ANSWERS, CALLS)
@@ -117,7 +114,7 @@ class StateFolder:
 
     def prune(self, spared: Path | None = None) -> None:
         """Remove files that are too old, and the oldest of too many bytes, but never `spared`."""
-        oldest_first = sorted(map(self._dated, self._kept()), key=lambda file: file.changed)
+        oldest_first = sorted(self._kept(), key=lambda file: file.changed)
         total = sum(file.size for file in oldest_first)
         for file in oldest_first:
             if file.path != spared and (total > MAX_BYTES or self.now() - file.changed > MAX_AGE_S):
@@ -139,15 +136,6 @@ class StateFolder:
         except OSError as error:
             raise self._failure(error) from error
         return removed
-
-    def _dated(self, file: _Kept) -> _Kept:
-        """Date a file of the future from now on, so that it does not stay for ever, and goes behind older ones."""
-        now = self.now()
-        if file.changed <= now + CLOCK_STEP_S:
-            return file
-        with suppress(OSError):
-            os.utime(file.path, (now, now), follow_symlinks=False)
-        return replace(file, changed=now)
 
     def _kept(self) -> Iterator[_Kept]:
         for section in SECTIONS:
