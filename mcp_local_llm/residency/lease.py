@@ -88,6 +88,35 @@ class Lease:
     def _unusable(self, name: str, reason: object) -> ConfigError:
         return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
 
+    def renew(self, version: str) -> bool:
+        """Take the lease again where a file of it was removed; return whether this process still owns it.
+
+        Raises:
+            ConfigError: as `take`; this process owns the lease as before.
+        """
+        if self._has_its_lock():
+            return True
+        before, self._handle = self._handle, None
+        try:
+            taken = self.take(version)
+        except ConfigError:
+            self._handle = before
+            raise
+        if before is not None:
+            os.close(before)
+        return taken
+
+    @property
+    def intact(self) -> bool:
+        """Whether other processes find this owner: nobody has removed its lock file or its socket."""
+        return self._has_its_lock() and self.socket.is_socket()
+
+    def _has_its_lock(self) -> bool:
+        try:
+            return self._handle is not None and os.path.samestat((self._folder / LOCK).lstat(), os.fstat(self._handle))
+        except OSError:
+            return False
+
     def elsewhere(self) -> bool:
         """Return whether another process owns the lease at this moment."""
         if self.held:
@@ -109,7 +138,8 @@ class Lease:
         """Release the lease. The lock file stays, since two processes could lock a removed file and its successor."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
-                self.socket.unlink(missing_ok=True)
+                if self._has_its_lock():  # Else the socket is that of another process.
+                    self.socket.unlink(missing_ok=True)
                 os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None

@@ -5,6 +5,7 @@ A lock that is something else is in test_state_files.py, a holder that is stoppe
 
 import os
 import random
+import shutil
 import socket
 import time
 from collections.abc import Generator
@@ -15,7 +16,7 @@ import pytest
 from mcp_local_llm.engines.mlx.prefix.disk_files import PrefixFiles
 from tests.clients import private_environ
 from tests.model_cache import place_tiny
-from tests.reliability.raw_client import RawClient, raw_client
+from tests.reliability.raw_client import RawClient, raw_client, until
 from tests.sharing.sessions import remove_runtime, runtime
 
 GROUP = "Locks and clocks"
@@ -151,4 +152,32 @@ def test_what_a_dead_process_left_is_taken_over(tmp_path: Path, left: str, tries
         client.hello()
         other.hello()
         assert other.status()["holder_pid"] == client.process.pid
+    remove_runtime(environ)
+
+
+@pytest.mark.fault(
+    GROUP,
+    "somebody removes the {what} of the process that holds the model",
+    "within seconds one process holds the model again, and both sessions are answered",
+    tries=3,
+)
+@pytest.mark.parametrize("what", ["lock", "socket", "runtime folder"])
+def test_a_lease_whose_files_are_removed_is_found_again(tmp_path: Path, what: str, tries: int) -> None:
+    environ = private_environ(tmp_path)
+    folder = runtime(environ)
+    with raw_client(environ) as client, raw_client(environ) as other:
+        client.hello()
+        for _ in range(tries):
+            holder = client.status()["holder_pid"]
+            assert other.status()["holder_pid"] == holder
+            if what == "runtime folder":
+                shutil.rmtree(folder)
+            else:
+                (folder / {"lock": "holder.lock", "socket": "holder.sock"}[what]).unlink()
+            # Another session may come first, and take the lease; then the one before gives its model back.
+            other.hello()
+            until(lambda: client.status()["holder_pid"] == other.status()["holder_pid"] is not None)
+            until(lambda: sum(one.status()["state"] == "ready" for one in (client, other)) == 2)
+            client.hello()
+            other.hello()
     remove_runtime(environ)

@@ -124,7 +124,9 @@ def test_folders_that_are_none(environ: dict[str, str], home: Path, what: str, a
         client.text("status")
         client.text("list_models")
         told = client.text("draft", path="old.md", message="Hello", thinking=False, overwrite=True)
-        if f"{home / FOLDERS[what]} cannot be read" not in told:
+        if "cannot be read: " in told:
+            assert str(home / FOLDERS[what]) in told
+        else:
             # Where the old version cannot be kept, nothing is replaced.
             assert (file.read_text() == "An old text.\n") is (f"{file} was not written" in told), told
         chosen = client.text("set_model", name="tiny")
@@ -170,7 +172,9 @@ def test_rows_that_are_none(tmp_path: Path, kind: str, tries: int) -> None:
         again = Journal(state, f"key{number}")
         assert again.taken_up("a.txt", "digest") == "answer"
         again.close()
-        assert fingerprint(path) == there or kind in ("missing", "empty", "of mode 000", *CONTENT)
+        # No more than 500 MB are kept.
+        gone = kind in ("missing", "empty", "of mode 000", "2 GB long", *CONTENT)
+        assert gone or fingerprint(path) == there
 
 
 @pytest.mark.fault(GROUP, "what `install` has kept for `uninstall` is {kind}", "our entry goes, and nothing else")
@@ -214,7 +218,7 @@ def test_a_history_that_is_none(environ: dict[str, str], home: Path, kind: str, 
     with terminal(environ, "chat") as screen:
         screen.until("what you type is not kept")
         screen.until(">>>")
-        screen.type("/bye\r")
+        screen.type("\x04")
         assert screen.ended() == 0
 
 

@@ -86,7 +86,9 @@ class Backups:
         """Return what was kept about this file; None where nothing was, or it is damaged."""
         try:
             told = json.loads(read_regular(self._folder / f"{client}.json", MAX_BYTES))
-            before = read_regular(self.copy(client), MAX_BYTES) if told["existed"] else None
+            before = read_regular(self.copy(client), MAX_BYTES) if told["before"] else None
+            if before is not None and fingerprint(before) != told["before"]:
+                return None
             folders = tuple(Path(folder) for folder in told["folders"])
             return Written(before, told["after"], folders) if told["path"] == str(path) else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -104,7 +106,7 @@ class Backups:
         """
         told = {
             "path": str(path),
-            "existed": written.before is not None,
+            "before": None if written.before is None else fingerprint(written.before),
             "after": written.after,
             "folders": [str(folder) for folder in written.folders],
         }
@@ -119,7 +121,9 @@ class Backups:
     def forget(self, client: str) -> None:
         """Delete what was kept."""
         for path in (self._folder / f"{client}.json", self.copy(client)):
-            path.unlink(missing_ok=True)
+            # Something else may have the name by now.
+            with contextlib.suppress(OSError):
+                path.unlink()
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
