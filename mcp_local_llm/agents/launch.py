@@ -3,7 +3,6 @@
 The door is handed in as a function that opens it, because doors stand on the same floor as this room.
 """
 
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -33,7 +32,8 @@ from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
 from mcp_local_llm.agents.user_servers import user_servers
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.errors import ContextLengthError, InvalidRequestError
+from mcp_local_llm.setup.replaced_file import replace_file
+from mcp_local_llm.values.errors import ConfigError, ContextLengthError, InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
 
 STARTS: Mapping[AgentName, Callable[[Scene], AgentStart]] = {
@@ -148,8 +148,14 @@ def child_environ(start: AgentStart, environ: Mapping[str, str]) -> dict[str, st
 
 
 def write_files(start: AgentStart, folder: Path) -> None:
-    """Write the files of a start, which hold keys, for this user alone."""
-    for name, text in start.files.items():
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+    """Write the files of a start, which hold keys, for this user alone; make the folder.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in start.files.items():
+            replace_file(folder / name, text.encode(), durable=False)
+    except OSError as error:
+        raise ConfigError(f"The files of the agent cannot be written to {folder}: {error.strerror}.") from error

@@ -32,7 +32,6 @@ async def printed(llm: LLM, order: LaunchOrder, around: Surroundings, program: S
     """
     ready = await prepare(llm, order, around, load=False)
     folder = state_folder(around.environ, around.home) / "launch"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key, port = secrets.token_urlsafe(32), _free_port()
     start = started(order, Door(f"http://{HOST}:{port}", key), ready, around, folder)
     write_files(replace(start, files={**start.files, KEY_FILE: key}), folder)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 HANDOVER_S = 2.0
 """Seconds in which this process does not take the lease again after a newer process asked it to shut down."""
 
+WATCH_S = 2.0
+"""Seconds between two looks at the files of the lease."""
+
 LEAVING = "The process that holds the model finishes its last answers and then leaves. Send the request again."
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class Ownership:
         self._others = 0
         self._shutting_down = False
         self._verb_ended = anyio.Event()
+        self._watching = False
 
     def take(self, local: "Local") -> bool:
         """Take the lease and listen, unless another process owns it; return whether this process owns it now.
@@ -66,7 +70,33 @@ class Ownership:
             # An owner without a socket would keep the other sessions from any model.
             self._lease.release()
             raise
+        if not self._watching:
+            self._watching = True
+            self.tasks.start_soon(self._watch)
         return True
+
+    async def _watch(self) -> None:
+        """Make lock and socket anew where somebody removed them, so that there are not two owners for long.
+
+        Programs that clean caches and temporary folders do that.
+        """
+        while self._lease.held:
+            await anyio.sleep(WATCH_S)
+            if self._lease.held and not self._lease.intact:
+                try:
+                    self._find_again()
+                except ConfigError as error:
+                    _LOG.warning("Other sessions do not find this process: %s", error)
+        self._watching = False
+
+    def _find_again(self) -> None:
+        assert self._server is not None, "the lease is held"
+        assert self.tasks is not None
+        self._server.close()
+        if self._lease.renew(self._version):
+            self._server.open(self.tasks)
+        else:
+            self._drain()
 
     def _make_server(self, local: "Local") -> "VerbServer":
         # Imported here: a session that stays attached answers nobody, and psutil takes time and memory.

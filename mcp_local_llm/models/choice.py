@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mcp_local_llm.setup.regular_file import read_regular
-from mcp_local_llm.setup.replaced_file import replace_file
+from mcp_local_llm.setup.replaced_file import real_place, replace_file
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_BYTES = 4096
@@ -39,10 +39,11 @@ class ChoiceFile:
             ConfigError: the file cannot be written.
         """
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_file(self.path, f"{name}\n".encode())
+            target = real_place(self.path)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(target, f"{name}\n".encode())
         except OSError as error:
-            raise ConfigError(f"The choice could not be saved in {self.path}: {error}.") from error
+            raise ConfigError(f"The choice could not be saved in {self.path}: {error.strerror or error}.") from error
 
     def clear(self) -> None:
         """Remove the choice.

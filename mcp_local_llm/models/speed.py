@@ -98,7 +98,7 @@ class SpeedFile:
 
     def measured(self) -> Callable[[ModelInfo], Speed | None]:
         """Read the file once, and return a function that looks up a model's speed, None for no measurement."""
-        samples = self._read()
+        samples = self._read() or {}
 
         def speed(model: ModelInfo) -> Speed | None:
             key = self._key(model)
@@ -125,6 +125,8 @@ class SpeedFile:
     def save(self) -> None:
         """Write the added speeds; a file that cannot be written is a warning."""
         samples, unsaved = self._read(), self._unsaved
+        if samples is None:
+            return  # What cannot be read must not be replaced: it may hold the speeds of years.
         self._unsaved = {}
         for key, speeds in unsaved.items():
             # Moved to the end: the file is in the order of writing.
@@ -134,15 +136,15 @@ class SpeedFile:
         except OSError as error:
             self._warn(f"{self.path} cannot be written ({error.strerror}); measured speeds are not kept.")
 
-    def _read(self) -> dict[str, list[float]]:
-        """Return key → speeds, oldest model first; empty for a missing or broken file."""
+    def _read(self) -> dict[str, list[float]] | None:
+        """Return key → speeds, oldest model first; empty for a missing or broken file, None where it can't be read."""
         try:
             value: object = json.loads(read_regular(self.path, MAX_BYTES))
         except FileNotFoundError:
             return {}
         except OSError as error:
-            self._warn(f"{self.path} cannot be read ({error.strerror}); measured speeds start anew.")
-            return {}
+            self._warn(f"{self.path} cannot be read ({error.strerror}); measured speeds are not kept. Remove it.")
+            return None
         except (ValueError, RecursionError):
             self._warn(f"{self.path} cannot be read; measured speeds start anew.")
             return {}

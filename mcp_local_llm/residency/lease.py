@@ -14,7 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcp_local_llm.setup.places import LOCK, SOCKET, runtime_folder
+from mcp_local_llm.setup.regular_file import open_lock_file, read_regular
 from mcp_local_llm.values.errors import ConfigError
+
+MAX_BYTES = 4096
+"""The most bytes of the lock file; the name of an owner takes a few dozen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Lease:
         if self.held:
             return True
         self._prepare()
-        handle = self._open_lock()
+        try:
+            handle = open_lock_file(self._folder / LOCK)
+        except OSError as error:
+            raise self._unusable(LOCK, error.strerror) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,19 +85,37 @@ class Lease:
         self._handle = handle
         return True
 
-    def _open_lock(self) -> int:
-        """Open the lock file without waiting; refuse a FIFO or a folder in its place."""
-        try:
-            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        except OSError as error:
-            raise self._unusable(LOCK, error) from error
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise self._unusable(LOCK, "it is no regular file")
-        return handle
-
     def _unusable(self, name: str, reason: object) -> ConfigError:
         return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
+
+    def renew(self, version: str) -> bool:
+        """Take the lease again where a file of it was removed; return whether this process still owns it.
+
+        Raises:
+            ConfigError: as `take`; this process owns the lease as before.
+        """
+        if self._has_its_lock():
+            return True
+        before, self._handle = self._handle, None
+        try:
+            taken = self.take(version)
+        except ConfigError:
+            self._handle = before
+            raise
+        if before is not None:
+            os.close(before)
+        return taken
+
+    @property
+    def intact(self) -> bool:
+        """Whether other processes find this owner: nobody has removed its lock file or its socket."""
+        return self._has_its_lock() and self.socket.is_socket()
+
+    def _has_its_lock(self) -> bool:
+        try:
+            return self._handle is not None and os.path.samestat((self._folder / LOCK).lstat(), os.fstat(self._handle))
+        except OSError:
+            return False
 
     def elsewhere(self) -> bool:
         """Return whether another process owns the lease at this moment."""
@@ -113,7 +138,8 @@ class Lease:
         """Release the lease. The lock file stays, since two processes could lock a removed file and its successor."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
-                self.socket.unlink(missing_ok=True)
+                if self._has_its_lock():  # Else the socket is that of another process.
+                    self.socket.unlink(missing_ok=True)
                 os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None
@@ -121,9 +147,9 @@ class Lease:
     def owner(self) -> LeaseOwner | None:
         """Return the owner that the lock file names; None for an empty file or one that is being written."""
         try:
-            value = json.loads((self._folder / LOCK).read_text(encoding="utf-8"))
+            value = json.loads(read_regular(self._folder / LOCK, MAX_BYTES))
             return LeaseOwner(int(value["pid"]), str(value["version"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def inspect(self) -> None:

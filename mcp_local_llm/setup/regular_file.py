@@ -1,4 +1,4 @@
-"""Reads small files without blocking and within a size limit. It must not know the content of a file.
+"""Opens small files and locks without blocking and within a size limit. It must not know the content of a file.
 
 The user or another program may replace any of them: a plain `open` of a FIFO in place of `registry.json` would wait for
 a writer, and the waiting thread would keep the process from ending.
@@ -7,13 +7,13 @@ a writer, and the waiting thread would keep the process from ending.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 NOT_REGULAR = "it is not a regular file"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading in binary mode; never waits for a writer.
 
     Raises:
@@ -33,6 +33,20 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise _folder(path) if stat.S_ISDIR(mode) else _not_regular(path)
     return os.fdopen(handle, "rb")
+
+
+def open_lock_file(path: Path) -> int:
+    """Open or make a file to lock, for this user alone; never waits, and follows no link.
+
+    Raises:
+        OSError: it cannot be made, or something else has its name.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    handle = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _not_regular(path)
+    return handle
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:

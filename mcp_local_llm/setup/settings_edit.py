@@ -3,7 +3,6 @@
 A change is checked with the whole file before anything is written, and the file is replaced in one step.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SecretStr
 
-from mcp_local_llm.setup.replaced_file import PRIVATE, replace_file
+from mcp_local_llm.setup.replaced_file import PRIVATE, real_place, replace_file
 from mcp_local_llm.setup.settings import SETTING_SCOPES, TABLES, Settings
 from mcp_local_llm.setup.settings_file import (
     LISTS,
@@ -141,8 +140,8 @@ class SettingsEditor:
         """Write the file in one step; a link stays a link, and the mode of the file stays."""
         content = document.as_string()
         settings_of(self.path, tomllib.loads(content), {})
-        target = Path(os.path.realpath(self.path))
         try:
+            target = real_place(self.path)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(target, content.encode(), target.stat().st_mode & 0o777 if target.exists() else PRIVATE)
         except OSError as error:

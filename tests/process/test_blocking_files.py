@@ -51,8 +51,16 @@ async def leaves(wire: Wire) -> None:
     assert "Traceback" not in wire.errors()
 
 
+@pytest.mark.fault(
+    "State files",
+    "each file of a model is a FIFO, a folder or 1 GB long",
+    "the list says which model is not to be chosen, and why; others answer, and the process ends",
+    tries=2,
+)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_tool_answers_and_the_process_ends(environ: dict[str, str], home: Path, kind: str) -> None:
+async def test_every_tool_answers_and_the_process_ends(
+    environ: dict[str, str], home: Path, kind: str, attempt: int
+) -> None:
     make = KINDS[kind]
     for name in OURS.values():
         put(home / name, make)

@@ -63,16 +63,29 @@ async def test_the_process_ends_promptly_and_in_order(environ: dict[str, str], s
         wire.messages()
 
 
-@pytest.mark.parametrize("state", [pytest.param(idle, marks=SWEEP), pytest.param(loading, marks=SWEEP), generating])
-async def test_a_client_that_vanishes_takes_the_process_with_it(environ: dict[str, str], era: str, state: Step) -> None:
+@pytest.mark.fault(
+    "Clients that misbehave", "a client is gone: both pipes of its server break", "the process ends within 5 s", tries=2
+)
+@pytest.mark.parametrize("state", [idle, loading, generating])
+async def test_a_client_that_vanishes_takes_the_process_with_it(
+    environ: dict[str, str], era: str, state: Step, attempt: int
+) -> None:
     async with open_wire(environ, era) as wire:
         await state(wire)
         await wire.vanish()
         await wire.ended(within=PROMPTLY_S)
 
 
-@pytest.mark.parametrize("state", [pytest.param(idle, marks=SWEEP), generating])
-async def test_a_client_that_listens_no_more_is_gone(environ: dict[str, str], era: str, state: Step) -> None:
+@pytest.mark.fault(
+    "Clients that misbehave",
+    "a client closes the pipe of the answers, and sends on",
+    "the process ends within 5 s, in order",
+    tries=2,
+)
+@pytest.mark.parametrize("state", [idle, generating])
+async def test_a_client_that_listens_no_more_is_gone(
+    environ: dict[str, str], era: str, state: Step, attempt: int
+) -> None:
     async with open_wire(environ, era) as wire:
         await state(wire)
         await wire.answer(await wire.call("chat", message="Hello"))  # The model's thread must not hold the exit up.

@@ -75,6 +75,30 @@ def test_whoever_takes_it_removes_a_socket_that_was_left_behind(tmp_path: Path) 
     assert not lease.socket.exists()
 
 
+def test_an_owner_whose_lock_was_removed_takes_it_again_unless_another_process_was_first(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    first.take("1.0.0")
+    (tmp_path / "holder.lock").unlink()
+    assert not first.intact
+    assert first.renew("1.0.0")
+    assert not second.take("1.0.0")
+    (tmp_path / "holder.lock").unlink()
+    assert second.take("1.0.0")
+    assert not first.renew("1.0.0")
+    assert not first.held
+    assert second.renew("1.0.0")
+
+
+def test_an_owner_whose_lock_was_removed_leaves_the_socket_of_another_alone(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path), Lease(tmp_path)
+    first.take("1.0.0")
+    (tmp_path / "holder.lock").unlink()
+    second.take("1.0.0")
+    second.socket.touch()
+    first.release()
+    assert second.socket.exists()
+
+
 def test_folder_and_lock_are_private(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     Lease(folder).take("1.0.0")

@@ -58,7 +58,13 @@ async def test_a_server_whose_parent_has_died_ends_though_its_pipes_stay_open(en
             os.kill(keeper, signal.SIGKILL)
 
 
-async def test_a_session_that_cannot_write_still_answers_and_is_shared(environ: dict[str, str]) -> None:
+@pytest.mark.fault(
+    "Disks and folders",
+    "the process that holds the model can write no byte into its lock file",
+    "it answers, and others find it",
+    tries=3,
+)
+async def test_a_session_that_cannot_write_still_answers_and_is_shared(environ: dict[str, str], attempt: int) -> None:
     async with open_wire(environ, command=NO_ROOM) as holder, sessions(environ, 1) as (other,):
         assert await ask(holder) == GREETING
         assert await ask(other) == GREETING
@@ -66,7 +72,15 @@ async def test_a_session_that_cannot_write_still_answers_and_is_shared(environ: 
         assert (await report(other, "status"))["holder_pid"] == holder.process.pid
 
 
-async def test_a_folder_in_place_of_the_lock_is_named_and_nothing_stays_locked(environ: dict[str, str]) -> None:
+@pytest.mark.fault(
+    "Locks and clocks",
+    "a folder is in the place of the lock of two sessions",
+    "both name it, and both work once it is gone",
+    tries=3,
+)
+async def test_a_folder_in_place_of_the_lock_is_named_and_nothing_stays_locked(
+    environ: dict[str, str], attempt: int
+) -> None:
     lock = runtime(environ) / "holder.lock"
     lock.mkdir(mode=0o700, parents=True)
     lock.parent.chmod(0o700)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.setup.regular_file import read_regular
-from mcp_local_llm.setup.replaced_file import PRIVATE, replace_file
+from mcp_local_llm.setup.replaced_file import PRIVATE, real_place, replace_file
 from mcp_local_llm.values.errors import ConfigError
 
 MAX_BYTES = 16 * 2**20
@@ -51,8 +51,8 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         ConfigError: it cannot be written; the file is as it was.
     """
-    target = path.resolve()
     try:
+        target = real_place(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o7777 if target.exists() else PRIVATE
         replace_file(target, content, mode)
@@ -86,10 +86,12 @@ class Backups:
         """Return what was kept about this file; None where nothing was, or it is damaged."""
         try:
             told = json.loads(read_regular(self._folder / f"{client}.json", MAX_BYTES))
-            before = self.copy(client).read_bytes() if told["existed"] else None
+            before = read_regular(self.copy(client), MAX_BYTES) if told["before"] else None
+            if before is not None and fingerprint(before) != told["before"]:
+                return None
             folders = tuple(Path(folder) for folder in told["folders"])
             return Written(before, told["after"], folders) if told["path"] == str(path) else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def copy(self, client: str) -> Path:
@@ -104,7 +106,7 @@ class Backups:
         """
         told = {
             "path": str(path),
-            "existed": written.before is not None,
+            "before": None if written.before is None else fingerprint(written.before),
             "after": written.after,
             "folders": [str(folder) for folder in written.folders],
         }
@@ -119,7 +121,9 @@ class Backups:
     def forget(self, client: str) -> None:
         """Delete what was kept."""
         for path in (self._folder / f"{client}.json", self.copy(client)):
-            path.unlink(missing_ok=True)
+            # Something else may have the name by now.
+            with contextlib.suppress(OSError):
+                path.unlink()
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 

@@ -17,7 +17,14 @@ import typer
 from mcp_local_llm.doors.cli.login_service import Command, LoginService
 from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
 from mcp_local_llm.doors.cli.show import JsonOption, print_json
+from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.setup.replaced_file import real_place, replace_file
 from mcp_local_llm.values.errors import ConfigError, LocalLLMError
+
+READABLE = 0o644
+"""The mode of a service's file, which holds no key."""
+MAX_SERVICE_BYTES = 2**20
+"""The most bytes of a service's file."""
 
 DEFAULT_PORT = 11535
 
@@ -119,10 +126,13 @@ def _install(service: LoginService, *, now: bool) -> Mapping[str, str]:
     Raises:
         ConfigError: the file cannot be written, or the service cannot be started.
     """
-    before = service.file.read_bytes() if service.file.exists() else None
-    made = _make_folders((service.file.parent, *service.folders))
     try:
-        service.file.write_bytes(service.content)
+        before = read_regular(service.file, MAX_SERVICE_BYTES) if service.file.exists() else None
+        made = _make_folders((service.file.parent, *service.folders))
+    except OSError as error:
+        raise ConfigError(f"{error.filename or service.file} cannot be used: {error.strerror}. Mend that.") from error
+    try:
+        replace_file(real_place(service.file), service.content, READABLE)
         if now:
             if before is not None:
                 _try(service.stop)  # An earlier one may run, with other options.
@@ -148,7 +158,8 @@ def _take_back(service: LoginService, before: bytes | None, made: Iterable[Path]
     if now:
         _try(service.stop)
     if before is not None:
-        service.file.write_bytes(before)
+        with suppress(OSError):  # It was not replaced: the disk is full.
+            replace_file(real_place(service.file), before, READABLE)
         if now:
             _try(service.start)
         return

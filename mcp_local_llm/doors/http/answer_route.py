@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Generic
 
+import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +27,8 @@ from mcp_local_llm.wire.openai.errors import ParameterError
 
 MAX_BODY_BYTES = 32 * 2**20
 """A conversation that fills a window of a million tokens takes about 5 MB."""
+LONG_BODY = 2**18
+"""A longer body is decoded on a thread: one of `MAX_BODY_BYTES` takes seconds, in which other answers wait."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,13 @@ async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
         if len(raw) > limit:
             raise _too_long(limit)
     try:
-        return read_json(mended_json(raw.decode(json.detect_encoding(raw), "replace")))
+        return await anyio.to_thread.run_sync(_decoded, raw) if len(raw) > LONG_BODY else _decoded(raw)
     except ValueError as error:
         raise ParameterError(f"The body of the request is no JSON: {error}.", "body") from error
+
+
+def _decoded(raw: bytearray) -> object:
+    return read_json(mended_json(raw.decode(json.detect_encoding(raw), "replace")))
 
 
 def _too_long(limit: int) -> HTTPException:

@@ -11,8 +11,10 @@ from typing import Any
 import anyio
 from mcp.server.mcpserver import MCPServer
 
-PARENT_S = 2.0
-"""Seconds between two checks of the parent process."""
+CLIENT_S = 2.0
+"""Seconds between two checks of the client."""
+DEAF_CHECKS = 5
+"""Checks in a row that find stdin ended and stdout full, after which the client counts as gone."""
 
 
 async def serve_stdio(
@@ -28,7 +30,8 @@ async def serve_stdio(
 
     Args:
         server: the server object.
-        leave: ends the process. Called on `signals`, and where the client is gone although stdin is open.
+        leave: ends the process. Called on `signals`, and where the client is gone although stdin is open, or reads
+            nothing although stdin has ended.
         signals: end the process at once.
         finish: awaited once the client is gone, before the end; a signal does not wait for it.
     """
@@ -37,7 +40,7 @@ async def serve_stdio(
         # Ctrl-Z in the client's terminal stops its whole group; the other sessions wait for this process.
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         tasks.start_soon(_leave_on_signal, signals, leave)
-        tasks.start_soon(_watch_parent, os.getppid(), gone)
+        tasks.start_soon(_watch_client, os.getppid(), os.dup(0), os.dup(1), gone)
         _watch_reader(os.dup(1), gone)
 
         async def end() -> None:
@@ -61,11 +64,25 @@ async def _leave_on_signal(signals: Sequence[signal.Signals], leave: Callable[[]
             leave()
 
 
-async def _watch_parent(parent: int, gone: anyio.Event) -> None:
-    """Set `gone` when the parent has died; a child of it may keep the pipes open, so that stdin never ends."""
-    while os.getppid() == parent:
-        await anyio.sleep(PARENT_S)
+async def _watch_client(parent: int, stdin: int, stdout: int, gone: anyio.Event) -> None:
+    """Set `gone` when the parent has died, or when the client has closed stdin and does not read its answers.
+
+    A child of a dead parent may keep the pipes open, so that stdin never ends. An answer that nobody reads keeps the
+    SDK from the end of stdin, or its thread from ending.
+    """
+    deaf = 0
+    while os.getppid() == parent and deaf < DEAF_CHECKS:
+        await anyio.sleep(CLIENT_S)
+        ended = _ready(stdin, 0) & (select.POLLHUP | getattr(select, "POLLRDHUP", 0))
+        deaf = deaf + 1 if ended and not _ready(stdout, select.POLLOUT) & select.POLLOUT else 0
     gone.set()
+
+
+def _ready(handle: int, events: int) -> int:
+    """Return which of the events, and which ends, a descriptor has now."""
+    poll = select.poll()
+    poll.register(handle, events | getattr(select, "POLLRDHUP", 0))
+    return next((flags for _, flags in poll.poll(0)), 0)
 
 
 def _watch_reader(wire: int, gone: anyio.Event) -> None:
@@ -76,9 +93,7 @@ def _watch_reader(wire: int, gone: anyio.Event) -> None:
     def look() -> None:
         # Once: a socket is readable too when it is only half closed, or when stdin is the same one.
         loop.remove_reader(wire)
-        poll = select.poll()
-        poll.register(wire, 0)
-        if any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0)):
+        if _ready(wire, 0) & (select.POLLERR | select.POLLHUP):
             gone.set()
 
     mode = os.fstat(wire).st_mode

@@ -8,9 +8,9 @@ import fcntl
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import Any, Self, TextIO, cast
 
-import anyio
+import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
@@ -18,9 +18,17 @@ from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
 
 from mcp_local_llm.wire.json_values import as_list, as_object, mended_json, read_json
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
+# A string ends with the text as well, in the middle of an escape: to begin anew behind each quote would take n² steps.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?$)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 _MEMBER = re.compile(r'[{,]\s*"(id|method|result|error)"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]*)')
 _BATCH = "messages come one a line, not as a batch"
+
+MAX_LINE = 32 * 2**20
+"""The most characters of a line, as of a body over HTTP."""
+LONG_LINE = 2**18
+"""A longer line is read on a thread: reading one of `MAX_LINE` takes seconds, in which other sessions wait."""
+_ENDS = 2**16
+"""Characters at both ends of a long line in which its members are looked for."""
 
 
 class Refusal(JSONRPCError):
@@ -45,7 +53,7 @@ class StdioServer(MCPServer[Any]):
 class ClientLines:
     """The lines of a client that hold a message, for the SDK to iterate over; the others are answered here."""
 
-    def __init__(self, lines: anyio.AsyncFile[str]) -> None:
+    def __init__(self, lines: TextIO) -> None:
         self._lines = lines
         self.writer: Any = None
 
@@ -53,8 +61,9 @@ class ClientLines:
         return self
 
     async def __anext__(self) -> str:
-        while line := await self._lines.readline():
-            read = read_message(line)
+        while line := await anyio.to_thread.run_sync(read_line, self._lines):
+            long = len(line) > LONG_LINE
+            read = await anyio.to_thread.run_sync(read_message, line) if long else read_message(line)
             if isinstance(read, str):
                 return read
             for refusal in read:
@@ -62,8 +71,22 @@ class ClientLines:
         raise StopAsyncIteration
 
 
+def read_line(lines: TextIO) -> str:
+    """Read a line; of one longer than `MAX_LINE`, only both ends are kept, which still makes it too long."""
+    line = lines.readline(MAX_LINE + 1)
+    if len(line) <= MAX_LINE or line.endswith("\n"):
+        return line
+    end = ""
+    while not end.endswith("\n") and (more := lines.readline(MAX_LINE)):
+        end = (end + more)[-_ENDS:]
+    return line + end
+
+
 def read_message(line: str) -> str | list[Refusal]:
     """Return the JSON of one message, or the answers to what is none: nobody waits for one to a blank line."""
+    if len(line) > MAX_LINE + 1:
+        reason = f"it is longer than {MAX_LINE:,} characters. Send less text, or name files"
+        return [_refusal(INVALID_REQUEST, reason, members(line).get("id"))]
     text = mended_json(line)
     if not text.strip():
         return []
@@ -75,7 +98,7 @@ def read_message(line: str) -> str | list[Refusal]:
             return []
         return [_refusal(PARSE_ERROR, str(error), found.get("id"))]
     if isinstance(value, list):
-        batch = [as_object(item) for item in as_list(cast(object, value))]
+        batch = map(as_object, as_list(cast(object, value)))
         ids = [item["id"] for item in batch if "method" in item and "id" in item]
         return [_refusal(INVALID_REQUEST, _BATCH, ident) for ident in ids or [None]]
     message = as_object(value)
@@ -84,7 +107,13 @@ def read_message(line: str) -> str | list[Refusal]:
 
 
 def members(text: str) -> Mapping[str, object]:
-    """Find the members of a message that is no JSON, without reading what is inside its lists and objects."""
+    """Find the members of a message that is no JSON, without reading what is inside its lists and objects.
+
+    Of a long one both ends are searched: members stand in front of the large one and behind it.
+    """
+    if len(text) > 2 * _ENDS:
+        end = text[-_ENDS:].rstrip().removesuffix("}")
+        return {**members(text[:_ENDS]), **members("{" + re.split(r"[\]}]", end)[-1])}
     depth, parts = 0, list[str]()
     for token in _TOKEN.finditer(text):
         part = token[0]
@@ -130,11 +159,11 @@ def _refusal(code: int, reason: str, ident: object) -> Refusal:
     return Refusal(jsonrpc="2.0", id=ident if known else None, error=error)
 
 
-def _take_stdin() -> anyio.AsyncFile[str]:
+def _take_stdin() -> TextIO:
     """Take stdin for this reader alone: libraries and child processes find the null device there, as with the SDK's."""
     wire = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     # Left open at the end: the reader's thread may still wait for a line.
-    return anyio.wrap_file(os.fdopen(wire, encoding="utf-8", errors="replace", newline="\n", closefd=False))
+    return os.fdopen(wire, encoding="utf-8", errors="replace", newline="\n", closefd=False)

@@ -20,6 +20,7 @@ from mcp_local_llm.engines.servers.process_engine import ProcessEngine
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
 from mcp_local_llm.engines.servers.stop_watch import ServerStoppedError, StopWatch
+from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.chat import ChatRequest, Message, SamplingParams
 from mcp_local_llm.values.cluster import Cluster
@@ -221,7 +222,7 @@ def _written(cluster: Cluster, folder: Path) -> Path:
     path = folder / f"{cluster.name}.hosts.json"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(json.dumps(machines_of(cluster)), encoding="utf-8")
+        replace_file(path, json.dumps(machines_of(cluster)).encode())
     except OSError as error:
         raise ModelLoadError(f"{path} cannot be written: {error}. mlx.launch reads the machines from it.") from error
     return path

@@ -146,7 +146,8 @@ class Draft:
         except FileAccessError as error:
             if kept is not None:
                 kept.unlink(missing_ok=True)  # Nothing was replaced, so a restore must not find it.
-            raise FileAccessError(f"{error}{self._kept(answer)}", error.kind) from error
+            told = str(error) if error.kind != "state" else f"{self.target.path} was not written: {error}"
+            raise FileAccessError(f"{told}{self._kept(answer)}", error.kind) from error
         return self._report(text, len(content), warnings, kept)
 
     def holds(self, answer: str) -> bool:

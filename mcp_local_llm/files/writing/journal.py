@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_local_llm.files.writing.atomic_write import write_all
-from mcp_local_llm.files.writing.state import CALLS, StateFolder
+from mcp_local_llm.files.writing.state import CALLS, MAX_BYTES, StateFolder
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_AGE_S = 24 * 3600.0
@@ -133,10 +134,11 @@ class Journal:
     def _opened(self, folder: Path, key: str, now: float) -> tuple[Path, int]:
         """Open the file of a call that ended early, else a new one."""
         for path in sorted(folder.glob(f"{key}-*.jsonl")):
-            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-            if self._take_over(handle, now):
-                return path, handle
-            os.close(handle)
+            # Something else with such a name, or a file that cannot be read, stays as it is.
+            with suppress(OSError):
+                handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                if self._take_over(handle, now):
+                    return path, handle
         path = folder / f"{key}-{secrets.token_hex(4)}.jsonl"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(path, flags, 0o600)
@@ -144,24 +146,33 @@ class Journal:
         return path, handle
 
     def _take_over(self, handle: int, now: float) -> bool:
-        """Lock a file and read its rows; False where a running call holds it or it is too old."""
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        """Lock a file and read its rows; False, with the file closed, where they cannot be taken up."""
+        if (content := _locked_content(handle, now)) is None:
+            os.close(handle)
             return False
-        facts = os.fstat(handle)
-        if facts.st_nlink == 0 or now - facts.st_mtime > MAX_AGE_S:
-            return False
-        content = os.pread(handle, facts.st_size, 0)
         whole = content.rfind(b"\n") + 1
         for line in content[:whole].split(b"\n"):
-            with suppress(ValueError, TypeError):
+            with suppress(ValueError, TypeError, RecursionError):
                 row = JournalRow(*map(_text, json.loads(line)))
                 self._rows.pop(row.file, None)
                 self._rows[row.file] = row
         if whole < len(content):
             os.ftruncate(handle, whole)
         return True
+
+
+def _locked_content(handle: int, now: float) -> bytes | None:
+    """Lock a file and read it; None where a running call holds it, it is too old or long, or no file of rows."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        facts = os.fstat(handle)
+        if facts.st_nlink == 0 or now - facts.st_mtime > MAX_AGE_S:
+            return None
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_BYTES:
+            return None
+        return os.pread(handle, facts.st_size, 0)
+    except OSError:
+        return None
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
+from mcp_local_llm.setup.regular_file import open_lock_file
 from mcp_local_llm.values.errors import BusyError
 
 
@@ -98,7 +99,7 @@ def repository_lock(cache: Path, name: str, shown: str) -> Generator[None]:
     """
     lock = cache / ".locks" / name / "mcp-local-llm.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with os.fdopen(open_lock_file(lock), "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

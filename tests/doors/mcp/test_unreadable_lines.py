@@ -1,11 +1,12 @@
 """Every request on stdin gets an answer, also one that the SDK drops or takes for something else."""
 
+import io
 import json
 from typing import Any
 
 import pytest
 
-from mcp_local_llm.doors.mcp.unreadable_lines import members, read_message
+from mcp_local_llm.doors.mcp.unreadable_lines import MAX_LINE, members, read_line, read_message
 from tests.wire import LEGACY, Json, Wire, open_wire
 
 PARSE, INVALID = -32700, -32600
@@ -31,6 +32,9 @@ UNREADABLE: list[tuple[str, list[tuple[Any, int]]]] = [
     (nested(600), [("deep [{", PARSE)]),
     (nested(20_000), [("deep [{", PARSE)]),
     ('{"jsonrpc":"2.0","params":{"a":"\\"}]","b":' + "[" * 300 + "]" * 300 + '},"id":7,"method":"x"}', [(7, PARSE)]),
+    # Of a long line both ends are searched: the id may stand behind the rest.
+    ('{"method":"x","params":{"a":' + "[" * 300_000 + '},"jsonrpc":"2.0","id":12}', [(12, PARSE)]),
+    ('{"jsonrpc":"2.0","id":12,"method":"x","params":{"a":"' + '\\"' * 300_000, [(12, PARSE)]),
     (call("5", "9" * 5000), [(5, PARSE)]),
     (call("9" * 5000), [(None, PARSE)]),
     (call("6", "NaN"), [(6, PARSE)]),
@@ -110,6 +114,15 @@ def test_a_message_with_small_faults_is_read(line: str, same: str) -> None:
 def test_the_members_of_the_message_alone_are_found() -> None:
     message: Json = {"method": "a[b", "params": {"id": 3, "x": [1, {"id": "}"}]}, "more": ["id", []], "id": 1}
     assert members(json.dumps(message)) == {"id": 1, "method": "a[b"}
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_line_that_is_too_long_is_refused_by_its_id_and_the_next_one_is_read(end: str) -> None:
+    lines = io.StringIO(call("7", '"' + "x" * 2 * MAX_LINE + '"') + "\n" + call("8") + end)
+    refused = read_message(read_line(lines))
+    assert not isinstance(refused, str)
+    assert [(refusal.id, refusal.error.code) for refusal in refused] == [(7, INVALID)]
+    assert read_message(read_line(lines)) == call("8") + end
 
 
 async def send(wire: Wire, line: str | bytes) -> None:

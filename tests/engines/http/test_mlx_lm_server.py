@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -54,7 +54,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(home: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+def started(home: Path, port: int) -> Generator["subprocess.Popen[str]"]:
     """Start a server for the built-in model."""
     model = Path(shutil.copytree(TINY, home / "tiny", dirs_exist_ok=True))
     hub = home / "hub"

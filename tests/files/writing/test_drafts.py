@@ -173,8 +173,13 @@ def test_restore_obeys_the_roots_too(drafts: Drafts, root: Path) -> None:
     assert refusal(drafts.restore, root / ".git/config").kind == "protected"
 
 
+@pytest.mark.fault(
+    "Disks and folders",
+    "the disk is full at the file of a draft",
+    "the old file stays, and nothing half written is left",
+)
 @pytest.mark.parametrize("old", [None, OLD])
-def test_on_a_full_disk_the_old_file_stays_whole(drafts: Drafts, root: Path, old: str | None) -> None:
+def test_on_a_full_disk_the_old_file_stays_whole(drafts: Drafts, root: Path, old: str | None, attempt: int) -> None:
     if old:
         (root / "a.py").write_text(old)
     draft = drafts.begin(root / "a.py", overwrite=True)
@@ -261,7 +266,10 @@ def test_rows_of_another_call_are_not_touched_without_overwrite(drafts: Drafts, 
     assert kept(drafts, VERSIONS) == [row(7) + "\n"]
 
 
-def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(drafts: Drafts, root: Path) -> None:
+@pytest.mark.fault(
+    "Disks and folders", "the disk is full at a row of a draft over many files", "the other rows are whole"
+)
+def test_a_row_that_does_not_fit_on_the_disk_leaves_the_others_whole(drafts: Drafts, root: Path, attempt: int) -> None:
     rows = RowsFile(drafts.look_at(root / "rows.jsonl"))
     rows.append(row(0))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -179,6 +179,7 @@ def _write_new(path: Path, text: str) -> None:
     Raises:
         InvalidRequestError: it is there, or cannot be written.
     """
+    handle = -1
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
@@ -186,4 +187,6 @@ def _write_new(path: Path, text: str) -> None:
     except FileExistsError as error:
         raise InvalidRequestError(f"{path} is there already and stays as it is. Give another name.") from error
     except OSError as error:
+        if handle >= 0:
+            path.unlink(missing_ok=True)  # Half a conversation is none.
         raise InvalidRequestError(f"{path} cannot be written: {error.strerror}.") from error

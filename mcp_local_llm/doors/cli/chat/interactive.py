@@ -5,7 +5,7 @@ import os
 import signal
 import termios
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -26,12 +26,15 @@ from mcp_local_llm.doors.cli.run import Parts, note
 from mcp_local_llm.doors.cli.show import print_text
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.log import logged_call
+from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.call import Call
 from mcp_local_llm.values.errors import LocalLLMError
 
 PROMPT, CONTINUED = ">>> ", "... "
 QUOTES = '"""'
 """Opens and closes a message of several lines."""
+MAX_HISTORY_BYTES = 16 * 2**20
+"""The most bytes of the file with what was typed in all chats."""
 
 
 async def converse(parts: Parts, task: FileTask, history: Path, *, plain: bool) -> None:
@@ -156,12 +159,23 @@ def _history(path: Path) -> History:
     """Return the history in a file that only this user can read; in memory where there can be no such file."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        # Not opened for writing alone: that would wait where a FIFO lies.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
+        read_regular(path, MAX_HISTORY_BYTES)
     except OSError as error:
         note(f"what you type is not kept: {path}: {error.strerror}")
         return InMemoryHistory()
-    return FileHistory(path)
+    return _KeptHistory(path)
+
+
+class _KeptHistory(FileHistory):
+    """A history in a file; what does not fit on its disk is kept for this chat alone."""
+
+    def store_string(self, string: str) -> None:
+        """Add a message to the file."""
+        with suppress(OSError):
+            super().store_string(string)
 
 
 def _keys() -> KeyBindings:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mcp_local_llm.engines.mlx.prompt.common_prefix import alike
+from mcp_local_llm.setup.regular_file import open_regular
 
 SUFFIX = ".safetensors"
 UNFINISHED = ".part"
@@ -112,7 +113,7 @@ class PrefixFiles:
             OSError: it cannot be read.
         """
         checksum, piece = 0, bytearray(PIECE_BYTES)
-        with file.path.open("rb", buffering=0) as source:
+        with open_regular(file.path) as source:
             while count := source.readinto(piece):
                 checksum = zlib.crc32(memoryview(piece)[:count], checksum)
         return file.path.name == _name(checksum)
@@ -159,7 +160,8 @@ class PrefixFiles:
         for path in self._root.glob("*/*"):
             with suppress(OSError):
                 status = path.stat()
-                if path.suffix == UNFINISHED and status.st_mtime < time.time() - STALE_S:
+                # Also one from the future: the clock was put back meanwhile.
+                if path.suffix == UNFINISHED and abs(time.time() - status.st_mtime) > STALE_S:
                     _remove(path)
                 else:
                     files.append((status.st_mtime, status.st_size, path))
@@ -188,7 +190,7 @@ class PrefixFiles:
     def _read(self, path: Path) -> PrefixFile | None:
         """Read a file's header; one that has none of ours is removed."""
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 size = int.from_bytes(file.read(8), "little")
                 if size > MAX_HEADER_BYTES:
                     raise ValueError("no header")
@@ -196,9 +198,9 @@ class PrefixFiles:
                 metadata: dict[str, str] = json.loads(file.read(size))["__metadata__"]
             key = base64.b64decode(metadata["0.tokens"], validate=True)
             return PrefixFile(path, key, metadata["0.trimmable"] == str(True), metadata["0.kind"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        except OSError:
+            return None  # It is gone, or no file, or too many files are open: nothing says that it is damaged.
+        except (ValueError, LookupError, TypeError, RecursionError):
             _remove(path)
             return None
 
