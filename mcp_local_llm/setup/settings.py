@@ -173,7 +173,7 @@ class Settings(BaseModel):
     llama_server: Path | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64), NO_BOOLEAN] = 1
     log_level: LogLevel = "WARNING"
-    log_file_mb: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] = 4.0
+    log_file_mb: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False), NO_BOOLEAN] = 4.0
     log_file_level: LogLevel = "INFO"
     endpoints: tuple[Endpoint, ...] = ()
     cluster: tuple[Cluster, ...] = ()

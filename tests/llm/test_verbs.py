@@ -48,7 +48,7 @@ def test_every_executor_has_every_verb() -> None:
 
 async def test_a_chat_arrives_whole_and_its_chunks_and_result_come_back_whole(tmp_path: Path) -> None:
     request = ChatRequest(
-        (Message(role="user", content="\ud83d or 🦊?"), Message(role="tool", content="x", tool_call_id="1")),
+        (Message(role="user", content="é or 🦊?"), Message(role="tool", content="x", tool_call_id="1")),
         tools=(ToolSpec(name="f", parameters={"type": "object", "properties": {"a": {}}}),),
         sampling=SamplingParams(7, 0.5, 0.9, 1, ("a", "b"), 3, 0.1, 1.1, 0.2, 0.3, 0),
         thinking=False,
