@@ -1,12 +1,19 @@
 """Two hundred mixed calls over eight sessions: nothing lost, nothing mixed up, and all as it was afterwards."""
 
 from pathlib import Path
+from typing import Any
 
+import anyio.to_thread
 import pytest
 
+from tests.model_cache import place_tiny
 from tests.reliability.soak_traffic import traffic
+from tests.sharing.sessions import LARGE, SMALL, remove_runtime, report, resident_megabytes
+from tests.wire import open_wire
 
 CALLS = 200
+CHANGES, KEPT_MB = 150, 0.045
+"""Changes of the model, and what each may leave behind: a tokenizer keeps some 10 kB, random keys once kept 60 more."""
 
 
 @pytest.mark.fault(
@@ -28,3 +35,27 @@ async def test_two_hundred_mixed_calls_are_answered_rightly_or_cancelled(home: P
         await under_way.leave()
     assert under_way.tally.wrong == {}, f"seed {attempt}"
     assert under_way.tally.calls == CALLS
+
+
+@pytest.mark.fault(
+    "Load",
+    "150 changes between two models",
+    promised="memory does not grow with each",
+)
+async def test_changes_of_the_model_leave_no_memory_behind(
+    environ: dict[str, str], home: Path, record_property: Any
+) -> None:
+    record_property("tries", CHANGES)
+    for repository in (SMALL, LARGE):
+        place_tiny(home / ".cache" / "huggingface" / "hub", repository)
+    async with open_wire(environ) as wire:
+
+        async def change(count: int) -> float:
+            for number in range(count):
+                await report(wire, "set_model", name=(SMALL, LARGE)[number % 2])
+            return resident_megabytes(wire.process.pid)
+
+        before = await change(30)
+        after = await change(CHANGES)
+    await anyio.to_thread.run_sync(remove_runtime, environ)
+    assert after - before < CHANGES * KEPT_MB
