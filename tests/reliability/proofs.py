@@ -22,6 +22,7 @@ from typing import Any, cast
 import pytest
 
 PROVE = "--prove"
+AT_MOST = "--at-most"
 LIST = "--list-faults"
 TRIES = 20
 """How often a fault is tried in a proof, where its marker says nothing else."""
@@ -108,12 +109,18 @@ def fault_of(item: pytest.Item) -> Fault | None:
     return Fault(fault.group, fault.what.format(**values), fault.promised.format(**values), fault.tries)
 
 
+def _tries(config: pytest.Config, fault: Fault) -> int:
+    """Return how often a proof tries a fault."""
+    most: int | None = config.getoption(AT_MOST)
+    return fault.tries if most is None else min(most, fault.tries)
+
+
 @pytest.fixture
 def tries(request: pytest.FixtureRequest) -> int:
     """How often the test has to try."""
     fault = fault_of(request.node)
     assert fault
-    count = fault.tries if request.config.getoption(PROVE) else min(FEW, fault.tries)
+    count = _tries(request.config, fault) if request.config.getoption(PROVE) else min(FEW, fault.tries)
     request.node.user_properties.append(("tries", count))
     return count
 
@@ -121,6 +128,7 @@ def tries(request: pytest.FixtureRequest) -> int:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of a proof."""
     parser.addoption(PROVE, type=Path, metavar="FOLDER", help="try each fault as often as it says; write the outcomes")
+    parser.addoption(AT_MOST, type=int, metavar="TRIES", help="in a proof, try no fault more often than this")
     parser.addoption(LIST, type=Path, metavar="FILE", help="write the faults of the collected tests into a file")
 
 
@@ -135,8 +143,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once for each of its tries."""
     if "attempt" in metafunc.fixturenames:
         (marker,) = metafunc.definition.iter_markers("fault")
-        tries = Fault(*marker.args, **marker.kwargs).tries if metafunc.config.getoption(PROVE) else 1
-        metafunc.parametrize("attempt", range(tries))
+        proving = metafunc.config.getoption(PROVE)
+        count = _tries(metafunc.config, Fault(*marker.args, **marker.kwargs)) if proving else 1
+        metafunc.parametrize("attempt", range(count))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
