@@ -61,7 +61,8 @@ class Terminal:
         if self.pid == 0:
             os.execve(COMMAND[0], [*COMMAND, *arguments], dict(environ))
         self._said = b""
-        self._alarm = threading.Timer(WAIT_S, os.kill, (self.pid, signal.SIGKILL))
+        # The agent too: as long as it has the terminal, reading the screen waits.
+        self._alarm = threading.Timer(WAIT_S, os.killpg, (self.pid, signal.SIGKILL))
         self._alarm.start()
 
     def __enter__(self) -> Self:

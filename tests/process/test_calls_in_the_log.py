@@ -84,6 +84,8 @@ def private(environ: dict[str, str], home: Path) -> dict[str, str]:
     config = home / ".config" / "mcp-local-llm" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(CONFIG)
+    # Else stderr names the file, with what to do.
+    config.chmod(0o600)
     registry = home / ".config" / "ai-stack" / "registry.json"
     registry.parent.mkdir()
     registry.write_text(json.dumps({"endpoints": {"x": f"http://name:{PASSWORD}@127.0.0.1:9/v1"}}))

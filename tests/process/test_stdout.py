@@ -7,7 +7,7 @@ import pytest
 from tests.wire import Wire, open_wire
 
 NOISY = Path(__file__).parent / "noisy"
-STEPS = ("importing mlx_lm.utils", "importing mlx_lm.models.qwen3", "calling load", "calling Model.__call__")
+STEPS = ("importing mlx_lm.utils", "importing mlx_lm.models.qwen3", "calling load_model", "calling Model.__call__")
 NOISE = [f"{step} {way}" for step in STEPS for way in ("through Python", "past Python", "from a child")]
 
 

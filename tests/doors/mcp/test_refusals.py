@@ -21,7 +21,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("chat", {"message": "Hi", "seed": 2**32}, ["seed", "less than or equal to 4294967295"]),
     ("chat", {"message": "Hi", "stop": ["x"] * 9}, ["stop", "at most 8 items"]),
     ("chat", {"message": "Hi", "stop": ["x" * 201]}, ["stop.0", "at most 200 characters"]),
-    ("chat", {"message": "Hi", "max_tokens": False}, ["max_tokens", "greater than or equal to 1"]),
+    ("chat", {"message": "Hi", "max_tokens": False}, ["max_tokens", "not true or false"]),
     ("chat", {"message": None}, ["message is empty", "tool result"]),
     ("chat", {"message": "Hi", "history": [{"role": "robot", "content": "x"}]}, ["history.0.role", "'assistant'"]),
     ("chat", {"message": "Hi", "history": [{"role": "user", "text": "x"}]}, ["history.0.text"]),

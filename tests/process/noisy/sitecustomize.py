@@ -11,7 +11,7 @@ from itertools import count
 from types import ModuleType
 from typing import Any, cast
 
-NOISY = {"mlx_lm.utils": "load", "mlx_lm.models.qwen3": "Model.__call__"}
+NOISY = {"mlx_lm.utils": "load_model", "mlx_lm.models.qwen3": "Model.__call__"}
 """Module → what in it is called at load, and for every step of a generation."""
 SHOUTS = 3
 """Calls that are noisy; a child process for every token would take too long."""
