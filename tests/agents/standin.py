@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import FrameType
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH)
 
@@ -17,8 +17,9 @@ def main() -> None:
     files = {word: Path(word).read_text() for word in sys.argv[1:] if word.startswith("/") and Path(word).is_file()}
     record = {"environ": dict(os.environ), "arguments": sys.argv[1:], "files": files, "terminal": sys.stdin.isatty()}
     Path(os.environ["HOME"], "record.json").write_text(json.dumps(record))
-    for number in CAUGHT:
-        signal.signal(number, say_signal)
+    # Waited for by a thread: a handler would run only after the next line, if its signal came as the reading began.
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
+    threading.Thread(target=say_signals, daemon=True).start()
     say("ready")
     for line in sys.stdin:
         word, _, rest = line.strip().partition(" ")
@@ -31,11 +32,13 @@ def main() -> None:
             sys.exit(int(rest))
 
 
-def say_signal(number: int, frame: FrameType | None) -> None:
-    """Say which signal came; SIGTERM ends the program too."""
-    say(f"got {signal.Signals(number).name}")
-    if number == signal.SIGTERM:
-        sys.exit(9)
+def say_signals() -> None:
+    """Say which signals come; SIGTERM ends the program too."""
+    while True:
+        number = signal.Signals(signal.sigwait(CAUGHT))
+        say(f"got {number.name}")
+        if number == signal.SIGTERM:
+            os._exit(9)
 
 
 def say(words: str) -> None:
