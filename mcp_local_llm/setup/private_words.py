@@ -4,10 +4,8 @@ It must not know which text it is given. Text of prompts and files never gets as
 """
 
 import os
-import pwd
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -107,10 +105,8 @@ def private_words(
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET and not value.startswith("/")
     }
     keys |= {value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)}
+    # The database of users is not asked: it may be on another machine.
     users = {environ.get(name, "") for name in _USERS}
-    # A container may run as a number that the user database does not know.
-    with suppress(KeyError):
-        users.add(pwd.getpwuid(os.getuid()).pw_name)
     if str(home.parent) in _HOMES:
         users.add(home.name)
     hosts = {os.uname().nodename, environ.get("HOSTNAME", "")}
