@@ -44,7 +44,7 @@ test-faults: $(READY)
 
 reliability: $(READY) llama-server real-model
 	rm -rf .cache/reliability
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m fault --prove .cache/reliability
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m fault --prove=.cache/reliability tests
 	$(BIN)/python -m tests.reliability.page .cache/reliability
 
 # With the real model where `make real-model` has made it, else with the built-in one alone.

@@ -11,11 +11,11 @@ PAGE = ROOT / "docs" / "reliability.md"
 HEAD = """# Reliability
 
 What is promised when something goes wrong, how often it was tried, and what was lost. The tests write this page:
-`make reliability` tries every line as often as it says, and a test that fails would stand here as lost. `make
-test-faults` tries each once.
+`make reliability` does to the program what each line says, and a promise that was not kept would stand here as lost: a
+call without an answer or with another call's, a process that hangs, a file that is half written, text that someone else
+could read. `make test-faults` tries each line once.
 
-A try counts as lost when the promise beside it was not kept: a call without an answer or with another call's, a process
-that hangs, a file that is half written, text that someone else could read.
+The column *tried* is what the run did that wrote this page; `pytest --prove=FOLDER --at-most=N` cuts one short.
 """
 
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 import anyio
 import psutil
 
-from tests.clients import WAIT_S, private_environ
+from tests.clients import POLL_S, WAIT_S, private_environ
 from tests.loopback_hub import LoopbackHub, running
 from tests.model_cache import TINY, place_tiny
 from tests.sharing.sessions import ENDLESS, LARGE, SMALL, ask, remove_runtime
@@ -213,7 +213,7 @@ async def until(holds: Callable[[], bool], within: float = WAIT_S) -> None:
     """Wait until something outside is as wanted."""
     with anyio.fail_after(within):
         while not holds():
-            await anyio.to_thread.run_sync(lambda: None)
+            await anyio.sleep(POLL_S)
 
 
 def restock(scene: Scene) -> None:

@@ -20,5 +20,7 @@ def test_each_fault_has_its_line_and_lost_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     promised = {(fault["what"], fault["promised"]): fault["tries"] for fault in json.loads(listed.read_text())}
-    rows = re.findall(r"^\| (.*) \| (.*) \| ([\d,]+) \| nothing \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^.*\*\*\d+\*\* \|$", page, re.MULTILINE) == []
+    rows = re.findall(r"^\| (.*) \| (.*) \| ([\d,]+) \| nothing \|$", page, re.MULTILINE)
     assert {(what.replace("\\|", "|"), words.replace("\\|", "|")) for what, words, _ in rows} == set(promised)

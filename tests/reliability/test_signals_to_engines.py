@@ -142,7 +142,8 @@ async def test_a_llama_server_that_was_stopped_goes_on(home: Path, tries: int) -
 
 
 BOX = "box/default_model"
-SERVED = ("is idle", "reads a prompt", "answers", "drafts")
+SERVED = ("is idle", "reads a prompt", "answers")
+"""mlx_lm.server knows no schemas, so it cannot be asked for the draft whose text is known."""
 
 
 class Box:
@@ -176,7 +177,7 @@ async def box_scene(home: Path) -> AsyncIterator[Scene]:
     GROUP,
     f"{{how}} to an mlx_lm.server endpoint while it {', '.join((STARTS, *SERVED))}",
     promised="its calls are answered, or told what to do; other models answer meanwhile; once it is started again, the "
-    "next call is answered; the file of a draft is whole",
+    "next call is answered",
     tries=2 * (1 + len(SERVED)),
 )
 @pytest.mark.parametrize("how", ENDINGS)
