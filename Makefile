@@ -7,7 +7,7 @@
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
 #   make test-faults     do to the program what a bad day does, once each (a few minutes)
-#   make reliability     the same as often as is promised, and write docs/reliability.md of it (about an hour)
+#   make reliability     the same as often as is wanted, then a soak, and write docs/reliability.md of both (two hours)
 #   make soak            an hour of mixed calls, or as long as MINUTES says; SEED draws the same ones again
 #   make plugin          write anew what plugin/ repeats of other files: the slash commands and the list of tools
 #   make docs            build the site of docs/ into site/, strictly
@@ -45,6 +45,7 @@ test-faults: $(READY)
 reliability: $(READY) llama-server real-model
 	rm -rf .cache/reliability
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m fault --prove=.cache/reliability tests
+	$(BIN)/python -m tests.reliability.soak --minutes $(or $(MINUTES),60)
 	$(BIN)/python -m tests.reliability.page .cache/reliability
 
 # With the real model where `make real-model` has made it, else with the built-in one alone.
