@@ -55,11 +55,9 @@ def nested(levels: int = DEEP) -> Any:
     return value
 
 
-def drawn(strategy: SearchStrategy[Any], count: int) -> list[Any]:
-    """Draw so many examples, for a test that tries them all in one process."""
-    found: list[Any] = []
-
-    @settings(
+def drawing(count: int) -> settings:
+    """Settings of so many examples, the same ones in every run."""
+    return settings(
         max_examples=count,
         derandomize=True,
         deadline=None,
@@ -67,6 +65,13 @@ def drawn(strategy: SearchStrategy[Any], count: int) -> list[Any]:
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
+
+
+def drawn(strategy: SearchStrategy[Any], count: int) -> list[Any]:
+    """Draw so many examples, for a test that tries them all in one process."""
+    found: list[Any] = []
+
+    @drawing(count)
     @given(strategy)
     def collect(value: Any) -> None:
         found.append(value)

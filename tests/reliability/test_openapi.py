@@ -13,12 +13,12 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clients import WAIT_S, private_environ
 from tests.doors.http.test_serve import Served, serve
-from tests.reliability.drawn import VALUES, as_json, drawn, fault_of_error
+from tests.reliability.drawn import VALUES, as_json, drawing, drawn, fault_of_error
 from tests.reliability.proofs import PROVE, Table
 
 GROUP = "Bad input"
@@ -70,14 +70,7 @@ def tried(operation: Any, mode: Any, base: str, count: int, counts: Counts) -> l
         checks.response_schema_conformance,
     ]
 
-    @settings(
-        max_examples=count,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    @drawing(count)
     @given(case=operation.as_strategy(mode))
     def send(case: Any) -> None:
         body: Any = case.body

@@ -2,8 +2,6 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -29,7 +27,6 @@ from tests.reliability.phases import (
     require_gone,
     require_resumed,
     require_whole,
-    scene_in,
     stopped,
 )
 from tests.sharing.sessions import GREETING, SMALL, ask, holder_of
@@ -39,12 +36,6 @@ GROUP = "Signals to the server"
 UNREAD = "The reader of its stdout goes"
 DEAF = ("bash", "-c", f"exec {sys.executable} -m mcp_local_llm 2> >(exec true)")
 """A server whose stderr nobody reads."""
-
-
-@pytest.fixture
-async def scene(home: Path) -> AsyncIterator[Scene]:
-    with scene_in(home) as made:
-        yield made
 
 
 @pytest.mark.fault(

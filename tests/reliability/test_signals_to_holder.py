@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from mcp_local_llm.values.errors import HolderGoneError
+from tests.clients import POLL_S
 from tests.reliability.phases import (
     ALL,
     ENDED_S,
@@ -32,7 +32,7 @@ from tests.reliability.phases import (
     scene_in,
     stopped,
 )
-from tests.sharing.sessions import GREETING, SMALL, control, holder_of, remote, report
+from tests.sharing.sessions import GREETING, SMALL, holder_of, remote, report, until
 from tests.wire import Wire, open_wire
 
 GROUP = "Signals to the holder with three sessions attached"
@@ -80,7 +80,7 @@ class Fleet:
                 try:
                     await remote(self.scene.environ).drain()
                 except HolderGoneError:
-                    await anyio.to_thread.run_sync(lambda: None)
+                    await anyio.sleep(POLL_S)
 
     async def begin(self, phase: str, random: Random) -> tuple[Wire, list[Calls]]:
         """Bring a call of an attached session into a phase, with a call of each other one; returns the holder, too."""
@@ -92,7 +92,7 @@ class Fleet:
             requests = [await calls.call("chat", message="Hello", model=SMALL) for calls in every]
             with anyio.fail_after(ENDED_S):
                 while holder_of(self.scene.environ) is None:
-                    await anyio.to_thread.run_sync(lambda: None)
+                    await anyio.sleep(POLL_S)
             await pass_moment(random, 1.0, lambda: every[0].session.answer(requests[0]))
             return self.holder(), every
         await self.all_answer()
@@ -210,9 +210,7 @@ async def test_an_attached_server_that_is_ended_takes_its_call_along(fleet: Flee
     await fleet.close(attached)
     for calls in every:
         await calls.end()
-    with anyio.fail_after(ENDED_S):
-        while (await control(fleet.scene.environ))["answers"]:
-            pass
+    await until(fleet.scene.environ, lambda told: told["answers"] == 0, within=ENDED_S)
     require_whole(fleet.scene)
     await fleet.all_answer()
     assert fleet.holder() is holder

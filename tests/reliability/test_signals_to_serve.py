@@ -2,9 +2,8 @@
 
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
 
 import anyio
@@ -33,7 +32,6 @@ from tests.reliability.phases import (
     require_gone,
     require_resumed,
     require_whole,
-    scene_in,
     stopped,
 )
 from tests.sharing.sessions import GREETING, SMALL, ask, holder_of, report
@@ -42,12 +40,6 @@ from tests.wire import Wire, open_wire
 GROUP = "Signals to `serve`"
 CUT = -1
 """In place of a status: the connection ended before the answer did."""
-
-
-@pytest.fixture
-async def scene(home: Path) -> AsyncIterator[Scene]:
-    with scene_in(home) as made:
-        yield made
 
 
 class Outcome:
