@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,8 @@ def jumped():
 time.time = jumped
 """
 """Replaces the clock of a process: it jumps while the process runs, as a test writes it."""
+DRAFT: dict[str, Any] = {"message": "Write.", "thinking": False, "response_schema": {"const": "written"}}
+"""A draft whose answer is known: of another the built-in model may say the same word for ever, by the file's name."""
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +73,11 @@ def client(environ: dict[str, str]) -> Generator[RawClient]:
 def test_versions_come_back_in_their_order(client: RawClient, environ: dict[str, str], jump: str, tries: int) -> None:
     home = Path(environ["HOME"])
     for number in range(tries):
-        file = home / "project" / f"{abs(hash(jump))}-{number}.md"
+        file = home / "project" / f"{jump} {number}.json"
         for version, ahead in enumerate((0.0, JUMPS[jump], 60.0)):
             (home / "clock").write_text(str(ahead))
             file.write_text(f"version {version}\n")
-            told = client.text("draft", path=str(file), message="Hello", thinking=False, overwrite=True)
+            told = client.text("draft", path=str(file), overwrite=True, **DRAFT)
             assert "old version is kept" in told, told
         for version in (2, 1, 0):
             assert "the older version is back" in client.text("draft", path=str(file), message="", restore=True)
@@ -94,9 +97,8 @@ def test_every_tool_answers_whatever_the_clock_says(
         client.hello()
         assert 0 <= client.status()["uptime_seconds"] < 3600
         assert "tiny" in client.text("list_models")
-        assert "was not written" not in client.text(
-            "draft", path=f"new-{abs(hash(jump))}-{number}.md", message="Hello", thinking=False
-        )
+        told = client.text("draft", path=f"new {jump} {number}.json", **DRAFT)
+        assert "was not written" not in told, told
         (home / "clock").write_text("0")
 
 
