@@ -45,6 +45,10 @@ class Bare:
         times = [time.perf_counter() for _ in self._stream(self.network, self.tokenizer, self.prompt(messages), tokens)]
         return (len(times) - 1) / (times[-1] - times[0])
 
+    def answer(self, messages: list[Message], tokens: int) -> str:
+        """Return the text of `stream_generate`."""
+        return "".join(one.text for one in self._stream(self.network, self.tokenizer, self.prompt(messages), tokens))
+
     def first_token(self, messages: list[Message], kept: "KeptCache | None" = None) -> float:
         """Return the seconds from a conversation to its first token, with a cache kept by hand or without one."""
         started = time.perf_counter()

@@ -14,7 +14,18 @@ from benchmarks.figures import Row, Series, compare
 from benchmarks.peer_group import PeerGroup, running
 from benchmarks.peer_server import PeerServer
 from benchmarks.peers import CALLS
-from benchmarks.subjects import Bench, Subject, ask, ask_stdio, bench_for, engine_for, stdio_for, user, words
+from benchmarks.subjects import (
+    Bench,
+    Subject,
+    ask,
+    ask_stdio,
+    bare_stdio_for,
+    bench_for,
+    engine_for,
+    stdio_for,
+    user,
+    words,
+)
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.engine import MlxEngine
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams
@@ -32,10 +43,14 @@ async def one_stream(subject: Subject, scratch: Path) -> list[Row]:
     """Decode speed of one answer, and what an answer of 64 tokens costs on its way over stdio."""
     engine_least, stdio_least, _ = PROMISED.get(subject.name, PROMISED_ELSE)
     name, rate, wall = subject.name, Series(), Series()
-    async with bench_for(subject) as bench, stdio_for(subject, scratch) as client:
+    async with (
+        bench_for(subject) as bench,
+        stdio_for(subject, scratch) as client,
+        bare_stdio_for(subject, scratch) as bare_client,
+    ):
         with running(subject.peers, subject.info.path) as peers:
             for number in range(-1, subject.sizes.streams):
-                await _one_round(bench, client, peers, number, (rate, wall))
+                await _one_round(bench, (client, bare_client), peers, number, (rate, wall))
             titles = peers.titles()
     added, whole = statistics.median(wall["added"]), statistics.median(wall["stdio"])
     ends = [] if subject.slow else titles
@@ -46,6 +61,7 @@ async def one_stream(subject: Subject, scratch: Path) -> list[Row]:
         compare("decode, `chat` over stdio / bare", name, rate["stdio"], rate["bare"], "tok/s", least=stdio_least),
         *(compare(f"decode, {title} / bare", name, rate[peer], rate["bare"], "tok/s") for peer, title in titles),
         Row("64 tokens over stdio, ms outside the engine", name, whole, whole - added, "ms", added, most=5.0),
+        compare("the same ms / those of bare mlx-lm behind the SDK's server", name, wall["added"], wall["bare"], "ms"),
         *(
             compare(f"64 tokens end to end, {title} / engine", name, wall[peer], wall["engine"], "ms")
             for peer, title in ends
@@ -54,15 +70,17 @@ async def one_stream(subject: Subject, scratch: Path) -> list[Row]:
 
 
 async def _one_round(
-    bench: Bench, client: Client, peers: PeerGroup, number: int, series: tuple[Series, Series]
+    bench: Bench, clients: tuple[Client, Client], peers: PeerGroup, number: int, series: tuple[Series, Series]
 ) -> None:
     """Measure everybody once; the first round of all loads and fills caches."""
     rate, wall = series
+    client, bare_client = clients
     tokens = bench.subject.sizes.decode
     bare = bench.bare.decode_rate(user(QUESTION), tokens)
     result, _ = await ask(bench.engine, user(QUESTION), tokens)
     numbers, _ = await ask_stdio(client, QUESTION, tokens)
     over_stdio = [await _outside(client) for _ in range(bench.subject.sizes.calls)]
+    over_bare = [await _outside_bare(bare_client) for _ in range(bench.subject.sizes.calls)]
     rate.add(
         number,
         bare=bare,
@@ -74,6 +92,7 @@ async def _one_round(
         number,
         stdio=statistics.median(whole for whole, _ in over_stdio),
         added=statistics.median(added for _, added in over_stdio),
+        bare=statistics.median(over_bare),
     )
     if not bench.subject.slow:
         wall.add(
@@ -88,6 +107,16 @@ async def _outside(client: Client) -> tuple[float, float]:
     numbers, seconds = await ask_stdio(client, QUESTION, ANSWER)
     inside = sum(numbers["timings"][phase] for phase in ("queued_s", "prefill_s", "decode_s"))
     return 1000 * seconds, 1000 * (seconds - inside)
+
+
+async def _outside_bare(client: Client) -> float:
+    """Return the milliseconds outside of mlx-lm of an answer of 64 tokens by bare mlx-lm behind the SDK's server."""
+    started = time.perf_counter()
+    result = await client.call_tool("chat", {"message": QUESTION, "max_tokens": ANSWER})
+    seconds = time.perf_counter() - started
+    if result.is_error or result.structured_content is None:
+        raise RuntimeError(f"the bare server failed: {result.content}")
+    return 1000 * (seconds - result.structured_content["seconds"])
 
 
 async def eight_at_once(subject: Subject, scratch: Path) -> list[Row]:

@@ -134,6 +134,15 @@ async def stdio_for(subject: Subject, home: Path) -> AsyncGenerator[Client]:
         yield client
 
 
+@asynccontextmanager
+async def bare_stdio_for(subject: Subject, home: Path) -> AsyncGenerator[Client]:
+    """Bare mlx-lm behind the SDK's server, in a process of its own."""
+    arguments = ["-m", "benchmarks.bare_server", str(subject.info.path)]
+    environ = {"HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    async with Client(StdioServerParameters(command=sys.executable, args=arguments, env=environ)) as client:
+        yield client
+
+
 async def ask_stdio(client: Client, message: str, tokens: int) -> tuple[dict[str, Any], float]:
     """Return the numbers of an answer over stdio, and the seconds until it was here."""
     arguments = {"message": message, "max_tokens": tokens, "temperature": 0.0}
