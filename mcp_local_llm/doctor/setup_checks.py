@@ -80,9 +80,6 @@ def settings(facts: Facts) -> Iterator[Finding]:
     there = f"{setup.file}" if setup.file_mode is not None else f"{setup.file} is not there, which is fine"
     values = [f"{key} = {_shown(setup, key)} ({setting_origin(setup, key)})" for key in changed_settings(setup)]
     yield Finding("settings", "ok", "; ".join([there, *(values or ["all defaults"])]))
-    if setup.settings.api_key and "api_key" in setup.in_file and (setup.file_mode or 0) & 0o077:
-        text = f"{setup.file} holds api_key and can be read by other users"
-        yield Finding("settings", "note", text, f"Run `chmod 600 {setup.file}`.")
     for warning in (*setup.settings.warnings, *facts.installation.folder_warnings):
         yield Finding("settings", "note", warning)
 

@@ -41,8 +41,8 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
 
 
 def _exposed(path: Path, settings: Settings) -> Iterator[str]:
-    """Warn about keys in a file that others can read. Raises `ConfigError` where others can write it."""
-    mode = path.stat().st_mode if path.exists() else 0
+    """Warn about keys in files that others can read. Raises `ConfigError` where others can write it."""
+    mode = _mode(path)
     if mode & stat.S_IWOTH:
         raise ConfigError(
             f"{path} can be written by every user of this machine, and it names programs and servers. Look what is in "
@@ -50,6 +50,21 @@ def _exposed(path: Path, settings: Settings) -> Iterator[str]:
         )
     if mode & stat.S_IROTH and settings.api_key is not None and "api_key" in read_settings_file(path):
         yield f"{path} holds a key and can be read by every user of this machine: run `chmod 600 {path}`."
+    for endpoint in settings.endpoints:
+        file = endpoint.api_key_file
+        if file is not None and _mode(file) & stat.S_IROTH:
+            yield (
+                f"{file} holds the key of the endpoint {endpoint.name!r} and can be read by every user of this "
+                f"machine: run `chmod 600 {file}`."
+            )
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file, 0 where it is not there or cannot be asked."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def settings_of(path: Path, content: dict[str, Any], environ: Mapping[str, str]) -> Settings:

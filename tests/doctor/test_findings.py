@@ -109,9 +109,11 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
         "MCP_LOCAL_LLM_API_KEY": secret,
         "HF_TOKEN": secret,
     }
+    exposed = f"run `chmod 600 {CONFIG}`"
+    settings = settings.warned((exposed,))
     setup = Setup(CONFIG, settings, in_file=frozenset({"model", "api_key"}), file_mode=0o644, environ=environ)
     facts = replace(SOUND, setup=setup)
-    (values, exposed) = told(facts, "settings")
+    (values, warning) = told(facts, "settings")
     for part in (
         "model = 32b (config.toml)",
         "idle_minutes = 5.0 (MCP_LOCAL_LLM_IDLE_MINUTES)",
@@ -121,7 +123,7 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
         "profiles = code (config.toml)",
     ):
         assert part in values.text.split("; "), values.text
-    assert (exposed.verdict, exposed.advice) == ("note", f"Run `chmod 600 {CONFIG}`.")
+    assert (warning.verdict, warning.text) == ("note", exposed)
     assert not any(secret in f"{finding.text}{finding.advice}" for finding in check_facts(facts))
 
 

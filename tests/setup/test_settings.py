@@ -221,3 +221,17 @@ def test_a_file_that_everybody_may_write_is_refused_and_a_readable_key_is_told(f
     file.chmod(0o646)
     with pytest.raises(ConfigError, match=f"chmod go-w {file}"):
         load_settings(file, {})
+
+
+def test_the_key_file_of_an_endpoint_that_everybody_may_read_is_told(file: Path) -> None:
+    key = file.parent / "box.key"
+    file.write_text(f'[[endpoints]]\nname = "box"\nurl = "http://127.0.0.1:9/v1"\napi_key_file = "{key}"\n')
+    assert load_settings(file, {}).warnings == (), "it is missing, which the first call says"
+    key.write_text("a-long-enough-key\n")
+    key.chmod(0o640)
+    assert load_settings(file, {}).warnings == ()
+    key.chmod(0o644)
+    (warning,) = load_settings(file, {}).warnings
+    assert "'box'" in warning
+    assert f"chmod 600 {key}" in warning
+    assert "a-long-enough-key" not in warning
