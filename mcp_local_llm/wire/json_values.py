@@ -16,6 +16,11 @@ _ESCAPE = re.compile(
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """These stand in strings only; halves of surrogate pairs cannot be sent unescaped."""
+MAX_VALUES = 200_000
+"""The most objects, lists, members and items of one JSON text; a conversation that fills a window of a million tokens
+has half as many. Python makes an object of each, and checks each, while every other answer waits."""
+# A string that does not end takes the rest of the text: to begin anew behind each of its quotes would take n² steps.
+_STRING_OR_VALUE = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{,]', re.DOTALL)
 _LIMITS = {
     "recursion limit exceeded": "200 levels of objects and lists can be read",
     "number out of range": "a number may have 4,300 digits",
@@ -38,12 +43,33 @@ def on_one_line(text: str) -> str:
     return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def require_few_values(text: str) -> None:
+    """Refuse JSON of more than `MAX_VALUES` values before it is decoded; the texts in it may be of any length.
+
+    Raises:
+        ValueError: says the limit, without a full stop.
+    """
+    if sum(map(text.count, "[{,")) <= MAX_VALUES:
+        return
+    values = strings = 0
+    for found in _STRING_OR_VALUE.finditer(text):
+        if text[found.start()] == '"':
+            strings += 1
+        else:
+            values += 1
+        # Where strings stand side by side without a comma, it is no JSON.
+        if values > MAX_VALUES or strings > 2 * MAX_VALUES + 1:
+            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+
+
 def read_json(text: str) -> object:
     """Decode JSON; NaN and Infinity are none.
 
     Raises:
-        ValueError: it is no JSON; the message says why and where, without a full stop.
+        ValueError: it is no JSON, or has more than `MAX_VALUES` values; the message says why and where, without a full
+            stop.
     """
+    require_few_values(text)
     try:
         return cast(object, from_json(text, allow_inf_nan=False))
     except ValueError as error:

@@ -116,7 +116,7 @@ async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
 
     Raises:
         HTTPException: 413, it is longer than `limit` bytes.
-        ParameterError: it is no JSON.
+        ParameterError: it is no JSON, or has too many values.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
@@ -129,7 +129,7 @@ async def json_body(request: Request, limit: int = MAX_BODY_BYTES) -> object:
     try:
         return await anyio.to_thread.run_sync(_decoded, raw) if len(raw) > LONG_BODY else _decoded(raw)
     except ValueError as error:
-        raise ParameterError(f"The body of the request is no JSON: {error}.", "body") from error
+        raise ParameterError(f"The body of the request cannot be read as JSON: {error}.", "body") from error
 
 
 def _decoded(raw: bytearray) -> object:

@@ -21,7 +21,7 @@ from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
-from mcp_local_llm.wire.json_values import encodable
+from mcp_local_llm.wire.json_values import encodable, require_few_values
 
 NOTE_WORDING = NoteWording(
     longer="with a larger max_tokens",
@@ -75,6 +75,7 @@ class StrictTool(Tool):
             raise ToolError(
                 f"There is no argument {names}.{meant} Arguments of {self.name}: {', '.join(known) or 'none'}."
             )
+        self._require_few_values(arguments)
         try:
             return await super().run(self._filled_in(arguments), context, convert_result)
         except ToolError as error:
@@ -88,6 +89,18 @@ class StrictTool(Tool):
                 case _:
                     mark_failed(error.__cause__ or error)
                     raise
+
+    def _require_few_values(self, arguments: dict[str, Any]) -> None:
+        """Refuse an argument that is JSON in a text, which the SDK decodes, where it has too many values."""
+        fields = self.fn_metadata.arg_model.model_fields
+        plain = {name for name, field in fields.items() if field.annotation is str}
+        for name, text in arguments.items():
+            if isinstance(text, str) and name not in plain:
+                try:
+                    require_few_values(text)
+                except ValueError as error:
+                    mark_failed(InvalidRequestError())
+                    raise ToolError(f"{name}: {error}.") from error
 
     def _filled_in(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Drop placeholders, also those that are JSON in a text; a required argument is then an empty text."""

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from mcp_local_llm.wire.json_values import require_few_values
+
 MAX_KEPT = 1000
 """Characters of a part in a form that is not known; of a longer one, or one with binary data, its type is kept."""
 MAX_NAMED = 5
@@ -124,6 +126,7 @@ def _call(call: object, write_arguments: WriteArguments) -> dict[str, Any] | Non
     name, arguments = fields.get("name"), fields.get("arguments")
     if isinstance(arguments, str):
         try:
+            require_few_values(arguments)
             arguments = json.loads(arguments or "null")
         except (ValueError, RecursionError):
             return None

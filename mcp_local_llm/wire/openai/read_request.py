@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from mcp_local_llm.values.chat import LONGEST_ANSWER, ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
 from mcp_local_llm.values.errors import shortened
 from mcp_local_llm.values.placeholders import filled_in
+from mcp_local_llm.wire.json_values import require_few_values
 from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.request_schema import (
@@ -226,12 +227,13 @@ def _message(message: MessageIn, place: str) -> Message:
 
 
 def _call(call: ToolCallIn, place: str) -> ToolCall:
+    param, text = f"{place}.function.arguments", call.function.arguments or "{}"
     try:
-        arguments: object = json.loads(call.function.arguments or "{}")
-    except ValueError:
-        arguments = None
+        require_few_values(text)
+        arguments: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ParameterError(f"{param} must be the text of a JSON object: {error}.", param) from error
     if not isinstance(arguments, dict):
-        param = f"{place}.function.arguments"
         raise ParameterError(f"{param} must be the text of a JSON object.", param)
     return ToolCall(name=call.function.name, arguments=cast(dict[str, Any], arguments), id=call.id)
 
