@@ -147,6 +147,8 @@ REQUESTS: dict[str, Bytes] = {
     "a body that is no UTF-8": lambda chance: post(no_text(chance)),
     "a body with up to 100,000 levels": lambda chance: post(nested(chance)),
     "a body of 32 MiB of brackets": lambda chance: post(b"[" * 2**25),
+    "a body of 32 MiB of empty lists": lambda chance: post(b'{"messages":[' + b"[[]]," * (2**25 // 5 - 9) + b"[]]}"),
+    "a body of 32 MiB of numbers": lambda chance: post(b'{"stop":[' + b"1," * (2**24 - 9) + b"1]}"),
     "a body of 50 MB": lambda chance: post(b"x" * 50_000_000),
     "a request, and reads no answer": lambda chance: streamed(),
 }

@@ -66,6 +66,7 @@ async def test_a_body_of_unknown_length_is_read_up_to_the_limit() -> None:
         b"null",
         b'{"a":NaN}',
         b'{"seed":' + b"9" * 5000 + b"}",
+        b'{"messages":[' + b"[[]]," * 200_000 + b"[]]}",
     ],
 )
 async def test_what_is_no_json_object_is_refused(door: Door, body: bytes) -> None:

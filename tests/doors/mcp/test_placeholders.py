@@ -102,6 +102,14 @@ async def test_a_name_that_is_json_is_a_name(client: Client, model: str) -> None
     assert "string" not in await refusal(client, "chat", {"message": "Hi", "model": model})
 
 
+async def test_json_in_a_text_may_have_no_more_values_than_json(client: Client) -> None:
+    many = f"[{'{},' * 200_000}{{}}]"
+    for name in ("history", "tools", "response_schema"):
+        told = await refusal(client, "chat", {"message": "Hi", name: many})
+        assert told == f"{name}: it has more than 200,000 values."
+    assert "context window" in await refusal(client, "chat", {"message": many})
+
+
 async def test_placeholders_in_turns_and_tools_count_as_left_out(client: Client) -> None:
     function = {"name": "get_weather", "arguments": {"city": "Paris"}}
     asked = {"role": "user", "content": "What is the weather in Paris?"}

@@ -45,6 +45,7 @@ UNREADABLE: list[tuple[str, list[tuple[Any, int]]]] = [
     (call("11", '"tab\t"'), [(11, PARSE)]),
     (call('"a"')[:-2], [("a", PARSE)]),
     ('{"jsonrpc":"2.0","id":13,"method":"x","params":' + "[" * 300, [(13, PARSE)]),
+    (call("15", "[" + "{}," * 200_000 + "{}]"), [(15, PARSE)]),
     ("no json", [(None, PARSE)]),
     ('"', [(None, PARSE)]),
     ('"' * 1001, [(None, PARSE)]),
