@@ -13,7 +13,7 @@ HEAD = """# Reliability
 What is promised when something goes wrong, how often it was tried, and what was lost. The tests write this page:
 `make reliability` does to the program what each line says, and a promise that was not kept would stand here as lost: a
 call without an answer or with another call's, a process that hangs, a file that is half written, text that someone else
-could read. `make test-faults` tries each line once.
+could read. `make test-faults` tries each line once or twice.
 
 The column *tried* is what the run did that wrote this page; `pytest --prove=FOLDER --at-most=N` cuts one short.
 """
