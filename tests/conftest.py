@@ -1,5 +1,6 @@
 """What every test shares: a private home, the built-in model, and bounded waiting. Nothing here reads the real home."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -38,6 +39,19 @@ settings.register_profile(PROFILE)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_for_children() -> None:
+    """Let the processes that tests start hear what `nohup` and a shell's background have ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # This process goes on ignoring it; a handler, unlike that, is not inherited.
+            signal.signal(number, _ignore)
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Do nothing with a signal."""
 
 
 @pytest.fixture(autouse=True)

@@ -125,8 +125,6 @@ def piped(environ: Mapping[str, str], *arguments: str) -> Generator[subprocess.P
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell that starts tests in its background lets them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     alarm = threading.Timer(WAIT_S, os.killpg, (process.pid, signal.SIGKILL))
     alarm.start()
