@@ -20,18 +20,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYRIGHT := $(BIN)/pyright --pythonpath $(BIN)/python
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-faults reliability soak test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check format bench lock clean
+.PHONY: demo quick test test-all test-faults reliability soak test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check lint format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
 
 # Three processes, because most tests wait for servers that they have started; each takes a run of neighbours, so that
-# what a file's tests share is made once.
-test: check
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+# what a file's tests share is made once. Types are checked beside them: pyright needs one core for over a minute.
+test: lint
+	@nice $(PYRIGHT) >$(VENV)/types.txt & types=$$!; $(BIN)/python -m pytest -n 3 --dist worksteal; tests=$$?; \
+	wait $$types; types=$$?; cat $(VENV)/types.txt; exit $$((tests || types))
 
 quick: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep or fault)" $(QUICK)
@@ -91,10 +93,12 @@ cover: $(READY)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: $(READY)
+check: lint
+	$(PYRIGHT)
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
