@@ -105,16 +105,20 @@ class Calls:
         seen = 1
         while not any(word in words for words in await self.session.progress(request, seen)):
             if answers := self.session.answers(request):
-                assert not answers[0]["result"].get("isError"), answers
+                require_clear(answers[0]["result"])
                 return
             seen += 1
 
     async def end(self) -> None:
-        """Wait for all answers: each is a result, or an error that says what to do."""
+        """Wait for all answers."""
         for request in self.requests:
-            result = (await self.session.answer(request))["result"]
-            text = result["content"][0]["text"]
-            assert not result.get("isError") or any(words in text for words in REMEDIES), text
+            require_clear((await self.session.answer(request))["result"])
+
+
+def require_clear(result: dict[str, Any]) -> None:
+    """An answer is a result, or an error that says what to do."""
+    text = result["content"][0]["text"]
+    assert not result.get("isError") or any(words in text for words in REMEDIES), text
 
 
 async def idle(_: Scene, calls: Calls) -> None:
@@ -147,7 +151,7 @@ async def download(scene: Scene, calls: Calls) -> None:
 
 
 async def draft(scene: Scene, calls: Calls) -> None:
-    """Begin drafts that replace a file, one after the other; the last may find it changed meanwhile."""
+    """Begin drafts that replace a file, one after the other; each may find that another has changed it meanwhile."""
     for number in range(8):
         colour = {"type": "object", "properties": {"colour": {"enum": [NEW[number % 2]]}}, "required": ["colour"]}
         order = {"path": scene.target.name, "overwrite": True, "message": "Name a colour.", "response_schema": colour}
