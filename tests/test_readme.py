@@ -54,7 +54,8 @@ def test_the_demo_and_the_tests_are_what_make_runs() -> None:
     assert "make demo" in COMMANDS
     assert "make test" in COMMANDS
     assert re.search(r"^demo:.*\n\t@\$\(BIN\)/python -m examples\.demo$", makefile, re.MULTILINE)
-    assert re.search(r"^test: check\n\t\$\(BIN\)/python -m pytest -n \d --dist worksteal$", makefile, re.MULTILINE)
+    tests = r"^test: lint\n\t.*\$\(PYRIGHT\).*\$\(BIN\)/python -m pytest -n \d --dist worksteal;"
+    assert re.search(tests + r".*\\\n.*exit \$\$\(\(tests \|\| types\)\)$", makefile, re.MULTILINE)
     assert {"make test", "make test-engines", "make test-real"} <= set(script("run"))
     assert {"make test-all", "make test-engines", "make test-real"} <= set(script("nightly"))
 

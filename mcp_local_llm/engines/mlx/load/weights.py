@@ -4,6 +4,7 @@ Runs on the MLX thread only.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -124,12 +125,15 @@ def _load(
     if kv_bits is not None:
         kv, shape = quantize_kv(network, shape, kv_bits, info.id)
     _read_weights(network, report, cancelled)
-    text = _text_model(info, tokenizer, text_config, rows)
+    # On a thread of its own: tokenizers keeps what it has encoded for each thread and each tokenizer until the thread
+    # ends, and the MLX thread lives as long as the process (15 kB for each load of the built-in model).
+    with ThreadPoolExecutor(1) as thread:
+        text, traits = thread.submit(_read_text, info, tokenizer, text_config, rows).result()
     return LoadedModel(
         info=info,
         network=network,
         text=text,
-        traits=thinking_traits(text),
+        traits=traits,
         sampling=read_sampling_defaults(info.path),
         shape=shape,
         kv=kv,
@@ -154,7 +158,8 @@ LENGTH_WARNING = "sequence-length-is-longer-than-the-specified-maximum"
 """The key of transformers' warning about a text above the window, which is refused or counted here on purpose."""
 
 
-def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], rows: int) -> TextModel:
+def _read_text(info: ModelInfo, tokenizer: Any, config: dict[str, Any], rows: int) -> tuple[TextModel, ThinkingTraits]:
+    """Find out by encoding and rendering what a tokenizer and a template do."""
     getattr(tokenizer._tokenizer, "deprecation_warnings", {})[LENGTH_WARNING] = True
     text = TextModel(
         name=info.id,
@@ -165,7 +170,8 @@ def _text_model(info: ModelInfo, tokenizer: Any, config: dict[str, Any], rows: i
         longest_token=longest_token(tokenizer._tokenizer),
         pieces=cut_between_words(tokenizer._tokenizer),
     )
-    return with_traits(text)
+    text = with_traits(text)
+    return text, thinking_traits(text)
 
 
 def _read_weights(network: Any, report: Callable[[int, int], None], cancelled: Callable[[], bool]) -> None:
