@@ -19,8 +19,10 @@ _UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MAX_VALUES = 200_000
 """The most objects, lists, members and items of one JSON text; a conversation that fills a window of a million tokens
 has half as many. Python makes an object of each, and checks each, while every other answer waits."""
-# A string that does not end takes the rest of the text: to begin anew behind each of its quotes would take n² steps.
-_STRING_OR_VALUE = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)|[\[{,]', re.DOTALL)
+JSON_STRING = r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)'
+"""Finds a string of JSON, with `re.DOTALL`. One that does not end takes the rest of the text: to begin anew behind each
+of its quotes would take n² steps."""
+_STRING_OR_VALUE = re.compile(JSON_STRING + r"|[\[{,]", re.DOTALL)
 _LIMITS = {
     "recursion limit exceeded": "200 levels of objects and lists can be read",
     "number out of range": "a number may have 4,300 digits",

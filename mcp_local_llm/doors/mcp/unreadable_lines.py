@@ -16,10 +16,9 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
 
-from mcp_local_llm.wire.json_values import as_list, as_object, mended_json, read_json
+from mcp_local_llm.wire.json_values import JSON_STRING, as_list, as_object, mended_json, read_json
 
-# A string ends with the text as well, in the middle of an escape: to begin anew behind each quote would take n² steps.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?$)|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
+_TOKEN = re.compile(JSON_STRING + r'|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 _MEMBER = re.compile(r'[{,]\s*"(id|method|result|error)"\s*:\s*("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]*)')
 _BATCH = "messages come one a line, not as a batch"
 
