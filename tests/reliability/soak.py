@@ -35,6 +35,8 @@ from tests.source import ROOT
 FOLDER = ROOT / ".cache" / "reliability"
 SAMPLES = 60
 """Looks at the processes in each third of a run."""
+WARM_UP_CALLS = 400
+"""Calls that end at least before the second third begins: up to then, memory still rises by what is kept for later."""
 
 
 async def soak(minutes: float, seed: int, model: RealModel | None) -> tuple[Tally, Figures]:
@@ -43,14 +45,14 @@ async def soak(minutes: float, seed: int, model: RealModel | None) -> tuple[Tall
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as folder:
         async with traffic(Path(folder), seed, model) as under_way:
             for third in range(3):
-                await _third(under_way, figures, third, minutes * 20)
+                await _third(under_way, figures, third, minutes * 20, 0 if third else WARM_UP_CALLS)
                 await under_way.require_sane()
                 print(f"third {third + 1} of 3: {under_way.tally.calls:,} calls", flush=True)
             await under_way.leave()
             return under_way.tally, figures
 
 
-async def _third(under_way: Traffic, figures: Figures, third: int, seconds: float) -> None:
+async def _third(under_way: Traffic, figures: Figures, third: int, seconds: float, calls: int) -> None:
     end = time.monotonic() + seconds
     async with anyio.create_task_group() as watching:
 
@@ -60,7 +62,7 @@ async def _third(under_way: Traffic, figures: Figures, third: int, seconds: floa
                 await anyio.to_thread.run_sync(figures.look, under_way.pids(), third)
 
         watching.start_soon(look)
-        await under_way.run(lambda: time.monotonic() < end)
+        await under_way.run(lambda: time.monotonic() < end or under_way.tally.calls < calls)
         watching.cancel_scope.cancel()
 
 
@@ -73,17 +75,18 @@ def tables(minutes: float, seed: int, real: bool, tally: Tally, trends: list[Tre
     )
     models = "three copies of the built-in model" + (" and a real one of 135 million parameters" if real else "")
     text = (
-        f"{tally.calls:,} calls in {minutes:g} minute{'' if minutes == 1 else 's'} over {OVER_STDIO} sessions on stdio "
-        f"and {OVER_HTTP} on HTTP, {LINES} at a time in each, with {models}; seed {seed}, {machine}. Every answer is "
-        f"compared with the one that is known. `make soak MINUTES={minutes:g}` does it."
+        f"{tally.calls:,} calls over {OVER_STDIO} sessions on stdio and {OVER_HTTP} on HTTP, {LINES} at a time in "
+        f"each, with {models}; seed {seed}, {machine}. Every answer is compared with the one that is known. "
+        f"`make soak MINUTES={minutes:g}` does it."
     )
     kinds = {*tally.ended, *tally.wrong}
     rows = [_row(kind, tally.ended.get(kind, Counter()), len(tally.wrong.get(kind, []))) for kind in sorted(kinds)]
     calls = Table(f"{length} of mixed calls", text, ("call", "answered", "refused", "cancelled", "wrong or lost"), rows)
     bound = (
-        f"Medians of the second and the last third of the run; the first is the warm-up. Flat means: memory (resident "
-        f"set) at most {MEMORY_SHARE:.0%} and {MEMORY_MB:g} MB higher, at most {FILES_MORE} more file descriptors and "
-        f"{THREADS_MORE} more threads, which go up and down with the calls under way."
+        f"Lower quartiles of the second and the last third of the run; the first is the warm-up, of {WARM_UP_CALLS} "
+        f"calls or more. Flat means: memory (resident set) at most {MEMORY_SHARE:.0%} and {MEMORY_MB:g} MB higher, at "
+        f"most {FILES_MORE} more file descriptors and {THREADS_MORE} more threads, which go up and down with the calls "
+        f"under way."
     )
     columns = ("process", "memory, MB", "file descriptors", "threads", "flat")
     return [calls, Table(f"{length} of mixed calls: the processes", bound, columns, [_trend(one) for one in trends])]

@@ -13,7 +13,7 @@ CALM = Sample(100.0, 20, 10)
 
 
 def figures(*thirds: Sample) -> Figures:
-    """Five equal samples in each third, and one that stands out, which a median does not see."""
+    """Five equal samples in each third, and one that stands out, which a quartile does not see."""
     return Figures({"stdio0": [[one] * 5 + [Sample(900.0, 900, 900)] for one in thirds]})
 
 
@@ -39,7 +39,7 @@ def test_the_tables_say_how_long_with_which_seed_and_what_was_wrong() -> None:
     tally = Tally({"draft": ended}, {"draft": ["lost"], "status": ["another's"]})
     calls, processes = tables(60, 7, True, tally, figures(CALM, CALM, Sample(500.0, 20, 10)).trends())
     assert calls.title == "An hour of mixed calls"
-    assert calls.text.startswith("2,005 calls in 60 minutes")
+    assert calls.text.startswith("2,005 calls over 6 sessions")
     assert "seed 7" in calls.text
     assert calls.rows == [["draft", "2,000", "0", "3", "1"], ["status", "0", "0", "0", "1"]]
     assert processes.rows == [["stdio0, which holds the model", "100.0 → 500.0", "20 → 20", "10 → 10", "**no**"]]
