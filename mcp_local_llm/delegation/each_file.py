@@ -29,6 +29,7 @@ from mcp_local_llm.values.errors import (
     GenerationError,
     InvalidRequestError,
     LocalLLMError,
+    release_frames,
 )
 
 ROW_ERRORS: Mapping[type[Exception], str] = {
@@ -204,6 +205,7 @@ async def _ask_pending(
             except tuple(ROW_ERRORS) as error:
                 word = next(word for kind, word in ROW_ERRORS.items() if isinstance(error, kind))
                 batch.fail(source, word, str(error))
+                release_frames(error)
                 return None
             async with writing:
                 row = await anyio.to_thread.run_sync(batch.write, source, result)

@@ -20,7 +20,7 @@ from mcp_local_llm.setup.log_file import LOG_NAME, LogFile
 from mcp_local_llm.setup.private_words import PrivateWords
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.call import Call, current_call, working_on
-from mcp_local_llm.values.errors import HolderGoneError, LocalLLMError, sentence_for_log
+from mcp_local_llm.values.errors import HolderGoneError, LocalLLMError, release_frames, sentence_for_log
 from mcp_local_llm.values.results import Failure
 
 PACKAGE = "mcp_local_llm"
@@ -120,9 +120,11 @@ def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float
             log.log(level, "%s: cancelled, %.2f s", call.door, clock() - started)
             raise
         finally:
-            if call.error is not None:
-                _log_failure(call, call.error, clock() - started)
-        if call.error is None:
+            failed, call.error = call.error, None
+            if failed is not None:
+                _log_failure(call, failed, clock() - started)
+                release_frames(failed)
+        if failed is None:
             log.log(level, "%s: %s, %.2f s", call.door, call.outcome, clock() - started)
 
 

@@ -167,6 +167,22 @@ def reason_of(error: BaseException) -> str:
     return f"{text} ({type(error).__name__})" if text else type(error).__name__
 
 
+def release_frames(error: BaseException) -> None:
+    """Let go of the frames that an error came through, and so of the texts in them; for errors that are answered.
+
+    Frames and errors hold each other, as where a future holds the error that its waiter raised. Nothing but a full run
+    of the garbage collector frees them, and that waits for a number of objects, not of bytes: 120 refused messages of
+    5 MB held 0.8 GB.
+    """
+    errors = [error]
+    while errors:
+        one = errors.pop()
+        linked = [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+        # One without frames was here before, or has nothing to let go of but what it was caused by.
+        errors += [other for other in linked if other is not None and other.__traceback__ is not None]
+        one.__traceback__ = None
+
+
 _OF_THE_MACHINE = (IncompleteModelError, InsufficientMemoryError, ModelLoadError)
 """Errors whose messages tell of models and memory alone; all others may repeat what a caller sent."""
 

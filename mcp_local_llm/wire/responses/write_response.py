@@ -39,7 +39,8 @@ class ResponseStream:
 
     def __init__(self, identity: ResponseIdentity, asked: IncomingResponse) -> None:
         self._identity = identity
-        self._asked = asked
+        # Not all of it: a stream may be kept for some time after its end, and the input is large.
+        self._names, self._echo = asked.names, asked.echo
         self._model = asked.model or ""
         self._output: list[Json] = []
         self._open: _OpenText | None = None
@@ -114,7 +115,7 @@ class ResponseStream:
 
     def _call(self, call: ToolCall, id: str) -> Iterator[Json]:
         """Write a call; its arguments come in one piece, because they are read when it is complete."""
-        tool = self._asked.names.of_call(call.name)
+        tool = self._names.of_call(call.name)
         kind, channel, member, given = _written_call(call, tool)
         item: Json = {"type": kind, "id": self._id("fc" if tool.kind == "function" else "ctc"), "call_id": id}
         item |= {"name": tool.name, **({"namespace": tool.namespace} if tool.namespace else {})}
@@ -151,7 +152,7 @@ class ResponseStream:
             "error": None,
             "incomplete_details": None,
             "usage": None,
-            **self._asked.echo,
+            **self._echo,
             "background": False,
             "previous_response_id": None,
             "store": False,
