@@ -1,9 +1,11 @@
 """Signals to programs that answer for us: llama-server, which we start, and mlx_lm.server, which the user starts."""
 
 import signal
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,6 +20,7 @@ from tests.model_cache import TINY, write
 from tests.reliability.phases import (
     ENDED_S,
     ENDINGS,
+    OLD,
     STARTS,
     Calls,
     Scene,
@@ -143,7 +146,7 @@ async def test_a_llama_server_that_was_stopped_goes_on(home: Path, tries: int) -
 
 BOX = "box/default_model"
 SERVED = ("is idle", "reads a prompt", "answers")
-"""mlx_lm.server knows no schemas, so it cannot be asked for the draft whose text is known."""
+"""mlx_lm.server knows no schemas, so its drafts have a test of their own."""
 
 
 class Box:
@@ -204,6 +207,37 @@ async def test_an_endpoint_that_is_ended_is_told_of(box_scene: Scene, tmp_path: 
         assert await ask(wire, model=SMALL) == GREETING
         async with box.running():
             assert await ask(wire, model=BOX) == GREETING
+
+
+@pytest.mark.fault(
+    GROUP,
+    "{how} to an mlx_lm.server endpoint while a draft is written with it",
+    promised="the file holds the old text or the whole new one, and the call says which",
+    tries=12,
+)
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_draft_by_an_endpoint_is_whole(box_scene: Scene, tmp_path: Path, how: str, tries: int) -> None:
+    box = Box(tmp_path)
+    write(box_scene.home / ".config" / "mcp-local-llm" / "config.toml", box.settings())
+    target = box_scene.home / "project" / "greeting.txt"
+    draft = {"path": target.name, "message": "Hello", "model": BOX, "overwrite": True}
+    target.write_text(OLD)
+    async with open_wire(box_scene.environ) as wire:
+        async with box.running():
+            began = time.monotonic()
+            assert not (await wire.answer(await wire.call("draft", **draft)))["result"].get("isError")
+            seconds = time.monotonic() - began
+        new = target.read_text()
+        for attempt in range(tries):
+            number, _ = ending(how, attempt, ("drafts",))
+            async with box.running() as server:
+                target.write_text(OLD)
+                request = await wire.call("draft", **draft)
+                await pass_moment(Random(attempt), 1.5 * seconds, partial(wire.answer, request))
+                server.send_signal(number)
+                failed = (await wire.answer(request))["result"].get("isError", False)
+            assert target.read_text() == (OLD if failed else new)
+            assert {path.name for path in target.parent.iterdir()} == {box_scene.target.name, target.name}
 
 
 @pytest.mark.fault(
