@@ -101,7 +101,7 @@ def joined_failures(others: Iterable[Failure]) -> list[Failure]:
 def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float] = time.monotonic) -> Generator[Call]:
     """Make `call` the present one while the block runs, then log how it ended: a failure is kept as well.
 
-    A `call.error` that the block sets counts as raised. What is raised is raised on.
+    A `call.error` that the block sets counts as raised. What is raised is raised on, without the frames up to here.
 
     Args:
         call: the call.

@@ -177,9 +177,8 @@ def release_frames(error: BaseException) -> None:
     errors = [error]
     while errors:
         one = errors.pop()
-        linked = [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
-        # One without frames was here before, or has nothing to let go of but what it was caused by.
-        errors += [other for other in linked if other is not None and other.__traceback__ is not None]
+        # One without frames was here before, or has none to let go of.
+        errors += [other for other in (one.__cause__, one.__context__) if other is not None and other.__traceback__]
         one.__traceback__ = None
 
 
