@@ -223,6 +223,7 @@ async def _ask_pending(
     except LocalLLMError as error:
         if all(row.error for row in batch.rows):
             raise
+        release_frames(error)
         outcome.stopped = error
 
 

@@ -175,7 +175,7 @@ def _keep_no_words(tokenizer: Any) -> None:
     """Switch a tokenizer's cache off: tokenizers 0.23 keeps it for each thread until the thread ends.
 
     It is that of BPE (`BPE_LOCAL_CACHE` in its `models/bpe/model.rs`): up to 10,000 words for each thread that encodes
-    and each tokenizer, also of models that are gone. Without it, a text takes up to a fifth longer to encode.
+    and each tokenizer, also of models that are gone. Without it, a word that comes again is encoded again.
     """
     model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     resize = getattr(model, "_resize_cache", None)
