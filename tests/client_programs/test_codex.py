@@ -280,7 +280,9 @@ def test_a_prompt_that_is_too_long_ends_the_turn_in_words_and_is_sent_once(codex
 @contextmanager
 def busy(codex: Codex) -> Generator[Callable[[float], None]]:
     """Hold the only place for as long as the block lasts; what is yielded reads the answer for some seconds."""
-    body = {"model": MODEL, "input": "ENDLESS", "stream": True, "repetition_limit": 0, "tools": [{"name": "f"}]}
+    body = {"model": MODEL, "input": "ENDLESS", "tools": [{"name": "f"}], "stream": True}
+    # A quick machine writes the 8,192 tokens of an answer that names no limit in the time of a silence.
+    body |= {"max_output_tokens": 100_000, "repetition_limit": 0}
     with httpx.stream("POST", f"{codex.url}/responses", json=body, timeout=WAIT_S) as reply:
         chunks = reply.iter_bytes()
         codex.until(lambda numbers: numbers["requests_running"] == 1)
