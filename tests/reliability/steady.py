@@ -63,7 +63,11 @@ class Steady:
         self._id = 0
         self._answers: dict[int, Json] = {}
         hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "steady", "version": "1"}}
-        self.answer(self.send("initialize", hello))
+        try:
+            self.answer(self.send("initialize", hello))
+        except BaseException:
+            self.kill()
+            raise
         self._write({"method": "notifications/initialized", "params": {}})
 
     def send(self, method: str, params: Json) -> int:

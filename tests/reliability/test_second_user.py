@@ -20,6 +20,7 @@ from tests.reliability import second_user
 from tests.reliability.proofs import PROVE, Table
 from tests.reliability.second_user import ACTIONS
 from tests.reliability.steady import Steady
+from tests.source import ROOT
 
 GROUP = "A second user of the machine"
 WIDE_OPEN = ("sh", "-c", 'umask 000; exec "$0" -m mcp_local_llm "$@"', sys.executable)
@@ -204,7 +205,10 @@ def test_a_door_without_a_key_gives_the_model_and_nothing_else(environ: dict[str
 
 
 PLANT = """
+mkdir "$3/hidden"
+mount --bind /tmp "$3/hidden"
 mount -t tmpfs -o mode=1777 tmpfs /tmp
+case "$4" in /tmp/*) mkdir -p "$4"; mount --bind "$3/hidden/${4#/tmp/}" "$4" ;; esac
 cd /
 if [ "$2" = link ]; then ln -s "$3" /tmp/mcp-local-llm-0; else
 mkdir /tmp/mcp-local-llm-0
@@ -214,6 +218,7 @@ else : > /tmp/mcp-local-llm-0/holder.lock; fi
 chmod 777 /tmp/mcp-local-llm-0/*; chmod 777 /tmp/mcp-local-llm-0; chown -R 65534 /tmp/mcp-local-llm-0; fi
 exec "$0" -m mcp_local_llm
 """
+"""Gives the process a /tmp of its own; a checkout that lies in /tmp stays there."""
 
 
 @pytest.mark.parametrize("planted", ["socket", "lock", "link"])
@@ -230,7 +235,7 @@ def test_what_is_planted_in_tmp_is_not_used(planted: str, attempt: int) -> None:
         home = Path(folder) / ("h" * (80 + attempt))
         home.mkdir()
         where = {"XDG_RUNTIME_DIR": str(home / "run")}
-        start = ("unshare", "--mount", "sh", "-c", PLANT, sys.executable, "x", planted, folder)
+        start = ("unshare", "--mount", "sh", "-c", PLANT, sys.executable, "x", planted, folder, str(ROOT))
         server = Steady(home, where, command=start)
         try:
             failed, text = server.chat("tiny")
