@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from benchmarks.discovered import model_in
 from mcp_local_llm.engines.mlx import EngineLimits
 from mcp_local_llm.engines.mlx.load.generation_config import SamplingDefaults, read_sampling_defaults
 from mcp_local_llm.engines.mlx.steer.penalties import LONG_INPUT, Penalties, PenaltyProcessor, penalties_for
@@ -17,6 +18,7 @@ from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
+from tests.behaviour.reciting_model import Script, write_reciting_model
 from tests.engines.mlx.asking import ask, engine_of, ignore, prompt
 
 QUESTIONS = ("Tell me something.", "Hello", "Write a poem.", "Who are you?")
@@ -108,24 +110,23 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_light_defaul
     assert penalties_for(params, defaults, prompt_tokens, free=free, long_input=1.05) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "length", "drawn", "acted"),
     [
         (1.3, 258, {}, True),
-        pytest.param(1.3, 256, {}, False, marks=pytest.mark.sweep),
-        pytest.param(1.3, 258, {"temperature": 0.9, "seed": 1}, False, marks=pytest.mark.sweep),
-        pytest.param(1.0, 258, {}, False, marks=pytest.mark.sweep),
+        (1.3, 256, {}, False),
+        (1.3, 258, {"temperature": 0.9, "seed": 1}, False),
+        (1.0, 258, {}, False),
     ],
     ids=["greedy and long", "short", "drawn", "off"],
 )
 async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
-    tiny: ModelInfo, setting: float, length: int, drawn: dict[str, Any], acted: bool
+    tmp_path: Path, setting: float, length: int, drawn: dict[str, Any], acted: bool
 ) -> None:
-    long = dataclasses.replace(tiny, context_length=16_384)
-    question = prompt("word " * (LONG_INPUT // 3 + 50) + "Repeat the word la forever.")
+    folder = write_reciting_model(tmp_path / "model", {"la": Script(("la ", "la\n"), ends=False)}, by_part=True)
+    question = prompt("word " * (LONG_INPUT // 5 + 1) + "la")
     limits = EngineLimits(long_input_penalty=setting)
-    async with engine_of(long, limits) as engine:
+    async with engine_of(model_in(folder), limits) as engine:
         answer = await ask(engine, question, SamplingParams(max_tokens=length, repetition_limit=0, **drawn))
     assert answer.usage.completion_tokens == length, "the answer ended before the penalty could act"
     assert len([warning for warning in answer.warnings if "1.3" in warning]) == int(acted)
