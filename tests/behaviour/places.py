@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -64,6 +64,13 @@ class World:
     holder: App
     other: App
     foreign: "ForeignServer"
+    _at_home: dict[str, ChatResult] = field(default_factory=dict[str, ChatResult])
+
+    async def at_home(self, name: str, request: ChatRequest) -> ChatResult:
+        """What the first of our own places answers; each name is asked for once."""
+        if name not in self._at_home:
+            self._at_home[name] = await answer(self.places[OWN[0]], request)
+        return self._at_home[name]
 
 
 class ForeignServer:

@@ -25,7 +25,7 @@ async def test_an_answer_is_the_same_wherever_it_is_asked_for(world: World, name
     assert outcome(result) == CASES[name].outcome()
     if place in OWN:
         # Token counts and warnings, too.
-        assert compared(result) == compared(await answer(world.places[OWN[0]], question(name)))
+        assert compared(result) == compared(await world.at_home(name, question(name)))
 
 
 @pytest.mark.parametrize("place", ALL)
