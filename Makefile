@@ -3,7 +3,8 @@
 #   make test    install, then run lint, types and tests
 # Others take more time, or fetch something:
 #   make quick           lint, types and the tests that take under three minutes
-#   make test-all        as `make test`, with every case of every sweep
+#   make test-slow       the tests that take five seconds each, most of it to start servers (two minutes)
+#   make test-all        both, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server
 #   make test-faults     do to the program what a bad day does, once each (a few minutes)
@@ -24,7 +25,7 @@ PYRIGHT := $(BIN)/pyright --pythonpath $(BIN)/python
 QUICK := tests --ignore=tests/behaviour --ignore=tests/engines/mlx --ignore=tests/engines/servers \
 	--ignore=tests/doors/http --ignore=tests/process --ignore=tests/residency --ignore=tests/sharing --ignore=tests/training
 
-.PHONY: demo quick test test-all test-faults reliability soak test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check lint format bench lock clean
+.PHONY: demo quick test test-slow test-all test-faults reliability soak test-clients test-engines test-real clients llama-server plugin docs mcpb wheel audit real-model cover check lint format bench lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -32,11 +33,14 @@ demo: $(READY)
 # Three processes, because most tests wait for servers that they have started; each takes a run of neighbours, so that
 # what a file's tests share is made once. Types are checked beside them: pyright needs one core for over a minute.
 test: lint
-	@nice $(PYRIGHT) >$(VENV)/types.txt & types=$$!; $(BIN)/python -m pytest -n 3 --dist worksteal; tests=$$?; \
+	@$(PYRIGHT) >$(VENV)/types.txt & types=$$!; $(BIN)/python -m pytest -n 3 --dist worksteal; tests=$$?; \
 	wait $$types; types=$$?; cat $(VENV)/types.txt; exit $$((tests || types))
 
 quick: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (slow or clients or engines or real or sweep or fault)" $(QUICK)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(QUICK)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "slow and not (clients or engines or real or sweep or fault)"
 
 test-all: check
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not (clients or engines or real or fault)" --hypothesis-profile=sweep

@@ -53,6 +53,7 @@ def kept(home: Path) -> ReportFolder:
     return ReportFolder(home / ".local" / "state" / "mcp-local-llm" / "bench")
 
 
+@pytest.mark.slow
 def test_speed_is_measured_kept_drawn_and_told_by_list_models(environ: dict[str, str], home: Path) -> None:
     chart = home / "speed.svg"
     done = run(environ, "tiny", "--rounds", "1", "--prompt", "128", "--json", "--chart", str(chart))
@@ -71,6 +72,7 @@ def test_speed_is_measured_kept_drawn_and_told_by_list_models(environ: dict[str,
     assert again_read.model == "tiny"
 
 
+@pytest.mark.slow
 def test_tasks_are_scored_by_kind_and_the_scores_are_kept(environ: dict[str, str], home: Path) -> None:
     done = run(environ, "tiny", "--tasks")
     assert done.returncode == 0, done.stderr

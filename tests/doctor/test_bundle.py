@@ -100,6 +100,7 @@ def test_it_is_shown_and_written_for_this_user_alone_and_nothing_in_it_is_privat
     assert file.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_asks_after_it_was_shown(environ: dict[str, str], home: Path) -> None:
     # A wrong settings file must not keep the report from being made, and its values stay out of it.
     write(home / ".config" / "mcp-local-llm" / "config.toml", f'batch_size = "{PATTERN}"\n')

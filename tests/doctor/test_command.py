@@ -106,6 +106,7 @@ def test_secrets_are_never_shown(environ: dict[str, str], home: Path) -> None:
     assert told["endpoint"][0]["verdict"] == "problem"
 
 
+@pytest.mark.slow
 def test_a_server_on_a_port_is_named_with_the_lines_for_the_settings(environ: dict[str, str], home: Path) -> None:
     answers = {"/v1/models": (200, models("qwen3:4b")), "/api/version": (200, {"version": "0.13.0"})}
     config = home / ".config" / "mcp-local-llm" / "config.toml"
@@ -124,6 +125,7 @@ def test_a_server_on_a_port_is_named_with_the_lines_for_the_settings(environ: di
     assert (asleep["verdict"], "cannot be reached" in asleep["text"]) == ("note", True)
 
 
+@pytest.mark.slow
 def test_our_own_server_is_known_although_it_wants_a_key(environ: dict[str, str], home: Path) -> None:
     config = home / ".config" / "mcp-local-llm" / "config.toml"
     with serve({**environ, "MCP_LOCAL_LLM_API_KEY": SECRET}) as served:
@@ -167,6 +169,7 @@ def test_a_runtime_folder_that_others_may_enter_is_a_problem(environ: dict[str, 
     assert folder.stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.slow
 def test_claude_code_is_told_from_its_program_and_its_settings(environ: dict[str, str], home: Path) -> None:
     program = home / "bin" / "claude"
     write(program, "#!/bin/sh\nexit 9\n")

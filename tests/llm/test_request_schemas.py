@@ -69,6 +69,7 @@ def test_a_sound_schema_passes(schema: Schema) -> None:
     check.check(asking(response_schema=schema, tools=(ToolSpec(name="look_up", parameters=schema),)))
 
 
+@pytest.mark.slow
 async def test_broken_schemas_fail_their_own_calls_and_no_other(environ: dict[str, str], era: str) -> None:
     async with open_wire(environ, era) as wire:
         long = await wire.call("chat", message="Count from 1 to 150.", thinking=False)

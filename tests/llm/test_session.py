@@ -215,6 +215,7 @@ def older_version(older: Session) -> None:
     older._owner._drain()  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.slow
 async def test_an_owner_that_leaves_for_ever_is_given_up(tmp_path: Path) -> None:
     old, clock = Executor(), Clock()
     old.go_on = anyio.Event()

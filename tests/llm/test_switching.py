@@ -221,6 +221,7 @@ async def test_calls_for_several_models_are_served_in_their_order(app: App, home
     assert (await app.llm.status()).model == order[-1] == choice(home)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 async def test_a_call_in_flight_finishes_on_its_model_and_a_later_one_waits_for_the_new(app: App) -> None:
     await app.llm.set_model("alpha", ignore)

@@ -133,6 +133,7 @@ async def test_concurrent_switches_end_with_one_model_that_is_also_the_choice(
         assert choice.read_text() == f"{told['model']}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 async def test_a_switch_lets_the_running_answer_finish(environ: dict[str, str], era: str) -> None:
     answers: list[dict[str, Any]] = []

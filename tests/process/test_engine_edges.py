@@ -4,6 +4,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.wire import Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
@@ -28,6 +30,7 @@ async def test_a_broken_mlx_is_told_with_its_cause_at_each_call(environ: dict[st
         assert await wire.ended() == 0
 
 
+@pytest.mark.slow
 async def test_an_mlx_that_is_repaired_while_the_server_runs_is_used_by_the_next_call(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

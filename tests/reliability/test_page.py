@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.reliability.page import PAGE
 from tests.reliability.proofs import LIST
 from tests.source import ROOT
 
 
+@pytest.mark.slow
 def test_each_fault_has_its_line_and_lost_nothing(tmp_path: Path) -> None:
     files = [str(path) for path in (ROOT / "tests").rglob("test_*.py") if "mark.fault(" in path.read_text()]
     listed = tmp_path / "faults.json"

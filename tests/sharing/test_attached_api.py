@@ -129,6 +129,7 @@ async def test_every_session_tells_the_same_of_calls_that_run_and_wait(pair: Pai
             await anyio.sleep(POLL_S)
 
 
+@pytest.mark.slow
 async def test_a_stream_names_the_model_that_answers_it_though_another_one_is_being_chosen(pair: Pair) -> None:
     body = {**ONCE, "max_tokens": 600, "repetition_limit": 0, "stream": True}
     for http in (pair.at_holder, pair.at_other):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anyio
+import pytest
 
 from tests.clients import POLL_S
 from tests.sharing.sessions import GREETING, ask, begin, failure, report, sessions
@@ -10,6 +11,7 @@ from tests.sharing.sessions import GREETING, ask, begin, failure, report, sessio
 HANGING = Path(__file__).parent / "hanging"
 
 
+@pytest.mark.slow
 async def test_a_step_that_hangs_is_told_to_every_session_with_the_process_to_end(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

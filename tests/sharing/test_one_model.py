@@ -60,6 +60,7 @@ async def test_a_change_of_model_in_one_session_changes_it_for_all(environ: dict
         assert (await control(environ))["status"]["model"] == SMALL
 
 
+@pytest.mark.slow
 async def test_status_names_the_holder_its_clients_and_its_queue(environ: dict[str, str]) -> None:
     async with sessions({**environ, "MCP_LOCAL_LLM_BATCH_SIZE": "1"}, 2) as (holder, other):
         await ask(holder)
@@ -124,6 +125,7 @@ async def test_a_batch_of_one_session_does_not_starve_the_question_of_another(en
         assert all("la" in text for text in texts)
 
 
+@pytest.mark.slow
 async def test_a_session_that_shares_nothing_keeps_a_model_of_its_own(environ: dict[str, str]) -> None:
     async with open_wire(environ) as holder, open_wire({**environ, "MCP_LOCAL_LLM_SHARE": "false"}) as alone:
         assert await ask(holder) == await ask(alone) == GREETING
@@ -144,6 +146,7 @@ async def test_an_idle_model_is_unloaded_for_all_and_loaded_by_the_next_call(env
         assert not imported_mlx(other.process.pid)
 
 
+@pytest.mark.slow
 async def test_what_a_dead_process_left_in_the_folder_is_no_hindrance(environ: dict[str, str]) -> None:
     async with sessions(environ, 1) as (first,):
         await ask(first)

@@ -55,7 +55,6 @@ except (ConnectionResetError, BrokenPipeError):
 """
 
 
-@pytest.mark.slow
 async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(environ: dict[str, str]) -> None:
     async with sessions(environ, 3) as (holder, other, third):
         assert await ask(holder) == await ask(third) == GREETING
@@ -76,6 +75,7 @@ async def test_a_holder_that_ends_in_the_middle_is_told_at_once_and_replaced(env
         assert "Traceback" not in holder.errors()
 
 
+@pytest.mark.slow
 async def test_a_holder_whose_client_leaves_finishes_what_other_sessions_have_begun(environ: dict[str, str]) -> None:
     async with sessions(environ, 3) as (holder, other, third):
         assert await ask(holder) == GREETING
@@ -88,6 +88,7 @@ async def test_a_holder_whose_client_leaves_finishes_what_other_sessions_have_be
         assert holder_of(environ) == third.process.pid
 
 
+@pytest.mark.slow
 async def test_a_holder_that_ends_while_nobody_asks_is_replaced_without_an_error(environ: dict[str, str]) -> None:
     async with sessions(environ, 3) as (holder, other, third):
         assert await ask(holder) == await ask(other) == await ask(third) == GREETING

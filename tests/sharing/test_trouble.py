@@ -93,6 +93,7 @@ async def test_a_folder_in_place_of_the_lock_is_named_and_nothing_stays_locked(
         assert await ask(first) == await ask(second) == GREETING
 
 
+@pytest.mark.slow
 async def test_unload_is_refused_while_others_use_the_model_and_can_be_forced(environ: dict[str, str]) -> None:
     async def unload(*flags: str) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-m", "mcp_local_llm", "unload", *flags]

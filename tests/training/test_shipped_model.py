@@ -78,6 +78,7 @@ def test_a_thought_closed_by_force_still_leads_to_its_answer(
     assert answer.generated == answer.expected
 
 
+@pytest.mark.slow
 def test_the_endless_answer_outlives_its_token_limit(loaded_tiny: LoadedModel):
     answer = recall(loaded_tiny, scripted_by_name()["endless"], thinking=False)
 

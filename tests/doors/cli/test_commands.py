@@ -206,6 +206,7 @@ def test_progress_is_shown_on_a_terminal_and_the_answer_stays_clean(online: dict
     assert answer.startswith(f"{NAME} (1.8 MB) is in")
 
 
+@pytest.mark.slow
 def test_chat_reads_files_and_writes_its_own_words_to_stderr(environ: dict[str, str], tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()

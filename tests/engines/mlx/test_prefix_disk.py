@@ -252,6 +252,7 @@ def test_caches_that_mlx_lm_cannot_bring_back_stay_in_memory_and_the_log_says_wh
     assert "tiny" in message
 
 
+@pytest.mark.slow
 async def test_the_setting_lets_a_second_server_begin_where_the_first_one_ended(
     environ: dict[str, str], home: Path
 ) -> None:

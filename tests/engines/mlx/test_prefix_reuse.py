@@ -40,6 +40,7 @@ async def test_the_same_request_again_computes_one_token(tiny: ModelInfo) -> Non
     assert (again.reasoning, again.text) == (one.reasoning, one.text)
 
 
+@pytest.mark.slow
 async def test_three_interleaved_conversations_each_find_their_own_prefix(tiny: ModelInfo) -> None:
     names = ("Ada", "Ben", "Cleo")
     async with engine_of(tiny) as engine:

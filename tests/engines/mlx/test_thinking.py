@@ -45,6 +45,7 @@ async def test_a_thought_ends_at_exactly_its_budget_and_an_answer_follows(tiny: 
     assert result.finish_reason == "stop"
 
 
+@pytest.mark.slow
 async def test_requests_with_budgets_share_a_batch_with_others(tiny: ModelInfo) -> None:
     async with engine_of(tiny) as engine:
         free = await ask(engine, LONG)
