@@ -99,7 +99,7 @@ class MlxThread:
             import_transformers()
             from mcp_local_llm.engines.mlx.worker import Worker
         if not gc.get_freeze_count():
-            # Modules stay for good. Looking at all of theirs takes the collector 0.1 s, in which nobody is answered.
+            # Modules stay for good, and nobody is answered while the collector looks at all that is in them.
             gc.freeze()
 
         return Worker(self._commands, self._limits, self.watch, self._clock)
