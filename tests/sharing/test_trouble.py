@@ -156,10 +156,10 @@ async def test_a_holder_that_is_killed_at_any_moment_hangs_nobody(environ: dict[
     await survive_kills(environ, tries)
 
 
-@pytest.mark.parametrize("name", ["x" * 2_000_000, "a b " * 100_000])
-async def test_a_name_of_megabytes_holds_nobody_up(environ: dict[str, str], name: str) -> None:
+async def test_a_name_of_megabytes_holds_nobody_up(environ: dict[str, str]) -> None:
     async with sessions(environ, 2) as (holder, other):
         assert await ask(holder) == GREETING
-        request = await other.call("chat", message="Hello", model=name)
-        assert await ask(holder) == GREETING
-        assert "at most 300" in await failure(other, request)
+        for name in ("x" * 2_000_000, "a b " * 100_000):
+            request = await other.call("chat", message="Hello", model=name)
+            assert await ask(holder) == GREETING
+            assert "at most 300" in await failure(other, request)

@@ -18,11 +18,18 @@ from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams
 from mcp_local_llm.values.model import ModelInfo
 from tests.apps import opened
-from tests.behaviour.reciting_model import Script, write_reciting_model
+from tests.behaviour.reciting_model import Script, cut, write_reciting_model
 from tests.engines.mlx.asking import ask, engine_of, ignore, prompt
 
 QUESTIONS = ("Tell me something.", "Hello", "Write a poem.", "Who are you?")
 LOOP = "Repeat the word la forever."
+COUNTED = ", ".join(str(number) for number in range(1, 151))
+
+
+def reciting(folder: Path) -> ModelInfo:
+    """A model that repeats "la" for ever, or counts to 150, whichever a question names."""
+    scripts = {"la": Script(("la ", "la\n"), ends=False), "count": Script(cut(COUNTED, size=4))}
+    return model_in(write_reciting_model(folder / "model", scripts, by_part=True))
 
 
 async def test_seeded_answers_are_the_same_alone_and_in_a_batch(tiny: ModelInfo) -> None:
@@ -123,10 +130,9 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_light_defaul
 async def test_a_penalty_that_nobody_asked_for_is_told_where_it_acted(
     tmp_path: Path, setting: float, length: int, drawn: dict[str, Any], acted: bool
 ) -> None:
-    folder = write_reciting_model(tmp_path / "model", {"la": Script(("la ", "la\n"), ends=False)}, by_part=True)
     question = prompt("word " * (LONG_INPUT // 5 + 1) + "la")
     limits = EngineLimits(long_input_penalty=setting)
-    async with engine_of(model_in(folder), limits) as engine:
+    async with engine_of(reciting(tmp_path), limits) as engine:
         answer = await ask(engine, question, SamplingParams(max_tokens=length, repetition_limit=0, **drawn))
     assert answer.usage.completion_tokens == length, "the answer ended before the penalty could act"
     assert len([warning for warning in answer.warnings if "1.3" in warning]) == int(acted)
@@ -154,11 +160,11 @@ def test_a_model_without_sampling_values_is_greedy(tmp_path: Path) -> None:
     assert read_sampling_defaults(tmp_path) == SamplingDefaults()
 
 
-async def test_a_loop_is_ended_and_said_to_be_one(tiny: ModelInfo) -> None:
+async def test_a_loop_is_ended_and_said_to_be_one(tmp_path: Path) -> None:
     asked = SamplingParams(max_tokens=2000, temperature=0.0, repetition_limit=300)
-    async with engine_of(tiny) as engine:
-        result = await ask(engine, LOOP, asked)
-        never = await ask(engine, LOOP, dataclasses.replace(asked, max_tokens=500, repetition_limit=0))
+    async with engine_of(reciting(tmp_path)) as engine:
+        result = await ask(engine, "la", asked)
+        never = await ask(engine, "la", dataclasses.replace(asked, max_tokens=500, repetition_limit=0))
     assert result.looped
     assert result.finish_reason == "length"
     assert 300 <= result.usage.completion_tokens < 500
@@ -167,12 +173,12 @@ async def test_a_loop_is_ended_and_said_to_be_one(tiny: ModelInfo) -> None:
     assert never.usage.completion_tokens == 500
 
 
-async def test_counting_is_not_taken_for_a_loop(tiny: ModelInfo) -> None:
+async def test_counting_is_not_taken_for_a_loop(tmp_path: Path) -> None:
     asked = SamplingParams(max_tokens=2000, temperature=0.0, repetition_limit=200)
-    async with engine_of(tiny) as engine:
-        result = await ask(engine, "Count from 1 to 150.", asked)
+    async with engine_of(reciting(tmp_path)) as engine:
+        result = await ask(engine, "count", asked)
     assert result.finish_reason == "stop"
-    assert result.text.endswith("149, 150")
+    assert result.text == COUNTED
 
 
 def test_a_call_goes_before_the_users_settings_and_those_before_nothing() -> None:
