@@ -3,7 +3,7 @@
 #   make test    install, then run lint, types and tests
 # Others take more time, or fetch something:
 #   make quick           lint, types and the tests that take under three minutes
-#   make test-slow       the tests that take five seconds each, most of it to start servers (two minutes)
+#   make test-slow       the tests that take five seconds each, most of it to start servers (a few minutes)
 #   make test-all        both, with every case of every sweep
 #   make test-engines    build llama.cpp's server (about five minutes, once), then run the tests that need it
 #   make test-clients    install other people's clients (1.2 GB, once), then let them talk to the server

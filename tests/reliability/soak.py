@@ -20,7 +20,7 @@ import anyio.to_thread
 import psutil
 
 from tests.reliability.proofs import Table
-from tests.reliability.soak_calls import Ending, real
+from tests.reliability.soak_calls import Ending
 from tests.reliability.soak_figures import (
     FILES_MORE,
     MEMORY_MB,
@@ -29,7 +29,6 @@ from tests.reliability.soak_figures import (
     Figures,
     Trend,
 )
-from tests.reliability.soak_sessions import StdioSession
 from tests.reliability.soak_traffic import LINES, OVER_HTTP, OVER_STDIO, RealModel, Tally, Traffic, traffic
 from tests.source import ROOT
 
@@ -45,11 +44,7 @@ async def soak(minutes: float, seed: int, model: RealModel | None) -> tuple[Tall
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as folder:
         async with traffic(Path(folder), seed, model) as under_way:
-            if model is not None:
-                # It is drawn once in some hundred calls, and part of the largest model's pages stays with the process.
-                session, caller = under_way.lines[0]
-                assert isinstance(session, StdioSession)
-                await real(session, caller)
+            await under_way.load_largest()
             for third in range(3):
                 await _third(under_way, figures, third, minutes * 20, 0 if third else WARM_UP_CALLS)
                 await under_way.require_sane()

@@ -92,6 +92,13 @@ class Traffic:
             session.account()
             self._take_faults(session)
 
+    async def load_largest(self) -> None:
+        """Ask the real model, where there is one, which is seldom drawn: part of its memory stays with the process."""
+        session, caller = self.lines[0]
+        assert isinstance(session, StdioSession)
+        if caller.real:
+            await real(session, caller)
+
     async def require_sane(self) -> None:
         """Look at lease, state and files, when no call is under way."""
         first = self.sessions[0]

@@ -43,6 +43,8 @@ async def test_of_eight_that_race_one_loads_the_model_and_the_others_stay_small(
         assert [(await report(session, "status"))["holder_pid"] for session in eight] == 8 * [holder]
         sizes = {pid: resident_megabytes(pid) for pid in pids if pid != holder}
         assert {pid: size for pid, size in sizes.items() if size > ATTACHED_MB} == {}
+        answers = [await ask(session, "What is 2 + 3?", temperature=0.0) for session in eight]
+        assert len(set(answers)) == 1
 
 
 async def test_a_change_of_model_in_one_session_changes_it_for_all(environ: dict[str, str], hub: Path) -> None:
