@@ -4,6 +4,12 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+import mlx.core
+
+# mlx declares its types in part only.
+mx: Any = mlx.core
 
 NO_TOKEN = 10_000_000
 """An id that no vocabulary has."""
@@ -11,17 +17,27 @@ REVISION = "0" * 40
 
 
 def make_endless_tiny(folder: Path) -> None:
-    """Copy the built-in model, with another end of turn and a longer window: lengths must not depend on words."""
+    """Copy the built-in model, so that it never ends an answer, with a longer window: lengths must not depend on words.
+
+    What its files name is not enough: the engine ends an answer at each token with which the template ends a turn. So
+    the last layer gives those no probability.
+    """
     shutil.copytree(_tiny(), folder, dirs_exist_ok=True)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((folder / name).read_text())
-        values["eos_token_id"] = NO_TOKEN
+        values |= {"eos_token_id": NO_TOKEN, "tie_word_embeddings": False}
         if "max_position_embeddings" in values:
             values["max_position_embeddings"] = 32_768
         (folder / name).write_text(json.dumps(values))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings |= {"eos_token": None, "model_max_length": 32_768}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    weights = mx.load(str(folder / "model.safetensors"))
+    last = mx.array(weights["model.embed_tokens.weight"])
+    # A logit of 0, where the token that is drawn has one far above.
+    last[mx.array([token["id"] for token in added if token["special"]])] = 0
+    mx.save_safetensors(str(folder / "model.safetensors"), weights | {"lm_head.weight": last})
 
 
 def fill_hub_cache(home: Path, count: int) -> None:

@@ -110,13 +110,15 @@ async def engine_for(subject: Subject, limits: EngineLimits | None = None) -> As
 
 
 async def ask(engine: MlxEngine, messages: Sequence[Message], tokens: int) -> tuple[ChatResult, float]:
-    """Return our engine's greedy answer and the seconds until it was here."""
+    """Return our engine's greedy answer of `tokens` tokens and the seconds until it was here."""
     sampling = SamplingParams(max_tokens=tokens, temperature=0.0, repetition_limit=0)
     started = time.perf_counter()
     async with aclosing(engine.stream(ChatRequest(tuple(messages), sampling=sampling))) as chunks:
         async for chunk in chunks:
             if chunk.result is not None:
-                return chunk.result, time.perf_counter() - started
+                seconds = time.perf_counter() - started
+                require_tokens(chunk.result.usage.completion_tokens, tokens)
+                return chunk.result, seconds
     raise RuntimeError("the engine ended without an answer")
 
 
@@ -152,7 +154,14 @@ async def ask_stdio(client: Client, message: str, tokens: int) -> tuple[dict[str
     if result.is_error or result.meta is None:
         raise RuntimeError(f"chat failed: {result.content}")
     numbers: dict[str, Any] = result.meta["local-llm/result"]
+    require_tokens(numbers["usage"]["completion_tokens"], tokens)
     return numbers, seconds
+
+
+def require_tokens(count: int, tokens: int) -> None:
+    """Raise where an answer is shorter than was asked: both sides of a comparison must compute the same."""
+    if count != tokens:
+        raise RuntimeError(f"the answer has {count} tokens, not {tokens}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A batch of one costs 7 % of the speed of a small model (a mask and offsets of ar
 a single request is decoded without the batch. Runs on the MLX thread only.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -13,17 +14,17 @@ from mlx_lm.models.cache import TokenBuffer
 
 from mcp_local_llm.engines.mlx.batch.request import DecodingSequence, DrawnToken
 from mcp_local_llm.engines.mlx.load.kv_cache import held_bytes
-from mcp_local_llm.engines.mlx.steer.sampling import checked
+from mcp_local_llm.engines.mlx.steer.sampling import NOT_A_NUMBER
 
 CLEAR_EVERY = 256
 """Tokens between two cleanings of MLX's buffer pool; a growing cache leaves buffers behind that nothing fits into."""
 
 
 class Drawn(NamedTuple):
-    """A token that the device draws: its id, shape (1,), and the log-probabilities, shape (vocabulary,)."""
+    """A token that the device draws: its id, and the logarithm of what the logits sum up to, shapes (1,) and (1, 1)."""
 
     token: mx.array
-    logprobs: mx.array
+    logsum: mx.array
 
 
 class SoloDecoder:
@@ -88,12 +89,12 @@ class SoloDecoder:
             for processor in self.sequence.processors:
                 logits = processor(context, logits)
         # Normalized even for greedy: rounding may create ties, and a batch must break them in the same way.
-        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        ahead = Drawn(self.sequence.sampler(logprobs), logprobs[0])
+        logsum = mx.logsumexp(logits, axis=-1, keepdims=True)
+        ahead = Drawn(self.sequence.sampler(logits - logsum), logsum)
         mx.async_eval(*ahead)
         return ahead
 
 
 def _number(drawn: Drawn) -> int:
-    """Wait for a token and return its id."""
-    return checked(cast(int, drawn.token.item()), drawn.logprobs)
+    """Wait for a token and return its id, or `NOT_A_NUMBER`: one NaN or infinity among the logits is in their sum."""
+    return cast(int, drawn.token.item()) if math.isfinite(cast(float, drawn.logsum.item())) else NOT_A_NUMBER
