@@ -26,7 +26,7 @@ def tell(code):
     leave(code)
 os._exit = tell
 """
-HEAVY = ("mlx", "mlx_lm", "transformers", "torch", "numpy", "huggingface_hub", "httpx", "typer")
+HEAVY = ("mlx", "mlx_lm", "transformers", "torch", "numpy", "huggingface_hub", "httpx", "typer", "jsonschema")
 
 
 @pytest.fixture(params=["auto", "legacy"])

@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mcp_local_llm.files.tasks.checks import CheckName
@@ -32,6 +31,10 @@ _FRONT_MATTER = re.compile(r"\+\+\+\n(?P<front>.*?\n)\+\+\+\n(?P<body>.*)", re.D
 
 def _schema(value: object) -> object:
     """Read a JSON Schema that is written as JSON text."""
+    # Here and not above: it takes megabytes and a fiftieth of a second, and a session that only asks for its status
+    # comes by.
+    from jsonschema import Draft202012Validator, SchemaError
+
     try:
         schema: Any = json.loads(mended_json(value)) if isinstance(value, str) else value
         Draft202012Validator.check_schema(schema)
