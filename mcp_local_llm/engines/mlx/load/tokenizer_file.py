@@ -8,6 +8,7 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -42,8 +43,14 @@ def check_tokenizer_file(folder: Path, rows: int) -> None:
         OSError, ValueError, RecursionError: it cannot be read as JSON.
     """
     path = folder / "tokenizer.json"
-    if not path.exists():
-        return
+    if path.exists():
+        status = path.stat()
+        _check_once(path, (status.st_ino, status.st_size, status.st_mtime_ns), rows)
+
+
+@lru_cache(maxsize=8)
+def _check_once(path: Path, version: tuple[int, int, int], rows: int) -> None:
+    """Check one version of a file; the last sound ones are known, because a large one takes a fifth of a second."""
     described: object = json.loads(path.read_bytes())
     if not isinstance(described, dict):
         raise TokenizerFileError("tokenizer.json holds no JSON object")

@@ -53,13 +53,19 @@ def model_markup(tokenizer: Any, tags: TagPair | None) -> Markup:
 
 
 def _used(tokenizer: Any) -> Callable[[str], bool]:
-    template, vocabulary = str(tokenizer.chat_template or ""), tokenizer.get_vocab()
-    return lambda literal: literal in vocabulary or literal in template
+    template, token_id = str(tokenizer.chat_template or ""), _token_ids(tokenizer)
+    return lambda literal: token_id(literal) is not None or literal in template
 
 
 def turn_ends(tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end a turn, or begin another one, wherever a model writes them."""
-    vocabulary, added = tokenizer.get_vocab(), getattr(tokenizer, "added_tokens_decoder", {})
+    token_id, added = _token_ids(tokenizer), getattr(tokenizer, "added_tokens_decoder", {})
     special = {*tokenizer.all_special_ids, *(token for token, text in added.items() if text.special)}
     literals = {end.removesuffix(role) for end in END_OF_TURN for role in ("", *_ROLES) if end not in _WITHIN_A_TURN}
-    return frozenset(vocabulary[literal] for literal in literals if vocabulary.get(literal) in special)
+    return frozenset(id for literal in literals if (id := token_id(literal)) in special and id is not None)
+
+
+def _token_ids(tokenizer: Any) -> Callable[[str], int | None]:
+    """Return what knows the id of a token's text; a fast tokenizer would copy all of its vocabulary otherwise."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return tokenizer.get_vocab().get if backend is None else backend.token_to_id

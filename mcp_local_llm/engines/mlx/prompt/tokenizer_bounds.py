@@ -1,11 +1,10 @@
 """Bounds of a tokenizer: the longest text of a token, and whether a text may be tokenized in pieces.
 
-Both are derived from the description of a fast tokenizer; other tokenizers have none.
+Both are derived from the parts of a fast tokenizer; other tokenizers have none.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, cast
 
 CUT = re.compile("(?<=[A-Za-z]) (?=[A-Za-z])")
@@ -31,11 +30,10 @@ def longest_token(tokenizer: Any) -> int | None:
     It is not where the tokenizer drops text (normalizers that strip, tokens that swallow the blanks beside them) or
     where one token stands for any stretch of unknown text.
     """
-    described = _description(tokenizer)
-    if described is None or not _keeps_text(described):
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not _keeps_text(backend):
         return None
-    vocabulary: dict[str, int] = tokenizer.get_vocab()
-    return max(map(len, vocabulary), default=0) or None
+    return max(map(len, backend.get_vocab()), default=0) or None
 
 
 def cut_between_words(tokenizer: Any) -> bool:
@@ -44,14 +42,15 @@ def cut_between_words(tokenizer: Any) -> bool:
     That holds where every pre-token ends there whatever surrounds it: a byte-level BPE whose regular expression has
     no memory, which is asked about such places here, and of which probes are tokenized both ways.
     """
-    described = _description(tokenizer)
-    if described is None or not _keeps_text(described):
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not _keeps_text(backend):
         return False
-    names = {part["type"] for part in _parts(described.get("pre_tokenizer"))}
-    prefixed = any(part.get("add_prefix_space") for part in _parts(described.get("pre_tokenizer")))
-    normalized = {part["type"] for part in _parts(described.get("normalizer"))} - {"NFC", "Sequence"}
-    spaced = any(" " in str(added["content"]) for added in described.get("added_tokens", ()))
-    remembering = "(?<" in json.dumps(described.get("pre_tokenizer"))
+    splitters, normalizers = _parts(backend.pre_tokenizer), _parts(backend.normalizer)
+    names = {part["type"] for part in splitters}
+    prefixed = any(part.get("add_prefix_space") for part in splitters)
+    normalized = {part["type"] for part in normalizers} - {"NFC", "Sequence"}
+    spaced = any(" " in token.content for token in backend.get_added_tokens_decoder().values())
+    remembering = "(?<" in json.dumps(splitters)
     if "ByteLevel" not in names or "Metaspace" in names or prefixed or normalized or spaced or remembering:
         return False
     return all(_probe(tokenizer, text) for text in _PROBES)
@@ -68,37 +67,31 @@ def _probe(tokenizer: Any, text: str) -> bool:
     return whole == [token for piece in pieces for token in tokenizer.encode(piece, add_special_tokens=False)]
 
 
-def _description(tokenizer: Any) -> dict[str, Any] | None:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return None if backend is None else cast(dict[str, Any], json.loads(backend.to_str()))
-
-
-def _keeps_text(described: dict[str, Any]) -> bool:
+def _keeps_text(backend: Any) -> bool:
     """Whether every character of a text ends up in a token no shorter than it."""
-    model = described["model"]
-    if model["type"] != "BPE" or described.get("truncation") or not _knows_all_bytes(described):
+    if type(backend.model).__name__ != "BPE" or backend.truncation or not _knows_all_bytes(backend):
         return False
-    if any(added.get("lstrip") or added.get("rstrip") for added in described.get("added_tokens", ())):
+    if any(token.lstrip or token.rstrip for token in backend.get_added_tokens_decoder().values()):
         return False
-    if any(
-        part["type"] not in _KEEPING or part.get("behavior") == "Removed"
-        for part in _parts(described.get("pre_tokenizer"))
-    ):
+    if any(part["type"] not in _KEEPING or part.get("behavior") == "Removed" for part in _parts(backend.pre_tokenizer)):
         return False
     return all(
         part["type"] in _NORMALIZERS and (part["type"] != "Replace" or _keeps_length(part))
-        for part in _parts(described.get("normalizer"))
+        for part in _parts(backend.normalizer)
     )
 
 
-def _knows_all_bytes(described: dict[str, Any]) -> bool:
+def _knows_all_bytes(backend: Any) -> bool:
     """Whether unknown text is written byte by byte; else it may become one token, or none."""
-    vocabulary = described["model"]["vocab"]
-    if "ByteLevel" in {part["type"] for part in _parts(described.get("pre_tokenizer"))}:
+    if "ByteLevel" in {part["type"] for part in _parts(backend.pre_tokenizer)}:
         from tokenizers.pre_tokenizers import ByteLevel
 
-        return all(byte in vocabulary for byte in ByteLevel.alphabet())
-    return bool(described["model"].get("byte_fallback")) and all(f"<0x{at:02X}>" in vocabulary for at in range(256))
+        names = ByteLevel.alphabet()
+    elif backend.model.byte_fallback:
+        names = [f"<0x{at:02X}>" for at in range(256)]
+    else:
+        return False
+    return all(backend.model.token_to_id(name) is not None for name in names)
 
 
 def _keeps_length(replace: dict[str, Any]) -> bool:
@@ -106,10 +99,15 @@ def _keeps_length(replace: dict[str, Any]) -> bool:
     return isinstance(found, str) and len(replace.get("content", "")) >= len(found)
 
 
-def _parts(described: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Go through a normalizer or pre-tokenizer and, where it is a sequence, its parts."""
-    if described is None:
-        return
-    yield described
-    for inner in described.get("pretokenizers", described.get("normalizers", ())):
-        yield from _parts(inner)
+def _parts(component: Any) -> list[dict[str, Any]]:
+    """Describe a normalizer or pre-tokenizer and, where it is a sequence, its parts.
+
+    By what it is pickled to, its part of `tokenizer.json`: with the vocabulary that is twelve megabytes of a usual
+    model.
+    """
+    parts, left = list[dict[str, Any]](), [] if component is None else [json.loads(component.__getstate__())]
+    while left:
+        part = cast(dict[str, Any], left.pop())
+        parts.append(part)
+        left += part.get("pretokenizers", part.get("normalizers", ()))
+    return parts
