@@ -55,7 +55,7 @@ class WholeAnswers(AnswerBatch):
     """Takes answers that their limit ended, as whole ones: most of these never end by themselves.
 
     Attributes:
-        tokens: of each answer, by file. The built-in model ends some by the token that ends a turn.
+        tokens: of each answer, by file.
     """
 
     def __init__(self, journal: Journal, texts: Mapping[str, FileText]) -> None:

@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.discovered import model_in
 from benchmarks.figures import Row, Series, compare
 from benchmarks.subjects import Subject, ask, user
 from mcp_local_llm.engines.mlx import MlxLoader
+from mcp_local_llm.values.model import ModelInfo
 
 
 async def loading(subject: Subject, scratch: Path) -> list[Row]:
@@ -54,18 +56,21 @@ async def _memory(folder: Path) -> tuple[int, int]:
     process = psutil.Process()
     try:
         # A first load, answer and unload, so that code, tokenizer tables and thread stacks are counted on both sides.
-        engine = await backend.load(model, lambda progress: None)
-        await ask(engine, user("Hello"), 1)
-        await engine.unload()
+        await _use(backend, model, [("Hello", 1)])
         before = process.memory_info().rss
-        engine = await backend.load(model, lambda progress: None)
-        for number in range(3):
-            await ask(engine, user(f"Hello {number}. " * 50), 32)
-        await engine.unload()
+        await _use(backend, model, [(f"Hello {number}. " * 50, 32) for number in range(3)])
         return before, process.memory_info().rss
     finally:
         backend.close()
         backend.join(60)
+
+
+async def _use(loader: MlxLoader, model: ModelInfo, questions: Sequence[tuple[str, int]]) -> None:
+    """Load, answer with so many tokens each, unload, and drop the engine, which knows the tokenizer."""
+    engine = await loader.load(model, lambda progress: None)
+    for question, tokens in questions:
+        await ask(engine, user(question), tokens)
+    await engine.unload()
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ milliseconds: what the client waited less what the engine in the server counted 
 The rows of `each_file` are made in one call to our application in this process: it reads 40 files of 120 tokens,
 counts, asks, keeps a journal and writes the text that goes back. Bare mlx-lm gets the same conversations; it renders
 them, computes the beginning that all share once, gives each a copy of that cache, and computes as many tokens of each
-row. A row has 32 tokens, some of `tiny` fewer. The second question about a file is a second call, with a file of its
-own each round, timed from the call to its answer of one token, reading and counting included:
+row, 32. The second question about a file is a second call, with a file of its own each round, timed from the call to
+its answer of one token, reading and counting included:
 
 ```bash
 python -m benchmarks --models small,tiny --only each_file --only file_again
