@@ -129,7 +129,7 @@ def make_local(
     to_start = server_settings(settings, environ=environ, folder=parts.state / "clusters", python=sys.executable)
     servers = ServerLoader(to_start, _connect, parts.programs)
     keep(mlx, servers)
-    routed = RoutingLoader(here=mlx, started=servers, elsewhere=EndpointLoader(environ))
+    routed = RoutingLoader(here=mlx, started=servers.load, elsewhere=EndpointLoader(environ).load)
     return Local(
         catalog=parts.catalog,
         resident=Resident(routed, idle_s=settings.idle_minutes * 60),

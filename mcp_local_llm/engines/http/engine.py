@@ -188,13 +188,6 @@ class EndpointLoader:
         self._reached[model.id] = engine
         return engine
 
-    def fault(self) -> str | None:
-        """Return None: no thread of this process is used."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing: nothing runs between calls."""
-
     async def _reach(self, connection: "Connection", report: ReportProgress) -> bytes:
         """Ask for the list of models, and return it; any response but a refusal shows that the server runs."""
         errors = connection.errors()

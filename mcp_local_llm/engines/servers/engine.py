@@ -92,10 +92,6 @@ class ServerLoader:
         silence_s = math.inf if start.loads_late else self._settings.silence_s
         return ProcessEngine(model, start.title, engine, server, partial(StopWatch, server, port, silence_s))
 
-    def fault(self) -> str | None:
-        """Return None: no thread of this process is used."""
-        return None
-
     def close(self) -> None:
         """Ask every server to end; does not wait. They also end when this process does."""
         for server in self._running:
