@@ -17,7 +17,6 @@ import anyio
 from mcp_local_llm.engines.http.failures import EndpointErrors, loading
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts, estimated_tokens
 from mcp_local_llm.values.endpoint import Endpoint
-from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
@@ -49,7 +48,18 @@ log = logging.getLogger(__name__)
 
 
 class HttpEngine:
-    """One model of one endpoint; the server holds its weights."""
+    """One model of one endpoint.
+
+    Attributes:
+        model: the model that answers.
+        memory: None, because the server holds the weights.
+        waiting: 0, because the queue is on the server.
+        lost: False, because a server that failed may answer the next request.
+    """
+
+    memory: None = None
+    waiting: int = 0
+    lost: bool = False
 
     def __init__(
         self,
@@ -60,31 +70,11 @@ class HttpEngine:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         usage_wait_s: float = USAGE_WAIT_S,
     ) -> None:
-        self._model = model
+        self.model = model
         self._connection = connection
         self._clock = clock
         self._sleep = sleep
         self._usage_wait_s = usage_wait_s
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that answers."""
-        return self._model
-
-    @property
-    def memory(self) -> EngineMemory | None:
-        """None: the model runs elsewhere."""
-        return None
-
-    @property
-    def waiting(self) -> int:
-        """0: the queue is on the server."""
-        return 0
-
-    @property
-    def lost(self) -> bool:
-        """False: a server that failed may answer the next request."""
-        return False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Answer `request`; see `Engine.stream`. Closing the iterator closes the connection, which ends the answer.
@@ -97,10 +87,10 @@ class HttpEngine:
         # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
         from mcp_local_llm.engines.http.chunks import AnswerCollector
 
-        endpoint, errors = self._connection.endpoint, self._connection.errors(self._model.id)
-        name = endpoint.served_name(self._model.id)
+        endpoint, errors = self._connection.endpoint, self._connection.errors(self.model.id)
+        name = endpoint.served_name(self.model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
-        answer = AnswerCollector(_context(request, self._model.id, endpoint, outgoing), self._clock)
+        answer = AnswerCollector(_context(request, self.model.id, endpoint, outgoing), self._clock)
         log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
         while True:
@@ -122,7 +112,7 @@ class HttpEngine:
     async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
         """Estimate prompt tokens from the characters; see `Engine.count`."""
         tokens = tuple(estimated_tokens(_characters(item)) for item in items)
-        return TokenCounts(self._model.id, tokens, self._model.context_length, estimated=True)
+        return TokenCounts(self.model.id, tokens, self.model.context_length, estimated=True)
 
     async def unload(self) -> None:
         """Do nothing: the model is the server's."""
