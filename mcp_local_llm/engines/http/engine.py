@@ -23,11 +23,11 @@ from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import read_error
 from mcp_local_llm.wire.openai.read_response import AnswerPiece, read_answer, read_models
-from mcp_local_llm.wire.openai.write_request import OutgoingRequest, outgoing_request
+from mcp_local_llm.wire.openai.write_request import outgoing_request
 from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader, read_comment
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.http.chunks import AnswerCollector, AnswerContext
+    from mcp_local_llm.engines.http.chunks import AnswerCollector
 
     # httpx comes with it and costs a tenth of a second, which a server that asks no endpoint should not spend.
     from mcp_local_llm.engines.http.connection import Connection, HttpResponse
@@ -90,7 +90,7 @@ class HttpEngine:
         endpoint, errors = self._connection.endpoint, self._connection.errors(self.model.id)
         name = endpoint.served_name(self.model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
-        answer = AnswerCollector(_context(request, self.model.id, endpoint, outgoing), self._clock)
+        answer = AnswerCollector(request, self.model.id, endpoint, outgoing.warnings, self._clock)
         log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
         while True:
@@ -236,21 +236,6 @@ def _told_window(body: bytes, served_name: str) -> int | None:
 
 def _characters(item: ChatRequest | str) -> int:
     return len(item) if isinstance(item, str) else item.characters
-
-
-def _context(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "AnswerContext":
-    from mcp_local_llm.engines.http.chunks import AnswerContext
-
-    flavor = FLAVORS[endpoint.flavor]
-    return AnswerContext(
-        request=request,
-        model_id=model_id,
-        served_name=endpoint.served_name(model_id),
-        server=endpoint.name,
-        switched=bool(flavor.thinking),
-        raw=flavor.raw,
-        warnings=outgoing.warnings,
-    )
 
 
 def _connect(endpoint: Endpoint, environ: Mapping[str, str]) -> "Connection":
