@@ -59,20 +59,17 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
 
     @classmethod
-    def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = STOP_GRACE_S
-    ) -> "ServerProcess":
+    def start(cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str) -> "ServerProcess":
         """Run `command`; a failure shows in its exit code and its last lines.
 
         Args:
             command: program and arguments; no shell reads them.
             environ: the server's whole environment.
-            secret: a text that is removed from the output.
-            grace_s: seconds between asking it to end and killing it.
+            secret: a text that is removed from the output; empty for none.
         """
         program = Path(__file__).with_name("supervisor.py")
         supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(program), str(grace_s), *command],
+            [sys.executable, "-I", "-S", str(program), str(STOP_GRACE_S), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
