@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcp_local_llm.delegation.task import TokensSaved
 from mcp_local_llm.files.access.roots import Roots, without_links
-from mcp_local_llm.files.access.secrets import holds_private_key, secret_name
+from mcp_local_llm.files.access.secrets import secret_name
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.files.tasks.template import Templates
@@ -71,7 +71,7 @@ class Workplace:
             FileAccessError: those rules cannot be read.
         """
         gate = self.reader.gate(("Read", "Edit", "Write"))
-        return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), holds_private_key, self.state)
+        return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), self.state)
 
     def absolute(self, path: str) -> Path:
         """Return the place that a path names: absolute, below home, or relative to the project.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mcp_local_llm.files.access.secrets import holds_private_key
 from mcp_local_llm.files.writing.atomic_write import Previous, read_previous, write_whole
 from mcp_local_llm.files.writing.fenced_answer import unwrap
 from mcp_local_llm.files.writing.journal import content_digest
@@ -35,13 +36,11 @@ class Drafts:
     Attributes:
         roots: the folders that allow files, resolved.
         check: refuses a resolved path that may not be read either, such as a secret's; raises `FileAccessError`.
-        holds_secret: whether a file's content is a secret; a diff would tell it.
         state: keeps old versions, and answers that could not be written.
     """
 
     roots: Sequence[Path]
     check: Callable[[Path], None]
-    holds_secret: Callable[[bytes], bool]
     state: StateFolder
 
     def begin(self, path: Path, *, overwrite: bool = False) -> "Draft":
@@ -68,7 +67,7 @@ class Drafts:
         previous = read_previous(target)
         if previous is None:
             return Draft(target, None, "", TextForm(), self.state)
-        if self.holds_secret(previous.content):
+        if holds_private_key(previous.content):  # a diff would tell it
             raise FileAccessError(f"{path} is not replaced: it holds a secret. Choose another path.", "secret")
         try:
             old, form = read_text(previous.content)

@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, StateFolder(root.parent / "state"))
 
 
 def refusal(act: object, *arguments: object, **options: object) -> FileAccessError:
@@ -199,7 +199,7 @@ def test_on_a_full_disk_the_old_file_stays_whole(drafts: Drafts, root: Path, old
 def test_nothing_is_replaced_where_the_old_version_cannot_be_kept(root: Path) -> None:
     (root / "a.py").write_text(OLD)
     (root.parent / "file").write_text("")
-    drafts = Drafts((root,), no_secret, lambda _: False, StateFolder(root.parent / "file/state"))
+    drafts = Drafts((root,), no_secret, StateFolder(root.parent / "file/state"))
     assert refusal(drafts.begin(root / "a.py", overwrite=True).write, "x = 1").kind == "state"
     assert (root / "a.py").read_text() == OLD
 
@@ -319,7 +319,7 @@ def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones
         "from mcp_local_llm.files.writing.drafts import Drafts\n"
         "from mcp_local_llm.files.writing.state import StateFolder\n"
         "root = Path(sys.argv[1])\n"
-        "drafts = Drafts((root,), lambda _: None, lambda _: False, StateFolder(root.parent / 'state'))\n"
+        "drafts = Drafts((root,), lambda _: None, StateFolder(root.parent / 'state'))\n"
         "for turn in range(10**6):\n"
         "    for name in range(40):\n"
         "        drafts.begin(root / f'{name}.txt', overwrite=True).write(f'{turn}\\n' * 5000)\n"
