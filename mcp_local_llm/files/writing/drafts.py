@@ -195,7 +195,7 @@ class Draft:
         added, removed = diffstat(self.old, text)
         summary = f"+{added} -{removed} lines, now {size_words(text, size)}"
         more = f"The old version is kept in {kept}; restore=true brings it back."
-        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found), kept)
+        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found))
 
     def _kept(self, answer: str) -> str:
         """Keep an answer that was not written, and return a sentence about where."""
