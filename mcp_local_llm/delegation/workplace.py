@@ -12,6 +12,7 @@ from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.files.tasks.template import Templates
 from mcp_local_llm.files.writing.drafts import Drafts
 from mcp_local_llm.files.writing.state import StateFolder
+from mcp_local_llm.setup.places import from_home
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.values.model import human_bytes
@@ -79,9 +80,7 @@ class Workplace:
         Raises:
             FileAccessError: there is no project.
         """
-        named = Path(path)
-        if path.startswith("~/"):
-            named = self.roots.home / path[2:]
+        named = from_home(path, self.roots.home)
         if named.is_absolute():
             return named
         if self.roots.base is None:
