@@ -90,9 +90,9 @@ class Downloads:
         if planned.problems:
             raise IncompleteModelError(f"{repository.id} is not downloaded: {'; '.join(planned.problems)}.")
         await self._catalog.require_room(planned, resident, ever=not to_load)
-        fetched = await self._hub.fetch(repository, report)
+        fetched_bytes = await self._hub.fetch(repository, report)
         found = await self._catalog.named(repository.id, resident)
-        return DownloadOutcome(found, fetched.fetched_bytes, self._clock() - started)
+        return DownloadOutcome(found, fetched_bytes, self._clock() - started)
 
     async def _repository(self, name: str) -> str | None:
         """Return the full repository name that `name` stands for; None for a name that can only mean a model here."""
