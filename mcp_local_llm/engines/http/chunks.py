@@ -1,7 +1,7 @@
 """One answer as it arrives: pieces of a server's stream in, chunks and the result out. It must not know HTTP."""
 
 import re
-from collections.abc import Callable
+import time
 from dataclasses import replace
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
@@ -24,30 +24,21 @@ class AnswerCollector:
         model_id: the model's id here.
         endpoint: the server, whose flavor decides how the answer is read.
         warnings: about the request as it was sent.
-        clock: time in seconds.
     """
 
-    def __init__(
-        self,
-        request: ChatRequest,
-        model_id: str,
-        endpoint: Endpoint,
-        warnings: tuple[str, ...],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, request: ChatRequest, model_id: str, endpoint: Endpoint, warnings: tuple[str, ...]) -> None:
         self._request = request
         self._model_id = model_id
         self._endpoint = endpoint
         self._flavor = FLAVORS[endpoint.flavor]
         self._warnings = warnings
-        self._clock = clock
         self._message = AnswerMessage()
         self._tools = [tool.openai() for tool in request.callable_tools] or None
         self._output = OutputStream(think_prefilled=False, tools=self._tools)
         self._reasoning = _Trimmed()
         self._separate = False
         self._last = AnswerPiece()
-        self._sent = self._last_chunk = clock()
+        self._sent = self._last_chunk = time.monotonic()
         self._first: float | None = None
         self._latest = self._sent
         self._reasoning_pieces = 0
@@ -71,7 +62,7 @@ class AnswerCollector:
             return ChatChunk(piece.progress)
         if not (piece.content or piece.reasoning or piece.calls):
             return None
-        now = self._latest = self._clock()
+        now = self._latest = time.monotonic()
         if self._first is None:
             self._first = now
         self.pieces += 1

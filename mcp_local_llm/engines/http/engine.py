@@ -6,7 +6,6 @@ It must not know httpx: see `connection`.
 import json
 import logging
 import math
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -66,13 +65,11 @@ class HttpEngine:
         model: ModelInfo,
         connection: "Connection",
         *,
-        clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         usage_wait_s: float = USAGE_WAIT_S,
     ) -> None:
         self.model = model
         self._connection = connection
-        self._clock = clock
         self._sleep = sleep
         self._usage_wait_s = usage_wait_s
 
@@ -90,7 +87,7 @@ class HttpEngine:
         endpoint, errors = self._connection.endpoint, self._connection.errors(self.model.id)
         name = endpoint.served_name(self.model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
-        answer = AnswerCollector(request, self.model.id, endpoint, outgoing.warnings, self._clock)
+        answer = AnswerCollector(request, self.model.id, endpoint, outgoing.warnings)
         log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
         while True:
@@ -146,15 +143,8 @@ class HttpEngine:
 class EndpointLoader:
     """Connects to the endpoints of the settings; keys are read from `environ` when a request is sent."""
 
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
         self._environ = environ
-        self._clock = clock
         self._sleep = sleep
         self._reached: dict[str, HttpEngine] = {}
 
@@ -174,7 +164,7 @@ class EndpointLoader:
         body = await self._reach(connection, report)
         if model.context_length is None:
             model = replace(model, context_length=_told_window(body, model.endpoint.served_name(model.id)))
-        engine = HttpEngine(model, connection, clock=self._clock, sleep=self._sleep)
+        engine = HttpEngine(model, connection, sleep=self._sleep)
         self._reached[model.id] = engine
         return engine
 
