@@ -98,7 +98,7 @@ def joined_failures(others: Iterable[Failure]) -> list[Failure]:
 
 
 @contextmanager
-def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float] = time.monotonic) -> Generator[Call]:
+def logged_call(call: Call, level: int = logging.INFO) -> Generator[Call]:
     """Make `call` the present one while the block runs, then log how it ended: a failure is kept as well.
 
     A `call.error` that the block sets counts as raised. What is raised is raised on, without the frames up to here.
@@ -106,9 +106,8 @@ def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float
     Args:
         call: the call.
         level: of the line of a call that did not fail.
-        clock: time in seconds.
     """
-    started = clock()
+    started = time.monotonic()
     with working_on(call):
         try:
             yield call
@@ -117,15 +116,15 @@ def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float
             call.error = call.error or error
             raise
         except BaseException:
-            log.log(level, "%s: cancelled, %.2f s", call.door, clock() - started)
+            log.log(level, "%s: cancelled, %.2f s", call.door, time.monotonic() - started)
             raise
         finally:
             failed, call.error = call.error, None
             if failed is not None:
-                _log_failure(call, failed, clock() - started)
+                _log_failure(call, failed, time.monotonic() - started)
                 release_frames(failed)
         if failed is None:
-            log.log(level, "%s: %s, %.2f s", call.door, call.outcome, clock() - started)
+            log.log(level, "%s: %s, %.2f s", call.door, call.outcome, time.monotonic() - started)
 
 
 def _log_failure(call: Call, error: BaseException, seconds: float) -> None:

@@ -1,7 +1,6 @@
 """Downloads repositories: requests the list of files, downloads the missing ones, and publishes the snapshot."""
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,13 +36,11 @@ class Hub:
         access: HubAccess,
         *,
         free: Callable[[Path], int] = free_space,
-        clock: Callable[[], float] = time.monotonic,
         pauses: tuple[float, ...] = (1.0, 2.0, 4.0),
     ) -> None:
         """Make a hub; `pauses` are the seconds before each new attempt after a lost connection."""
         self._access = access
         self._free = free
-        self._clock = clock
         self._pauses = pauses
         self._turn = anyio.Lock()
 
@@ -104,7 +101,7 @@ class Hub:
         there = sum(cache.present(file) for file in repository.files)
         self._require_space(repository, repository.size - there)
         missing = [file for file in repository.files if not cache.has(file)]
-        meter = TransferMeter(repository.size, there, report, self._clock)
+        meter = TransferMeter(repository.size, there, report)
         meter.report()
         cache.create_partials(missing)
         await self._fetch_files(repository, missing, cache, meter)
