@@ -9,7 +9,7 @@ import re
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime
@@ -167,26 +167,18 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__()
         self.package_level = logging.WARNING
-        self.setFormatter(_StderrFormatter(lambda: self.package_level <= logging.DEBUG))
+        self.setFormatter(logging.Formatter("mcp-local-llm: %(levelname)s: %(call_prefix)s%(message)s"))
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Leave out messages of this package below its level; libraries keep to the root logger's."""
         return record.levelno >= self.package_level or not record.name.startswith(PACKAGE)
 
-
-class _StderrFormatter(logging.Formatter):
-    """Puts the id of the call in front of a message; of an exception it writes messages only where `whole` says so."""
-
-    def __init__(self, whole: Callable[[], bool]) -> None:
-        super().__init__("mcp-local-llm: %(levelname)s: %(call_prefix)s%(message)s")
-        self._whole = whole
-
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record; its exception follows on a line of its own, or with its whole traceback."""
+        """Write the record; its exception follows on a line of its own, or at DEBUG with its whole traceback."""
         shown, ident = copy(record), _id_of(record)
         shown.call_prefix = f"request {ident}: " if ident else ""
         trace = record.exc_info[1] if record.exc_info else None
-        if trace is None or self._whole():
+        if trace is None or self.package_level <= logging.DEBUG:
             return super().format(shown)
         shown.exc_info = shown.exc_text = None
         return f"{super().format(shown)}\n{_came_through(trace)}"
