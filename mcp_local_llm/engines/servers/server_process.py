@@ -196,13 +196,13 @@ class ServerProcess:
         self._wait(STOP_GRACE_S)  # At once, so that no dead child stays until the next call looks.
 
 
-async def health_status(port: int, path: str = "/health") -> int | None:
+async def health_status(port: int) -> int | None:
     """Return the HTTP status that a server on loopback gives for its health; None where it gives none yet."""
     try:
         with anyio.fail_after(HEALTH_TIMEOUT_S):
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(
-                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+                    f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
                 )
                 head = await stream.receive(64)
     except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
