@@ -131,12 +131,17 @@ def _snapshots(repository: Path, listed: ListFolder) -> list[Path]:
     own snapshot is missing or incomplete.
     """
     snapshots = folders(repository / "snapshots", listed)
-    try:
-        main = read_regular(repository / "refs" / "main", MAX_REVISION_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError):
-        main = ""
+    main = referenced_revision(repository / "refs" / "main")
     snapshots.sort(key=lambda path: (path.name == main, _modified(path)))
     return snapshots[::-1] if main else snapshots[-1:]
+
+
+def referenced_revision(reference: Path) -> str:
+    """Return the revision that a file in `refs/` names; empty where it cannot be read."""
+    try:
+        return read_regular(reference, MAX_REVISION_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _modified(path: Path) -> float:
