@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mcp_local_llm.delegation.task import TokensSaved
@@ -89,8 +90,7 @@ class Workplace:
 
     def files_among(self, words: Sequence[str]) -> tuple[str, ...]:
         """Return the words that are paths of files in the project; at most three."""
-        found = (word for word in words if self._is_file(word))
-        return tuple(word for word, _ in zip(found, range(3), strict=False))
+        return tuple(islice(filter(self._is_file, words), 3))
 
     def _is_file(self, word: str) -> bool:
         """Whether a word names a file that may be read; nothing is told about others."""
