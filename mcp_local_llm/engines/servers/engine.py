@@ -87,7 +87,7 @@ class ServerLoader:
         """
         port = _free_port()
         start = self._start_of(model, port)
-        server = ServerProcess.start(start.command, {**self._environ, **start.environ}, secret=start.secret)
+        server = ServerProcess(start.command, {**self._environ, **start.environ}, secret=start.secret)
         self._running.add(server)
         try:
             async with StopWatch(server) as watch:
