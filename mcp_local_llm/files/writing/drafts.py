@@ -55,10 +55,7 @@ class Drafts:
         """
         draft = self.look_at(path)
         if draft.previous is not None and not overwrite:
-            raise FileAccessError(
-                f"{path} exists. Name another path, or call again with overwrite=true; the old version is kept.",
-                "exists",
-            )
+            raise occupied(path)
         return draft
 
     def look_at(self, path: Path) -> "Draft":
@@ -95,6 +92,12 @@ class Drafts:
         version.kept.unlink(missing_ok=True)
         more = f"What it replaced is kept in {gone}." if gone else ""
         return DraftReport(target.path, f"the older version is back, {len(version.content):,} bytes", more)
+
+
+def occupied(path: Path) -> FileAccessError:
+    """Return the refusal of a file that exists and may not be replaced."""
+    told = f"{path} exists. Name another path, or call again with overwrite=true; the old version is kept."
+    return FileAccessError(told, "exists")
 
 
 @dataclass(frozen=True)
