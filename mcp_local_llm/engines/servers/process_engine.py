@@ -3,9 +3,9 @@
 It must not know HTTP: the engine that sends requests is passed in.
 """
 
-import dataclasses
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from mcp_local_llm.engines.servers.server_process import ServerProcess
 from mcp_local_llm.engines.servers.stop_watch import ServerHangsError, ServerStoppedError, StopWatch
@@ -55,7 +55,10 @@ class ProcessEngine:
         try:
             async with aclosing(self._engine.stream(request)) as chunks, watch:
                 while (chunk := await watch.wait(anext(chunks, None))) is not None:
-                    yield chunk if chunk.result is None else self._named(chunk)
+                    if chunk.result is not None:
+                        # This program's id of the model, in place of the server's.
+                        chunk = replace(chunk, result=replace(chunk.result, model=self.model.id))
+                    yield chunk
         except ServerStoppedError as error:
             raise BackendUnavailableError(
                 f"{self._title} ({error}), which runs {self.model.id}, was stopped by a signal. Let it go on "
@@ -80,13 +83,8 @@ class ProcessEngine:
 
     async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
         """Count as the engine over HTTP does, under this program's id of the model."""
-        return dataclasses.replace(await self._engine.count(items), model=self.model.id)
+        return replace(await self._engine.count(items), model=self.model.id)
 
     async def unload(self) -> None:
         """Stop the server, and wait until its memory is free."""
         await self._server.stop()
-
-    def _named(self, chunk: ChatChunk) -> ChatChunk:
-        """Put this program's id of the model into the result."""
-        assert chunk.result is not None
-        return dataclasses.replace(chunk, result=dataclasses.replace(chunk.result, model=self.model.id))
