@@ -70,28 +70,23 @@ class _Header:
 
 
 class _Cursor:
-    """Reads the values of a header in order, from a memory map of the file."""
+    """Reads the values of a header in order, from a memory map of the file. `at`: the bytes that were read."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self._at = 0
-
-    @property
-    def at(self) -> int:
-        """The bytes that were read."""
-        return self._at
+        self.at = 0
 
     def number(self, kind: str) -> Any:
         """Read one number of a `struct` format."""
-        (value,) = struct.unpack_from(f"<{kind}", self._data, self._at)
-        self._at += struct.calcsize(f"<{kind}")
+        (value,) = struct.unpack_from(f"<{kind}", self._data, self.at)
+        self.at += struct.calcsize(f"<{kind}")
         return value
 
     def text(self) -> str:
         """Read a string: its length, then UTF-8."""
         length: int = self.number("Q")
-        start, self._at = self._at, self._at + length
-        return self._data[start : self._at].decode(errors="replace")
+        start, self.at = self.at, self.at + length
+        return self._data[start : self.at].decode(errors="replace")
 
     def value(self, kind: int) -> Any:
         """Read a value; an array of strings (a vocabulary) is skipped and returns None."""
@@ -105,17 +100,17 @@ class _Cursor:
                 raise struct.error("no vocabulary has so many words")
             self._skip_strings(count)
             return None
-        start, size = self._at, count * struct.calcsize(f"<{_FORMATS[inner]}")
-        self._at += size
-        if self._at > len(self._data):
+        start, size = self.at, count * struct.calcsize(f"<{_FORMATS[inner]}")
+        self.at += size
+        if self.at > len(self._data):
             raise struct.error("the array is longer than the header")
         return None if count > _MAX_ENTRIES else struct.unpack_from(f"<{count}{_FORMATS[inner]}", self._data, start)
 
     def _skip_strings(self, count: int) -> None:
-        unpack, data, at = struct.Struct("<Q").unpack_from, self._data, self._at
+        unpack, data, at = struct.Struct("<Q").unpack_from, self._data, self.at
         for _ in range(count):
             at += 8 + unpack(data, at)[0]
-        self._at = at
+        self.at = at
 
 
 def gguf_models(files: list[Path], prefix: str, source: ModelSource) -> list[ModelInfo]:
