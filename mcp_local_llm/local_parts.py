@@ -20,7 +20,6 @@ from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, list_endp
 from mcp_local_llm.engines.mlx import MlxLoader
 from mcp_local_llm.engines.mlx.limits import mlx_limits
 from mcp_local_llm.engines.servers import Programs, ServerLoader, find_programs, startable_models
-from mcp_local_llm.engines.servers.engine import server_settings
 from mcp_local_llm.llm.local import Local
 from mcp_local_llm.llm.remote import Remote
 from mcp_local_llm.models.catalog import Catalog
@@ -126,10 +125,10 @@ def make_local(
     hub = Hub(hub_access(environ, home, parts.roots.hub_caches[0]))
     prefixes = prefix_folder(environ, home, parts.machine_reader.system)
     mlx = MlxLoader(mlx_limits(settings, prefixes=prefixes, memory=memory_reader(parts.machine_reader)))
-    to_start = server_settings(settings, environ=environ, folder=parts.state / "clusters", python=sys.executable)
-    servers = ServerLoader(to_start, _connect, parts.programs)
+    clusters = parts.state / "clusters"
+    servers = ServerLoader(settings, _connect, parts.programs, environ=environ, folder=clusters, python=sys.executable)
     keep(mlx, servers)
-    routed = RoutingLoader(here=mlx, started=servers, elsewhere=EndpointLoader(environ))
+    routed = RoutingLoader(here=mlx, started=servers.load, elsewhere=EndpointLoader(environ).load)
     return Local(
         catalog=parts.catalog,
         resident=Resident(routed, idle_s=settings.idle_minutes * 60),

@@ -8,7 +8,7 @@ import anyio.to_thread
 from mcp_local_llm.delegation.asking import Checks, Faults
 from mcp_local_llm.delegation.call import Call
 from mcp_local_llm.delegation.counting import EDIT_HELP, answer_room, split_help, too_long
-from mcp_local_llm.delegation.parts import ASSUMED_WINDOW
+from mcp_local_llm.delegation.parts import ASSUMED_WINDOW, LongReader
 from mcp_local_llm.delegation.requests import whole_request
 from mcp_local_llm.delegation.task import FileAnswer, TokensSaved
 from mcp_local_llm.delegation.workplace import saved_words
@@ -62,7 +62,8 @@ def window_of(call: Call, counts: TokenCounts) -> int | None:
 
 async def in_parts(call: Call, texts: Sequence[FileText], counts: TokenCounts) -> tuple[ChatResult, Faults]:
     """Answer from the parts of texts; return what the checks found as well."""
-    result = await call.long_reader.answer(call.question, texts, counts)
+    reader = LongReader(call.asker, call.workplace.key)
+    result = await reader.answer(call.question, texts, counts)
     return result, checks_of(call, texts).faults(result)
 
 

@@ -7,12 +7,13 @@ from pathlib import PurePath
 
 import anyio
 
+from mcp_local_llm.delegation.counting import Items, count_in_batches
 from mcp_local_llm.delegation.requests import retry_request
 from mcp_local_llm.delegation.workplace import Totals
 from mcp_local_llm.files.tasks.checks import Checked, CheckName, fault, second_try
 from mcp_local_llm.files.writing.drafts import unfinished
 from mcp_local_llm.llm.llm import LLM, OnText, collect_result
-from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, Usage
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Timings, TokenCounts, Usage
 from mcp_local_llm.values.errors import BusyError, LocalLLMError
 from mcp_local_llm.values.progress import Phase, Progress, ReportProgress
 
@@ -53,7 +54,7 @@ class Checks:
 
 @dataclass(frozen=True)
 class Asker:
-    """Sends the requests of one call.
+    """Sends the requests of one call, and counts with its model.
 
     Attributes:
         llm: executes them.
@@ -77,6 +78,10 @@ class Asker:
         result = await collect_result(self.llm.chat(request, report or self.report, model=self.model), on_text)
         self.totals.measure(result)
         return result
+
+    async def count(self, items: Items) -> TokenCounts:
+        """Count the tokens of requests and texts, however many. Raises as `LLM.count`."""
+        return await count_in_batches(items, lambda batch: self.llm.count(batch, self.report, model=self.model))
 
     async def ask_checked(
         self, request: ChatRequest, checks: Checks, report: ReportProgress | None = None

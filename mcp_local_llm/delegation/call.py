@@ -7,8 +7,6 @@ from pathlib import Path, PurePath
 import anyio.to_thread
 
 from mcp_local_llm.delegation.asking import Asker
-from mcp_local_llm.delegation.counting import Counter
-from mcp_local_llm.delegation.parts import LongReader
 from mcp_local_llm.delegation.requests import Question, question_of
 from mcp_local_llm.delegation.task import FileTask, TokensSaved
 from mcp_local_llm.delegation.workplace import Workplace
@@ -28,7 +26,7 @@ class Call:
         question: the task, completed by its template.
         reading: the files.
         workplace: the session's means.
-        asker, counter: ask and count with the call's model.
+        asker: asks and counts with the call's model.
         path: the one file that the answer becomes.
         edits: answers replace the files that are read, so they are never made from notes about parts.
     """
@@ -38,7 +36,6 @@ class Call:
     reading: Reading
     workplace: Workplace
     asker: Asker
-    counter: Counter
     path: PurePath | None = None
     edits: bool = False
 
@@ -47,22 +44,17 @@ class Call:
         """Whether what is longer than the window is read in parts."""
         return self.task.split and not self.edits
 
-    @property
-    def long_reader(self) -> LongReader:
-        """Answers what is longer than the window."""
-        return LongReader(self.asker, self.counter, self.workplace.key)
-
     async def counted(self, requests: tuple[ChatRequest, ...]) -> tuple[TokenCounts, TokensSaved]:
         """Count requests, and with them the files and the call's own text."""
         texts = [text.text for text in self.reading.texts]
-        counts = await self.counter.count((*requests, *texts, self.task.text))
+        counts = await self.asker.count((*requests, *texts, self.task.text))
         of_texts = counts.tokens[len(requests) : -1]
         saved = TokensSaved(read=sum(of_texts), sent=counts.tokens[-1], estimated=counts.estimated)
         return counts, saved
 
     async def tokens(self, text: str) -> int:
         """Count a text."""
-        return (await self.counter.count((text,))).tokens[0]
+        return (await self.asker.count((text,))).tokens[0]
 
     def keep(self, text: str, ending: str) -> Path:
         """Keep a text that is too long to go back, and return where."""
@@ -90,4 +82,4 @@ async def begin(
         ignored = "max_seconds had no effect: it ends calls with each_file=true."
         reading = replace(reading, notes=(*reading.notes, ignored))
     asker = Asker(llm, report, task.model, workplace.totals, on_text)
-    return Call(task, question, reading, workplace, asker, Counter(llm, report, task.model))
+    return Call(task, question, reading, workplace, asker)

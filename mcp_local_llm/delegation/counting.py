@@ -1,15 +1,20 @@
 """Counts tokens before a prefill, and says what helps where a text is too long."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from mcp_local_llm.files.reading.file_text import FileText, shown
 from mcp_local_llm.files.reading.split import part_budget
-from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.chat import ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import ContextLengthError
-from mcp_local_llm.values.progress import ReportProgress, duration_words
+from mcp_local_llm.values.progress import duration_words
+
+Items = Sequence[ChatRequest | str]
+"""Requests and texts to be counted."""
+
+CountBatch = Callable[[tuple[ChatRequest | str, ...]], Awaitable[TokenCounts]]
+"""Counts items that fit into one line; raises as `LLM.count`."""
 
 BATCH_CHARACTERS = 4_000_000
 """Characters that are sent to be counted at once; every one may take six bytes of a line."""
@@ -27,27 +32,16 @@ TOLD = 8
 """Files whose sizes one refusal tells."""
 
 
-@dataclass(frozen=True)
-class Counter:
-    """Counts with the tokenizer of one call's model."""
-
-    llm: LLM
-    report: ReportProgress
-    model: str | None
-
-    async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
-        """Count items in batches; a request that no line can hold is estimated from its texts' ratio.
-
-        Raises as `LLM.count`.
-        """
-        counts = TokenCounts("", (), None)
-        for batch in _batches(items):
-            sent = tuple(item if _size(item) <= BATCH_CHARACTERS else "" for item in batch)
-            found = await self.llm.count(sent, self.report, model=self.model)
-            long = [_size(item) // 4 if _size(item) > BATCH_CHARACTERS else None for item in batch]
-            tokens = tuple(own if own is not None else one for own, one in zip(long, found.tokens, strict=True))
-            counts = replace(found, tokens=counts.tokens + tokens, estimated=found.estimated or counts.estimated)
-        return counts
+async def count_in_batches(items: Items, count: CountBatch) -> TokenCounts:
+    """Count items in batches by `count`; a request that no line can hold is estimated from its texts' ratio."""
+    counts = TokenCounts("", (), None)
+    for batch in _batches(items):
+        sent = tuple(item if _size(item) <= BATCH_CHARACTERS else "" for item in batch)
+        found = await count(sent)
+        long = [_size(item) // 4 if _size(item) > BATCH_CHARACTERS else None for item in batch]
+        tokens = tuple(own if own is not None else one for own, one in zip(long, found.tokens, strict=True))
+        counts = replace(found, tokens=counts.tokens + tokens, estimated=found.estimated or counts.estimated)
+    return counts
 
 
 def answer_room(request: ChatRequest, window: int) -> int:
@@ -98,7 +92,7 @@ def _size(item: ChatRequest | str) -> int:
     return len(item) if isinstance(item, str) else item.characters
 
 
-def _batches(items: Sequence[ChatRequest | str]) -> list[list[ChatRequest | str]]:
+def _batches(items: Items) -> list[list[ChatRequest | str]]:
     batches: list[list[ChatRequest | str]] = []
     room = 0
     for item in items:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mcp_local_llm.delegation.asking import Asker, Crowd, Job, added
-from mcp_local_llm.delegation.counting import Counter, answer_room
+from mcp_local_llm.delegation.counting import answer_room
 from mcp_local_llm.delegation.requests import Question, text_request
 from mcp_local_llm.files.reading.fences import DATA_SENTENCE, fenced
 from mcp_local_llm.files.reading.file_text import FileText, shown
@@ -58,13 +58,11 @@ class LongReader:
     """Answers questions about texts in parts.
 
     Attributes:
-        asker: sends the requests.
-        counter: counts tokens with the same model.
+        asker: sends the requests, and counts their tokens.
         key: makes the tags of the fences.
     """
 
     asker: Asker
-    counter: Counter
     key: bytes
 
     async def answer(self, question: Question, texts: Sequence[FileText], counts: TokenCounts) -> ChatResult:
@@ -128,18 +126,18 @@ class LongReader:
         window = counts.window or ASSUMED_WINDOW
         history = "".join(message.content for message in question.base.messages)
         own = question.text + question.system + history + DATA_SENTENCE + _FACTS
-        overhead = (await self.counter.count((own,))).tokens[0] + 200
+        overhead = (await self.asker.count((own,))).tokens[0] + 200
         budget = min(part_budget(window), window - overhead - answer_room(question.base, window))
         if budget < 64:
             raise ContextLengthError(
                 f"{counts.model} has a window of {window:,} tokens, of which the task leaves too few for a part. "
                 "Shorten the task, ask for fewer max_tokens, or choose a model with a larger window."
             )
-        whole = (await self.counter.count((text.text,))).tokens[0]
+        whole = (await self.asker.count((text.text,))).tokens[0]
         ratio = whole / max(len(text.text), 1)
         for _ in range(MAX_CUTS):
             parts = split(text, lambda piece, each=ratio: math.ceil(len(piece) * each), budget)
-            most = max((await self.counter.count([part.text for part in parts])).tokens)
+            most = max((await self.asker.count([part.text for part in parts])).tokens)
             if most <= budget:
                 return parts
             ratio *= 1.05 * most / budget
@@ -153,7 +151,7 @@ class LongReader:
         while True:
             user = "\n\n".join([_REDUCE, *(notes or ["Nothing was found in any part."]), f"Task: {question.text}"])
             request = text_request(question, question.system, user, schema=True)
-            needed = (await self.counter.count((request,))).tokens[0]
+            needed = (await self.asker.count((request,))).tokens[0]
             if needed + answer_room(question.base, window) <= window or len(notes) < 2:
                 return await self.asker.ask(request)
             groups = [notes[at : at + 2] for at in range(0, len(notes), 2)]

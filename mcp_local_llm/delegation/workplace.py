@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mcp_local_llm.delegation.task import TokensSaved
 from mcp_local_llm.files.access.roots import Roots, without_links
-from mcp_local_llm.files.access.secrets import holds_private_key, secret_name
+from mcp_local_llm.files.access.secrets import secret_name
 from mcp_local_llm.files.reading.file_text import FileText
 from mcp_local_llm.files.reading.reader import FileReader
 from mcp_local_llm.files.tasks.template import Templates
 from mcp_local_llm.files.writing.drafts import Drafts
 from mcp_local_llm.files.writing.state import StateFolder
+from mcp_local_llm.setup.places import from_home
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.values.model import human_bytes
@@ -71,7 +73,7 @@ class Workplace:
             FileAccessError: those rules cannot be read.
         """
         gate = self.reader.gate(("Read", "Edit", "Write"))
-        return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), holds_private_key, self.state)
+        return Drafts(self.roots.folders, lambda path: gate.check(path, str(path)), self.state)
 
     def absolute(self, path: str) -> Path:
         """Return the place that a path names: absolute, below home, or relative to the project.
@@ -79,9 +81,7 @@ class Workplace:
         Raises:
             FileAccessError: there is no project.
         """
-        named = Path(path)
-        if path.startswith("~/"):
-            named = self.roots.home / path[2:]
+        named = from_home(path, self.roots.home)
         if named.is_absolute():
             return named
         if self.roots.base is None:
@@ -90,8 +90,7 @@ class Workplace:
 
     def files_among(self, words: Sequence[str]) -> tuple[str, ...]:
         """Return the words that are paths of files in the project; at most three."""
-        found = (word for word in words if self._is_file(word))
-        return tuple(word for word, _ in zip(found, range(3), strict=False))
+        return tuple(islice(filter(self._is_file, words), 3))
 
     def _is_file(self, word: str) -> bool:
         """Whether a word names a file that may be read; nothing is told about others."""

@@ -27,7 +27,6 @@ class Setup:
     Attributes:
         file: the settings file.
         settings: the values in force; the defaults where `error` says why the file cannot be read.
-        in_file: the keys that the file holds.
         file_mode: its permissions; None where there is no file.
         environ: the environment of this process.
     """
@@ -35,7 +34,6 @@ class Setup:
     file: Path
     settings: Settings = field(default_factory=Settings)
     error: str = ""
-    in_file: frozenset[str] = frozenset()
     file_mode: int | None = None
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
 

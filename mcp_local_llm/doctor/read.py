@@ -21,7 +21,7 @@ from mcp_local_llm.doctor import ClaudeCode, Setup
 from mcp_local_llm.doctor.setup_checks import CUDA
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.settings import Settings
-from mcp_local_llm.setup.settings_file import load_settings, read_settings_file
+from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError
 from mcp_local_llm.wire.json_values import as_object
 
@@ -52,10 +52,9 @@ def read_setup(file: Path, environ: Mapping[str, str]) -> Setup:
         mode = None
     try:
         settings = load_settings(file, environ)
-        keys = frozenset(read_settings_file(file))
     except ConfigError as error:
         return Setup(file, Settings(), str(error), file_mode=mode, environ=environ)
-    return Setup(file, settings, in_file=keys, file_mode=mode, environ=environ)
+    return Setup(file, settings, file_mode=mode, environ=environ)
 
 
 async def import_fault(environ: Mapping[str, str], timeout_s: float = IMPORT_TIMEOUT_S) -> str:

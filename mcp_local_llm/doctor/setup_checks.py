@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor.facts import Facts, Finding, InstallationFacts, Setup
 from mcp_local_llm.doctor.model_checks import runnable
-from mcp_local_llm.setup.settings import TABLES, Settings
-from mcp_local_llm.setup.settings_file import PREFIX
+from mcp_local_llm.setup.settings import Settings
+from mcp_local_llm.setup.settings_file import variables_of
 from mcp_local_llm.values.endpoint import shown_url
 from mcp_local_llm.values.model import human_bytes
 
@@ -117,8 +117,7 @@ def changed_settings(setup: Setup) -> list[str]:
 
 def setting_origin(setup: Setup, key: str) -> str:
     """Return the variable or file that sets a setting."""
-    variable = PREFIX + key.upper()
-    return variable if key not in TABLES and setup.environ.get(variable, "").strip() else setup.file.name
+    return variables_of(setup.environ).get(key, setup.file.name)
 
 
 def _shown(setup: Setup, key: str) -> str:

@@ -45,18 +45,10 @@ class DownloadOutcome:
 class Downloads:
     """Downloads the models that names mean."""
 
-    def __init__(
-        self,
-        *,
-        hub: Hub,
-        catalog: Catalog,
-        describe: Callable[[Repository], ModelInfo],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, *, hub: Hub, catalog: Catalog, describe: Callable[[Repository], ModelInfo]) -> None:
         self._hub = hub
         self._catalog = catalog
         self._describe = describe
-        self._clock = clock
 
     async def download(
         self, name: str, report: ReportProgress, *, resident: ModelInfo | None, to_load: bool = False
@@ -78,7 +70,7 @@ class Downloads:
             InsufficientMemoryError: it does not fit; nothing was downloaded.
             DownloadError, BackendError, BusyError: from the hub.
         """
-        started = self._clock()
+        started = time.monotonic()
         wanted = await self._repository(name)
         if wanted is None:
             return DownloadOutcome(await self._local(name, resident))
@@ -90,9 +82,9 @@ class Downloads:
         if planned.problems:
             raise IncompleteModelError(f"{repository.id} is not downloaded: {'; '.join(planned.problems)}.")
         await self._catalog.require_room(planned, resident, ever=not to_load)
-        fetched = await self._hub.fetch(repository, report)
+        fetched_bytes = await self._hub.fetch(repository, report)
         found = await self._catalog.named(repository.id, resident)
-        return DownloadOutcome(found, fetched.fetched_bytes, self._clock() - started)
+        return DownloadOutcome(found, fetched_bytes, time.monotonic() - started)
 
     async def _repository(self, name: str) -> str | None:
         """Return the full repository name that `name` stands for; None for a name that can only mean a model here."""

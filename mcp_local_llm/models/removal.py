@@ -17,16 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.models.find import ModelRoots
+from mcp_local_llm.models.find import ModelRoots, referenced_revision
 from mcp_local_llm.models.hub import repository_lock
-from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.model import ModelInfo
 
 _SPLIT = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf")
 _SUFFIXES = frozenset({".safetensors", ".gguf", ".json", ".jinja", ".model", ".tiktoken", ".incomplete"})
 _NAMES = frozenset({"merges.txt", "vocab.txt", "README.md", ".gitattributes", "LICENSE", "LICENSE.txt", "NOTICE"})
-_MAX_REF_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def _of_repository(model: ModelInfo, repository: Path, others: Sequence[ModelInf
     targets = {Path(os.path.realpath(path)) for path in files if path.is_symlink()}
     free = sorted(path for path in targets if path.parent == blobs and str(path) not in kept)
     gone = {snapshot.name for snapshot in whole}
-    references = [path for path in _files(repository / "refs") if _reference(path) in gone]
+    references = [path for path in _files(repository / "refs") if referenced_revision(path) in gone]
     absent = [repository / ".no_exist" / name for name in gone if (repository / ".no_exist" / name).is_dir()]
     links = [path for path in files if not any(snapshot in path.parents for snapshot in whole)]
     delete = (*references, *whole, *absent, *links, *free)
@@ -195,13 +193,6 @@ def _belongs(model: ModelInfo, path: Path) -> bool:
 
 def _of_a_model(path: Path) -> bool:
     return path.suffix in _SUFFIXES or path.name in _NAMES
-
-
-def _reference(path: Path) -> str:
-    try:
-        return read_regular(path, _MAX_REF_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _entries(folder: Path) -> list[Path]:

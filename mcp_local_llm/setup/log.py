@@ -9,7 +9,7 @@ import re
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime
@@ -98,7 +98,7 @@ def joined_failures(others: Iterable[Failure]) -> list[Failure]:
 
 
 @contextmanager
-def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float] = time.monotonic) -> Generator[Call]:
+def logged_call(call: Call, level: int = logging.INFO) -> Generator[Call]:
     """Make `call` the present one while the block runs, then log how it ended: a failure is kept as well.
 
     A `call.error` that the block sets counts as raised. What is raised is raised on, without the frames up to here.
@@ -106,9 +106,8 @@ def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float
     Args:
         call: the call.
         level: of the line of a call that did not fail.
-        clock: time in seconds.
     """
-    started = clock()
+    started = time.monotonic()
     with working_on(call):
         try:
             yield call
@@ -117,15 +116,15 @@ def logged_call(call: Call, level: int = logging.INFO, clock: Callable[[], float
             call.error = call.error or error
             raise
         except BaseException:
-            log.log(level, "%s: cancelled, %.2f s", call.door, clock() - started)
+            log.log(level, "%s: cancelled, %.2f s", call.door, time.monotonic() - started)
             raise
         finally:
             failed, call.error = call.error, None
             if failed is not None:
-                _log_failure(call, failed, clock() - started)
+                _log_failure(call, failed, time.monotonic() - started)
                 release_frames(failed)
         if failed is None:
-            log.log(level, "%s: %s, %.2f s", call.door, call.outcome, clock() - started)
+            log.log(level, "%s: %s, %.2f s", call.door, call.outcome, time.monotonic() - started)
 
 
 def _log_failure(call: Call, error: BaseException, seconds: float) -> None:
@@ -168,26 +167,18 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def __init__(self) -> None:
         super().__init__()
         self.package_level = logging.WARNING
-        self.setFormatter(_StderrFormatter(lambda: self.package_level <= logging.DEBUG))
+        self.setFormatter(logging.Formatter("mcp-local-llm: %(levelname)s: %(call_prefix)s%(message)s"))
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Leave out messages of this package below its level; libraries keep to the root logger's."""
         return record.levelno >= self.package_level or not record.name.startswith(PACKAGE)
 
-
-class _StderrFormatter(logging.Formatter):
-    """Puts the id of the call in front of a message; of an exception it writes messages only where `whole` says so."""
-
-    def __init__(self, whole: Callable[[], bool]) -> None:
-        super().__init__("mcp-local-llm: %(levelname)s: %(call_prefix)s%(message)s")
-        self._whole = whole
-
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record; its exception follows on a line of its own, or with its whole traceback."""
+        """Write the record; its exception follows on a line of its own, or at DEBUG with its whole traceback."""
         shown, ident = copy(record), _id_of(record)
         shown.call_prefix = f"request {ident}: " if ident else ""
         trace = record.exc_info[1] if record.exc_info else None
-        if trace is None or self._whole():
+        if trace is None or self.package_level <= logging.DEBUG:
             return super().format(shown)
         shown.exc_info = shown.exc_text = None
         return f"{super().format(shown)}\n{_came_through(trace)}"

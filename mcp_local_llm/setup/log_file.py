@@ -26,8 +26,8 @@ OLDER = ".1"
 """Ending of the file before the present one; together they are as large as the setting allows."""
 MAX_WAITING = 10_000
 """Lines that wait for the disk; further ones are lost, and counted."""
-TAIL_BYTES = 400
-"""Bytes that are read for each line of a tail; a usual line has 120."""
+TAIL_LINES, TAIL_BYTES = 200, 400
+"""Lines of a tail, and the bytes that are read for each of them; a usual line has 120."""
 LOCK_TRIES = 100
 LOCK_WAIT_S = 0.01
 """A process that was stopped while it replaced the file keeps the others waiting for no longer than a second."""
@@ -235,16 +235,16 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def log_tail(path: Path, lines: int = 200) -> list[str]:
+def log_tail(path: Path) -> list[str]:
     """Return the last lines of the log file, those of the one before it included; none where it cannot be read."""
     found: list[str] = []
     for file in (path, path.with_name(f"{path.name}{OLDER}")):
         with suppress(OSError), open_regular(file) as log:
-            log.seek(max(os.fstat(log.fileno()).st_size - lines * TAIL_BYTES, 0))
+            log.seek(max(os.fstat(log.fileno()).st_size - TAIL_LINES * TAIL_BYTES, 0))
             found = [*log.read().decode(errors="replace").splitlines(), *found]
-        if len(found) >= lines:
+        if len(found) >= TAIL_LINES:
             break
-    return found[-lines:]
+    return found[-TAIL_LINES:]
 
 
 def file_fault(path: Path) -> str:

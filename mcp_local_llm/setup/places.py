@@ -66,6 +66,19 @@ def xdg_folder(environ: Mapping[str, str], variable: str, default: Path) -> Path
     return Path(named) if Path(named).is_absolute() else default
 
 
+def from_home(text: str, home: Path) -> Path:
+    """Return the path that a text names; `~/` at its beginning stands for `home`."""
+    return home / text[2:] if text.startswith("~/") else Path(text)
+
+
+def hugging_face_folder(environ: Mapping[str, str], home: Path) -> Path:
+    """Return the folder in which huggingface_hub keeps its cache and token: HF_HOME, else one in the cache folder."""
+    if named := environ.get("HF_HOME"):
+        return from_home(named, home)
+    # As huggingface_hub takes it, a path that is not absolute among them.
+    return from_home(environ.get("XDG_CACHE_HOME") or "~/.cache", home) / "huggingface"
+
+
 def registry_path(environ: Mapping[str, str], home: Path) -> Path:
     """Return the path of the registry, which other tools share."""
     return xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config") / "ai-stack" / "registry.json"

@@ -111,7 +111,7 @@ def test_settings_are_told_with_their_origin_and_secrets_are_not() -> None:
     }
     exposed = f"run `chmod 600 {CONFIG}`"
     settings = settings.warned((exposed,))
-    setup = Setup(CONFIG, settings, in_file=frozenset({"model", "api_key"}), file_mode=0o644, environ=environ)
+    setup = Setup(CONFIG, settings, file_mode=0o644, environ=environ)
     facts = replace(SOUND, setup=setup)
     (values, warning) = told(facts, "settings")
     for part in (

@@ -8,7 +8,6 @@ import pytest
 
 from mcp_local_llm.engines.mlx import EngineLimits, PrefixDiskLimits
 from mcp_local_llm.engines.mlx.limits import mlx_limits
-from mcp_local_llm.engines.servers.engine import server_settings
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.machine import Memory
 
@@ -43,10 +42,3 @@ def test_the_defaults_of_settings_and_engine_are_the_same() -> None:
 )
 def test_each_setting_reaches_its_field_and_no_other(setting: dict[str, Any], field: str, value: object) -> None:
     assert limits(**setting) == dataclasses.replace(limits(), **{field: value})
-
-
-def test_servers_are_told_their_context_and_slots() -> None:
-    settings = Settings(reserve_context=4096, llama_slots=3)
-    told = server_settings(settings, environ={"A": "b"}, folder=Path("/state/clusters"), python="/bin/python")
-    assert (told.context, told.slots, told.environ) == (4096, 3, {"A": "b"})
-    assert (told.folder, told.python) == (Path("/state/clusters"), "/bin/python")

@@ -1,52 +1,44 @@
 """One answer as it arrives: pieces of a server's stream in, chunks and the result out. It must not know HTTP."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 
 from mcp_local_llm.parsing import OutputStream, Parsed, parse_message
 from mcp_local_llm.parsing.answer_schema import bounding_advice, schema_fault
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, FinishReason, Timings, ToolCall, Usage
+from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Phase, Progress
+from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.read_response import AnswerMessage, AnswerPiece
 
 # What servers add to a model's name: a file's ending, Ollama's default tag, OpenAI's date.
 _ADDITION = re.compile(r"(?:\.gguf|:latest|[-@]\d{4}-?\d\d-?\d\d)$")
 
 
-@dataclass(frozen=True)
-class AnswerContext:
-    """The request of an answer, and the properties of the server that decide how the answer is read.
+class AnswerCollector:
+    """Collects the pieces of one answer into chunks and the result.
 
-    Attributes:
-        model_id, served_name: the model's id here, and its name on the server.
-        server: the endpoint's name, for warnings.
-        switched: whether the server has a switch for reasoning.
-        raw: whether its content may hold markup.
+    Args:
+        request: that is answered.
+        model_id: the model's id here.
+        endpoint: the server, whose flavor decides how the answer is read.
+        warnings: about the request as it was sent.
     """
 
-    request: ChatRequest
-    model_id: str
-    served_name: str
-    server: str
-    switched: bool
-    raw: bool
-    warnings: tuple[str, ...]
-
-
-class AnswerCollector:
-    """Collects the pieces of one answer into chunks and the result."""
-
-    def __init__(self, context: AnswerContext, clock: Callable[[], float]) -> None:
-        self._context = context
-        self._clock = clock
+    def __init__(self, request: ChatRequest, model_id: str, endpoint: Endpoint, warnings: tuple[str, ...]) -> None:
+        self._request = request
+        self._model_id = model_id
+        self._endpoint = endpoint
+        self._flavor = FLAVORS[endpoint.flavor]
+        self._warnings = warnings
         self._message = AnswerMessage()
-        self._tools = [tool.openai() for tool in context.request.callable_tools] or None
+        self._tools = [tool.openai() for tool in request.callable_tools] or None
         self._output = OutputStream(think_prefilled=False, tools=self._tools)
         self._reasoning = _Trimmed()
         self._separate = False
         self._last = AnswerPiece()
-        self._sent = self._last_chunk = clock()
+        self._sent = self._last_chunk = time.monotonic()
         self._first: float | None = None
         self._latest = self._sent
         self._reasoning_pieces = 0
@@ -70,14 +62,14 @@ class AnswerCollector:
             return ChatChunk(piece.progress)
         if not (piece.content or piece.reasoning or piece.calls):
             return None
-        now = self._latest = self._clock()
+        now = self._latest = time.monotonic()
         if self._first is None:
             self._first = now
         self.pieces += 1
         text, reasoning = self._certain(piece)
         phase: Phase = "reasoning" if piece.reasoning or self._output.channel == "reasoning" else "answer"
         self._reasoning_pieces += phase == "reasoning"
-        if self._context.request.stream:
+        if self._request.stream:
             return ChatChunk(self._progress(phase, now), text=text, reasoning=reasoning)
         if now - self._last_chunk < PROGRESS_INTERVAL_S:
             return None
@@ -87,7 +79,7 @@ class AnswerCollector:
     def result(self) -> ChatResult:
         """Parse the whole message into the result."""
         parsed = self._parsed()
-        if not self._context.request.parallel_tool_calls:
+        if not self._request.parallel_tool_calls:
             parsed = parsed.with_one_call()
         fault = self._schema_fault(parsed)
         reason, doubt = _finish_reason(self._last.finish_reason, parsed.tool_calls)
@@ -96,11 +88,11 @@ class AnswerCollector:
             reasoning=parsed.reasoning,
             tool_calls=parsed.tool_calls,
             finish_reason=reason,
-            model=self._context.model_id,
+            model=self._model_id,
             usage=self._usage(parsed.reasoning),
             timings=self._timings(),
             thinking_closed=parsed.thinking_closed,
-            warnings=(*self._context.warnings, *doubt, *parsed.warnings, *self._doubts(parsed, fault)),
+            warnings=(*self._warnings, *doubt, *parsed.warnings, *self._doubts(parsed, fault)),
             schema_met=None if fault is None else not fault,
             schema_advice=self._advice(parsed, fault, cut=reason == "length") if fault else "",
         )
@@ -114,12 +106,12 @@ class AnswerCollector:
             stop_string=extension.stop_string,
             schema_met=extension.schema_met if result.schema_met is None else result.schema_met,
             timings=extension.timings,
-            warnings=(*self._context.warnings, *extension.warnings),
+            warnings=(*self._warnings, *extension.warnings),
         )
 
     def _certain(self, piece: AnswerPiece) -> tuple[str, str]:
         """Return the text and the reasoning that a piece makes certain."""
-        if not self._context.raw:
+        if not self._flavor.raw:
             return piece.content, piece.reasoning
         text, thought = "", piece.reasoning
         self._separate = self._separate or bool(thought)
@@ -134,7 +126,7 @@ class AnswerCollector:
     def _parsed(self) -> Parsed:
         """Take the whole message apart, unless the server has done so by the same rules."""
         message = self._message.message()
-        if self._context.raw:
+        if self._flavor.raw:
             return parse_message(message, think_prefilled=False, tools=self._tools)
         without_content = {**message, "content": "", "reasoning_content": ""}
         calls = parse_message(without_content, think_prefilled=False, tools=self._tools).tool_calls
@@ -142,11 +134,11 @@ class AnswerCollector:
 
     def _schema_fault(self, parsed: Parsed) -> str | None:
         """Return why an answer does not validate; None where no schema was asked for, or a tool was called instead."""
-        schema = self._context.request.response_schema
+        schema = self._request.response_schema
         return None if schema is None or (parsed.tool_calls and not parsed.text) else schema_fault(parsed.text, schema)
 
     def _advice(self, parsed: Parsed, fault: str, *, cut: bool) -> str:
-        return bounding_advice(parsed.text, self._context.request.response_schema or {}) if cut else f"Fault: {fault}."
+        return bounding_advice(parsed.text, self._request.response_schema or {}) if cut else f"Fault: {fault}."
 
     def _progress(self, phase: Phase, now: float) -> Progress:
         seconds = now - (self._first if self._first is not None else now)
@@ -154,19 +146,17 @@ class AnswerCollector:
 
     def _doubts(self, parsed: Parsed, fault: str | None) -> list[str]:
         """Warn where the server did not do what the request asked."""
-        context, doubts = self._context, list[str]()
-        if self._last.model is not None and not _same_model(self._last.model, context.served_name):
-            doubts.append(
-                f"{context.server} says that {self._last.model} answered, but {context.served_name} was asked."
-            )
-        if context.request.thinking is False and context.switched and parsed.reasoning:
-            doubts.append(f"{context.server} was asked not to reason, and did; check the endpoint's flavor.")
+        server, asked, doubts = self._endpoint.name, self._endpoint.served_name(self._model_id), list[str]()
+        if self._last.model is not None and not _same_model(self._last.model, asked):
+            doubts.append(f"{server} says that {self._last.model} answered, but {asked} was asked.")
+        if self._request.thinking is False and self._flavor.thinking and parsed.reasoning:
+            doubts.append(f"{server} was asked not to reason, and did; check the endpoint's flavor.")
         if fault:
-            doubts.append(f"{context.server} was given response_schema, but the answer does not validate: {fault}.")
-        if context.request.must_call and not parsed.tool_calls:
-            doubts.append(f"{context.server} was asked for a tool call, and its answer has none.")
+            doubts.append(f"{server} was given response_schema, but the answer does not validate: {fault}.")
+        if self._request.must_call and not parsed.tool_calls:
+            doubts.append(f"{server} was asked for a tool call, and its answer has none.")
         if self._last.usage is None:
-            doubts.append(f"{context.server} told no token counts; they are estimated from its stream.")
+            doubts.append(f"{server} told no token counts; they are estimated from its stream.")
         return doubts
 
     def _usage(self, reasoning: str) -> Usage:

@@ -43,10 +43,9 @@ class HttpResponse:
         """Whether the body is a stream of events."""
         return "text/event-stream" in self.headers.get("content-type", "")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives."""
-        async for chunk in self._response.aiter_bytes():
-            yield chunk
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Return the body as it arrives."""
+        return self._response.aiter_bytes()
 
     async def body(self) -> bytes:
         """Read the whole body.

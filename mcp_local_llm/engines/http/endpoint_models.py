@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -30,16 +30,9 @@ class _CachedModels:
 class EndpointModels:
     """Lists the models of the endpoints; an endpoint that does not answer is a warning."""
 
-    def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        environ: Mapping[str, str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], environ: Mapping[str, str]) -> None:
         self._endpoints = endpoints
         self._environ = environ
-        self._clock = clock
         self._known: dict[str, _CachedModels] = {}
 
     async def __call__(self) -> FoundModels:
@@ -47,7 +40,7 @@ class EndpointModels:
         async with anyio.create_task_group() as group:
             for endpoint in self._endpoints:
                 known = self._known.get(endpoint.name)
-                if known is None or known.until <= self._clock():
+                if known is None or known.until <= time.monotonic():
                     group.start_soon(self._refresh, endpoint)
         parts = [self._known[endpoint.name].found for endpoint in self._endpoints]
         return FoundModels(
@@ -61,7 +54,7 @@ class EndpointModels:
         else:
             found = await self._list_models(endpoint)
         keep_s = KEEP_FAILURE_S if found.warnings else KEEP_S
-        self._known[endpoint.name] = _CachedModels(found, self._clock() + keep_s)
+        self._known[endpoint.name] = _CachedModels(found, time.monotonic() + keep_s)
 
     async def _list_models(self, endpoint: Endpoint) -> FoundModels:
         try:

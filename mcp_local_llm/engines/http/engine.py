@@ -6,7 +6,6 @@ It must not know httpx: see `connection`.
 import json
 import logging
 import math
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -17,18 +16,17 @@ import anyio
 from mcp_local_llm.engines.http.failures import EndpointErrors, loading
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts, estimated_tokens
 from mcp_local_llm.values.endpoint import Endpoint
-from mcp_local_llm.values.engine import EngineMemory
 from mcp_local_llm.values.errors import ModelLoadError
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import read_error
 from mcp_local_llm.wire.openai.read_response import AnswerPiece, read_answer, read_models
-from mcp_local_llm.wire.openai.write_request import OutgoingRequest, outgoing_request
+from mcp_local_llm.wire.openai.write_request import outgoing_request
 from mcp_local_llm.wire.sse import DONE, SseComment, SseItem, SseReader, read_comment
 
 if TYPE_CHECKING:
-    from mcp_local_llm.engines.http.chunks import AnswerCollector, AnswerContext
+    from mcp_local_llm.engines.http.chunks import AnswerCollector
 
     # httpx comes with it and costs a tenth of a second, which a server that asks no endpoint should not spend.
     from mcp_local_llm.engines.http.connection import Connection, HttpResponse
@@ -49,42 +47,31 @@ log = logging.getLogger(__name__)
 
 
 class HttpEngine:
-    """One model of one endpoint; the server holds its weights."""
+    """One model of one endpoint.
+
+    Attributes:
+        model: the model that answers.
+        memory: None, because the server holds the weights.
+        waiting: 0, because the queue is on the server.
+        lost: False, because a server that failed may answer the next request.
+    """
+
+    memory: None = None
+    waiting: int = 0
+    lost: bool = False
 
     def __init__(
         self,
         model: ModelInfo,
         connection: "Connection",
         *,
-        clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         usage_wait_s: float = USAGE_WAIT_S,
     ) -> None:
-        self._model = model
+        self.model = model
         self._connection = connection
-        self._clock = clock
         self._sleep = sleep
         self._usage_wait_s = usage_wait_s
-
-    @property
-    def model(self) -> ModelInfo:
-        """The model that answers."""
-        return self._model
-
-    @property
-    def memory(self) -> EngineMemory | None:
-        """None: the model runs elsewhere."""
-        return None
-
-    @property
-    def waiting(self) -> int:
-        """0: the queue is on the server."""
-        return 0
-
-    @property
-    def lost(self) -> bool:
-        """False: a server that failed may answer the next request."""
-        return False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatChunk]:
         """Answer `request`; see `Engine.stream`. Closing the iterator closes the connection, which ends the answer.
@@ -97,10 +84,10 @@ class HttpEngine:
         # Here and not above: the parser behind it takes a fiftieth of a second, which a handshake need not wait.
         from mcp_local_llm.engines.http.chunks import AnswerCollector
 
-        endpoint, errors = self._connection.endpoint, self._connection.errors(self._model.id)
-        name = endpoint.served_name(self._model.id)
+        endpoint, errors = self._connection.endpoint, self._connection.errors(self.model.id)
+        name = endpoint.served_name(self.model.id)
         outgoing = outgoing_request(request, name, FLAVORS[endpoint.flavor])
-        answer = AnswerCollector(_context(request, self._model.id, endpoint, outgoing), self._clock)
+        answer = AnswerCollector(request, self.model.id, endpoint, outgoing.warnings)
         log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
         while True:
@@ -122,7 +109,7 @@ class HttpEngine:
     async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
         """Estimate prompt tokens from the characters; see `Engine.count`."""
         tokens = tuple(estimated_tokens(_characters(item)) for item in items)
-        return TokenCounts(self._model.id, tokens, self._model.context_length, estimated=True)
+        return TokenCounts(self.model.id, tokens, self.model.context_length, estimated=True)
 
     async def unload(self) -> None:
         """Do nothing: the model is the server's."""
@@ -156,15 +143,8 @@ class HttpEngine:
 class EndpointLoader:
     """Connects to the endpoints of the settings; keys are read from `environ` when a request is sent."""
 
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
         self._environ = environ
-        self._clock = clock
         self._sleep = sleep
         self._reached: dict[str, HttpEngine] = {}
 
@@ -184,16 +164,9 @@ class EndpointLoader:
         body = await self._reach(connection, report)
         if model.context_length is None:
             model = replace(model, context_length=_told_window(body, model.endpoint.served_name(model.id)))
-        engine = HttpEngine(model, connection, clock=self._clock, sleep=self._sleep)
+        engine = HttpEngine(model, connection, sleep=self._sleep)
         self._reached[model.id] = engine
         return engine
-
-    def fault(self) -> str | None:
-        """Return None: no thread of this process is used."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing: nothing runs between calls."""
 
     async def _reach(self, connection: "Connection", report: ReportProgress) -> bytes:
         """Ask for the list of models, and return it; any response but a refusal shows that the server runs."""
@@ -253,21 +226,6 @@ def _told_window(body: bytes, served_name: str) -> int | None:
 
 def _characters(item: ChatRequest | str) -> int:
     return len(item) if isinstance(item, str) else item.characters
-
-
-def _context(request: ChatRequest, model_id: str, endpoint: Endpoint, outgoing: OutgoingRequest) -> "AnswerContext":
-    from mcp_local_llm.engines.http.chunks import AnswerContext
-
-    flavor = FLAVORS[endpoint.flavor]
-    return AnswerContext(
-        request=request,
-        model_id=model_id,
-        served_name=endpoint.served_name(model_id),
-        server=endpoint.name,
-        switched=bool(flavor.thinking),
-        raw=flavor.raw,
-        warnings=outgoing.warnings,
-    )
 
 
 def _connect(endpoint: Endpoint, environ: Mapping[str, str]) -> "Connection":

@@ -78,7 +78,7 @@ def _models(answer: ProbeResponse) -> tuple[str, ...] | None:
 
 
 async def _get(port: int, path: str) -> ProbeResponse | None:
-    # Here and not above: see `list_endpoint`.
+    # Here and not above: see `ask_for_models`.
     from mcp_local_llm.engines.http.connection import Connection
 
     connection = Connection(Endpoint(name="port", url=f"http://127.0.0.1:{port}"), {})

@@ -11,7 +11,7 @@
 It must not know a protocol: the HTTP engine is passed in.
 """
 
-from mcp_local_llm.engines.servers.engine import ServerLoader, ServerSettings
+from mcp_local_llm.engines.servers.engine import ServerLoader
 from mcp_local_llm.engines.servers.programs import Programs, find_programs, startable_models
 
-__all__ = ["Programs", "ServerLoader", "ServerSettings", "find_programs", "startable_models"]
+__all__ = ["Programs", "ServerLoader", "find_programs", "startable_models"]

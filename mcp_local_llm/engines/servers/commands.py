@@ -13,27 +13,6 @@ KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 @dataclass(frozen=True)
-class ServerSettings:
-    """How servers are started where the model's own values do not apply.
-
-    Attributes:
-        context: tokens of context for each call.
-        slots: calls that llama-server answers side by side.
-        environ: variables that every server inherits.
-        folder: where hostfiles are written.
-        python: the interpreter that has mlx-lm.
-        silence_s: seconds after which llama-server counts as hanging, where it computes nothing although a call runs.
-    """
-
-    context: int
-    slots: int
-    environ: Mapping[str, str]
-    folder: Path
-    python: str
-    silence_s: float
-
-
-@dataclass(frozen=True)
 class ServerStart:
     """The command that serves one model.
 

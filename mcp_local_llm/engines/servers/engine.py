@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.engines.servers.commands import ServerSettings, ServerStart, cluster_start, llama_start, machines_of
+from mcp_local_llm.engines.servers.commands import ServerStart, cluster_start, llama_start, machines_of
 from mcp_local_llm.engines.servers.process_engine import ProcessEngine
 from mcp_local_llm.engines.servers.programs import NO_LLAMA_SERVER, NO_MLX_LAUNCH, Programs
 from mcp_local_llm.engines.servers.server_process import ServerProcess, health_status
@@ -50,20 +50,33 @@ Takes its model, with the endpoint, and the variables that hold its key.
 
 
 class ServerLoader:
-    """Starts servers, and stops the running ones at exit."""
+    """Starts servers, and stops the running ones at exit.
+
+    Args:
+        settings: of the lease owner; they count where the model's own values do not apply.
+        connect: makes the engine that sends requests to a server.
+        programs: finds the programs that can be started.
+        environ: variables that every server inherits.
+        folder: where the hostfiles of clusters are written.
+        python: the interpreter on the machines of a cluster that names none.
+    """
 
     def __init__(
         self,
-        settings: ServerSettings,
+        settings: Settings,
         connect: ConnectEngine,
         programs: Callable[[], Programs],
         *,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        environ: Mapping[str, str],
+        folder: Path,
+        python: str,
     ) -> None:
         self._settings = settings
         self._connect = connect
         self._programs = programs
-        self._sleep = sleep
+        self._environ = environ
+        self._folder = folder
+        self._python = python
         self._running: weakref.WeakSet[ServerProcess] = weakref.WeakSet()
 
     async def load(self, model: ModelInfo, report: ReportProgress) -> ProcessEngine:
@@ -74,7 +87,7 @@ class ServerLoader:
         """
         port = _free_port()
         start = self._start_of(model, port)
-        server = ServerProcess.start(start.command, {**self._settings.environ, **start.environ}, secret=start.secret)
+        server = ServerProcess(start.command, {**self._environ, **start.environ}, secret=start.secret)
         self._running.add(server)
         try:
             async with StopWatch(server) as watch:
@@ -89,12 +102,8 @@ class ServerLoader:
             # A cancelled load passes here as well, and has no other place to stop the server.
             await server.stop()
             raise
-        silence_s = math.inf if start.loads_late else self._settings.silence_s
+        silence_s = math.inf if start.loads_late else self._settings.step_timeout_s
         return ProcessEngine(model, start.title, engine, server, partial(StopWatch, server, port, silence_s))
-
-    def fault(self) -> str | None:
-        """Return None: no thread of this process is used."""
-        return None
 
     def close(self) -> None:
         """Ask every server to end; does not wait. They also end when this process does."""
@@ -111,16 +120,16 @@ class ServerLoader:
         if model.cluster is not None:
             if programs.mlx_launch is None:
                 raise ModelLoadError(f"{model.id} cannot be loaded: {NO_MLX_LAUNCH}.")
-            hostfile = model.cluster.hostfile or _written(model.cluster, settings.folder)
-            return cluster_start(programs.mlx_launch, model.cluster, port, hostfile=hostfile, python=settings.python)
+            hostfile = model.cluster.hostfile or _written(model.cluster, self._folder)
+            return cluster_start(programs.mlx_launch, model.cluster, port, hostfile=hostfile, python=self._python)
         if programs.llama_server is None:
             raise ModelLoadError(f"{model.id} cannot be loaded: {NO_LLAMA_SERVER}.")
         return llama_start(
             programs.llama_server,
             model,
             port,
-            context=model.serving.context or settings.context,
-            slots=model.serving.slots or settings.slots,
+            context=model.serving.context or settings.reserve_context,
+            slots=model.serving.slots or settings.llama_slots,
             secret=secrets.token_urlsafe(32),
         )
 
@@ -154,7 +163,7 @@ class ServerLoader:
             _require_health(start, server, status)
             if status == HEALTHY:
                 return
-            await self._sleep(HEALTH_POLL_S)
+            await anyio.sleep(HEALTH_POLL_S)
 
     async def _until_loaded(self, start: ServerStart, engine: Engine, server: ServerProcess, port: int) -> None:
         """Wait for one token, which comes when the model is loaded; give up where the health check fails."""
@@ -177,28 +186,9 @@ class ServerLoader:
                 except _UnhealthyError as error:
                     failures.append(error)
                     group.cancel_scope.cancel()
-                await self._sleep(HEALTH_POLL_S)
+                await anyio.sleep(HEALTH_POLL_S)
         if failures:
             raise failures[0]
-
-
-def server_settings(settings: Settings, *, environ: Mapping[str, str], folder: Path, python: str) -> ServerSettings:
-    """Return the settings of servers that are started for a model.
-
-    Args:
-        settings: the settings of the lease owner.
-        environ: variables that every server inherits.
-        folder: where the hostfiles of clusters are written.
-        python: the interpreter on the machines of a cluster that names none.
-    """
-    return ServerSettings(
-        context=settings.reserve_context,
-        slots=settings.llama_slots,
-        silence_s=settings.step_timeout_s,
-        environ=environ,
-        folder=folder,
-        python=python,
-    )
 
 
 class _UnhealthyError(LocalLLMError):

@@ -48,31 +48,18 @@ _ERROR = re.compile(r"\s*[\w.]*(Error|Exception)\b.*:")
 
 
 class ServerProcess:
-    """A running server, its supervisor, and its last lines of output."""
+    """A running server, its supervisor, and its last lines of output; a failed start shows in these and the exit code.
 
-    def __init__(self, supervisor: "subprocess.Popen[bytes]", secret: str) -> None:
-        self._supervisor = supervisor
-        self._secret = secret
-        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._heard = 0
-        self._group: int | None = None
-        self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
+    Args:
+        command: program and arguments; no shell reads them.
+        environ: the server's whole environment.
+        secret: a text that is removed from the output; empty for none.
+    """
 
-    @classmethod
-    def start(
-        cls, command: Sequence[str], environ: Mapping[str, str], *, secret: str = "", grace_s: float = STOP_GRACE_S
-    ) -> "ServerProcess":
-        """Run `command`; a failure shows in its exit code and its last lines.
-
-        Args:
-            command: program and arguments; no shell reads them.
-            environ: the server's whole environment.
-            secret: a text that is removed from the output.
-            grace_s: seconds between asking it to end and killing it.
-        """
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], *, secret: str) -> None:
         program = Path(__file__).with_name("supervisor.py")
-        supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(program), str(grace_s), *command],
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(program), str(STOP_GRACE_S), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,9 +67,12 @@ class ServerProcess:
             # Away from the terminal: Ctrl-C is for us, and we end the server.
             start_new_session=True,
         )
-        server = cls(supervisor, secret)
-        server._reader.start()
-        return server
+        self._secret = secret
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._heard = 0
+        self._group: int | None = None
+        self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int | None:
@@ -199,13 +189,13 @@ class ServerProcess:
         self._wait(STOP_GRACE_S)  # At once, so that no dead child stays until the next call looks.
 
 
-async def health_status(port: int, path: str = "/health") -> int | None:
+async def health_status(port: int) -> int | None:
     """Return the HTTP status that a server on loopback gives for its health; None where it gives none yet."""
     try:
         with anyio.fail_after(HEALTH_TIMEOUT_S):
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(
-                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+                    f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
                 )
                 head = await stream.receive(64)
     except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):

@@ -21,8 +21,6 @@ PACKAGE = Path(__file__).parents[2]
 SHARED_TEMP = tuple(Path("/", *top, "tmp") for top in ((), ("var",), ("private",), ("private", "var")))
 TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 """Name another folder for them, the first that is set."""
-_GET_PATH = 50
-"""F_GETPATH of macOS."""
 
 _LONGEST_PATH = 1024
 REMEDY = "Name a folder in the setting `roots`, or start the agent in the project's folder."
@@ -112,14 +110,22 @@ def without_links(path: Path) -> Path:
         return Path(os.path.normpath(path))
 
 
+def kernel_place(handle: int) -> Path:
+    """Ask the kernel where an open file or folder is.
+
+    Raises:
+        OSError: it does not tell.
+    """
+    if sys.platform == "darwin":
+        raw = fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(_LONGEST_PATH))
+        return Path(os.fsdecode(raw.partition(b"\0")[0]))
+    return Path(os.readlink(f"/proc/self/fd/{handle}"))
+
+
 def place_of(handle: int) -> Path | None:
-    """Ask the kernel where an open file or folder is; None where it does not tell."""
+    """Return where an open file or folder is; None where the kernel does not tell."""
     try:
-        if sys.platform == "darwin":
-            raw = fcntl.fcntl(handle, _GET_PATH, bytes(_LONGEST_PATH))
-            place = Path(os.fsdecode(raw.partition(b"\0")[0]))
-        else:
-            place = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        place = kernel_place(handle)
     except OSError:
         return None
     return place if place.is_absolute() else None

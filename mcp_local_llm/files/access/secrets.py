@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from mcp_local_llm.files.access.globs import folded
@@ -99,7 +99,7 @@ class SecretRules:
         parts = path.parts[1:]
         below = path.relative_to(root).parts
         own = self._more.holds(below) or self._more.holds(parts)
-        named = own or secret_name(parts) or _below_roots().holds([folded(part) for part in below])
+        named = own or secret_name(parts) or _rules(SECRET_BELOW_ROOTS).holds([folded(part) for part in below])
         return named or _in_bare_repository(path, root)
 
     @cached_property
@@ -119,7 +119,7 @@ def secret_name(parts: Sequence[str]) -> bool:
         return True
     while True:
         path = [*folders, name]
-        if any(rules.decides(path, folder=False) for rules in (_secret_folders(), _secret_files())):
+        if any(_rules(table).decides(path, folder=False) for table in (SECRET_FOLDERS, SECRET_FILES)):
             return True
         shorter = BACKUP.sub("", name)
         if shorter in ("", name):
@@ -129,22 +129,12 @@ def secret_name(parts: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _in_secret_folder(folders: tuple[str, ...]) -> bool:
-    return _secret_folders().holds(folders)
+    return _rules(SECRET_FOLDERS).holds(folders)
 
 
-@lru_cache(maxsize=1)
-def _secret_folders() -> IgnoreRules:
-    return ignore_rules(SECRET_FOLDERS, fold=True)
-
-
-@lru_cache(maxsize=1)
-def _secret_files() -> IgnoreRules:
-    return ignore_rules(SECRET_FILES, fold=True)
-
-
-@lru_cache(maxsize=1)
-def _below_roots() -> IgnoreRules:
-    return ignore_rules(SECRET_BELOW_ROOTS, fold=True)
+@cache
+def _rules(table: tuple[str, ...]) -> IgnoreRules:
+    return ignore_rules(table, fold=True)
 
 
 def _in_bare_repository(path: Path, root: Path) -> bool:

@@ -7,7 +7,6 @@ nothing: what it finds is read through `opening`.
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -98,7 +97,7 @@ def read_entry(text: str, roots: Roots) -> Entry:
     if (match := _RANGE.fullmatch(text)) and has_magic(match["path"]):
         raise FileAccessError(f"{shown(text)}: lines are those of one file. Name it, or leave the lines out.", "range")
     if has_magic(text):
-        return Pattern(_relative_pattern(text, roots))
+        return Pattern(_relative_pattern(text, roots, base))
     path = _absolute(text, roots, base)
     return NamedFile(_told(path, base), path)
 
@@ -155,16 +154,11 @@ def _lines(match: re.Match[str], name: str) -> LineRange:
     return LineRange(int(numbers[0]), int(numbers[1]))
 
 
-def _relative_pattern(text: str, roots: Roots) -> str:
+def _relative_pattern(text: str, roots: Roots, base: Path) -> str:
     """Refuse a pattern that is not below the project; say how it is written where it could be."""
-    if not text.startswith(("/", "~/")) and ".." not in text.split("/"):
+    climbs = ".." in text.split("/")
+    if not climbs and not text.startswith(("/", "~/")):
         return text
-    near = next(_below(text, roots), None)
+    near = text.removeprefix(f"{base}/") if text.startswith(f"{base}/") and not climbs else ""
     remedy = f"Write {shown(near)}." if near else roots.told()
     raise FileAccessError(f"{shown(text)}: patterns are relative to the project. {remedy}", "outside")
-
-
-def _below(text: str, roots: Roots) -> Iterator[str]:
-    for root in roots.folders[:1]:
-        if text.startswith(f"{root}/") and ".." not in text.split("/"):
-            yield text.removeprefix(f"{root}/")

@@ -176,17 +176,14 @@ def _require_regular(found: os.stat_result, name: str) -> None:
 
 def _content(handle: int, name: str) -> bytes:
     """Read a whole file; it may have grown, so one byte more than is allowed is asked for."""
-    pieces: list[bytes] = []
-    left = MAX_FILE_BYTES + 1
     try:
-        while left > 0 and (piece := os.read(handle, left)):
-            pieces.append(piece)
-            left -= len(piece)
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise refusal(error, name) from error
-    if left <= 0:
+    if len(content) > MAX_FILE_BYTES:
         raise _too_large(name, os.fstat(handle).st_size)
-    return b"".join(pieces)
+    return content
 
 
 def _too_large(name: str, size: int) -> FileAccessError:

@@ -5,17 +5,16 @@ is before the new file gets its name. A rename replaces a name, so a link or har
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import stat
-import sys
 import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.files.access.roots import kernel_place
 from mcp_local_llm.files.writing.targets import Target
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -138,7 +137,7 @@ def require_place(folder: int, target: Target) -> None:
     Raises:
         FileAccessError: it is not the target's folder; a name was exchanged.
     """
-    if _comparable(_location(folder)) != _comparable(target.path.parent):
+    if _comparable(kernel_place(folder)) != _comparable(target.path.parent):
         raise FileAccessError(
             f"{target.path}: its folder was moved or exchanged just now, so nothing was written. Call again.", "link"
         )
@@ -243,13 +242,6 @@ def _runs(process: int) -> bool:
 
 def _stamp(facts: os.stat_result) -> Stamp:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _location(folder: int) -> Path:
-    """Return where an open folder is, by the kernel's word."""
-    if sys.platform == "darwin":
-        return Path(os.fsdecode(fcntl.fcntl(folder, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
-    return Path(os.readlink(f"/proc/self/fd/{folder}"))
 
 
 def _comparable(path: Path) -> str:

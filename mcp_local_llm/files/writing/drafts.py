@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mcp_local_llm.files.access.secrets import holds_private_key
 from mcp_local_llm.files.writing.atomic_write import Previous, read_previous, write_whole
 from mcp_local_llm.files.writing.fenced_answer import unwrap
 from mcp_local_llm.files.writing.journal import content_digest
@@ -35,13 +36,11 @@ class Drafts:
     Attributes:
         roots: the folders that allow files, resolved.
         check: refuses a resolved path that may not be read either, such as a secret's; raises `FileAccessError`.
-        holds_secret: whether a file's content is a secret; a diff would tell it.
         state: keeps old versions, and answers that could not be written.
     """
 
     roots: Sequence[Path]
     check: Callable[[Path], None]
-    holds_secret: Callable[[bytes], bool]
     state: StateFolder
 
     def begin(self, path: Path, *, overwrite: bool = False) -> "Draft":
@@ -56,10 +55,7 @@ class Drafts:
         """
         draft = self.look_at(path)
         if draft.previous is not None and not overwrite:
-            raise FileAccessError(
-                f"{path} exists. Name another path, or call again with overwrite=true; the old version is kept.",
-                "exists",
-            )
+            raise occupied(path)
         return draft
 
     def look_at(self, path: Path) -> "Draft":
@@ -68,7 +64,7 @@ class Drafts:
         previous = read_previous(target)
         if previous is None:
             return Draft(target, None, "", TextForm(), self.state)
-        if self.holds_secret(previous.content):
+        if holds_private_key(previous.content):  # a diff would tell it
             raise FileAccessError(f"{path} is not replaced: it holds a secret. Choose another path.", "secret")
         try:
             old, form = read_text(previous.content)
@@ -96,6 +92,12 @@ class Drafts:
         version.kept.unlink(missing_ok=True)
         more = f"What it replaced is kept in {gone}." if gone else ""
         return DraftReport(target.path, f"the older version is back, {len(version.content):,} bytes", more)
+
+
+def occupied(path: Path) -> FileAccessError:
+    """Return the refusal of a file that exists and may not be replaced."""
+    told = f"{path} exists. Name another path, or call again with overwrite=true; the old version is kept."
+    return FileAccessError(told, "exists")
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ class Draft:
         added, removed = diffstat(self.old, text)
         summary = f"+{added} -{removed} lines, now {size_words(text, size)}"
         more = f"The old version is kept in {kept}; restore=true brings it back."
-        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found), kept)
+        return DraftReport(path, summary, more, bounded_diff(self.old, text, name), tuple(found))
 
     def _kept(self, answer: str) -> str:
         """Keep an answer that was not written, and return a sentence about where."""

@@ -51,7 +51,6 @@ class DraftReport:
         more: sentences about what is kept.
         excerpt: first and last lines of a new file, else the diff.
         warnings: one sentence each.
-        old_version: where the replaced content is kept.
     """
 
     path: Path
@@ -59,7 +58,6 @@ class DraftReport:
     more: str = ""
     excerpt: str = ""
     warnings: tuple[str, ...] = ()
-    old_version: Path | None = None
 
     @property
     def head(self) -> str:

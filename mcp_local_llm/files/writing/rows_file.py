@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mcp_local_llm.files.writing.atomic_write import opened_folder, require_place, translated, write_all, write_whole
-from mcp_local_llm.files.writing.drafts import Draft
+from mcp_local_llm.files.writing.drafts import Draft, occupied
 from mcp_local_llm.files.writing.versions import keep_version
 from mcp_local_llm.values.errors import FileAccessError
 
@@ -34,11 +34,7 @@ class RowsFile:
         old = draft.previous
         self._own = old is not None and _holds_only(old.content, earlier)
         if old is not None and not self._own and not overwrite:
-            raise FileAccessError(
-                f"{draft.target.path} exists. Name another path, or call again with overwrite=true; the old "
-                "version is kept.",
-                "exists",
-            )
+            raise occupied(draft.target.path)
         if begun:
             self._begin(_lines(begun))
 

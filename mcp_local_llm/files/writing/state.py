@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.errors import FileAccessError
 
 MAX_BYTES = 500_000_000
@@ -83,22 +84,13 @@ class StateFolder:
         """
         if len(content) > MAX_BYTES:
             raise FileAccessError(f"{len(content):,} bytes are more than the state folder keeps.", "state")
-        folder = self.section(section)
-        unfinished = folder / f".{secrets.token_hex(8)}"
+        kept = self.section(section) / name
         try:
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(handle)
-                unfinished.replace(folder / name)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            replace_file(kept, content)
         except OSError as error:
             raise self._failure(error) from error
-        self.prune(folder / name)
-        return folder / name
+        self.prune(kept)
+        return kept
 
     def keep_answer(self, name: str, text: str, ending: str = ".txt") -> Path:
         """Keep a text that is too long for an answer, under a name of its own; raises as `keep`."""

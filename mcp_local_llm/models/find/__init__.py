@@ -7,7 +7,7 @@ from mcp_local_llm.models.find.cache import FolderCache
 from mcp_local_llm.models.find.find import find_models
 from mcp_local_llm.models.find.folder import announced_model
 from mcp_local_llm.models.find.loadable import native_architectures
-from mcp_local_llm.models.find.roots import ModelRoots, default_roots, folder_warnings
+from mcp_local_llm.models.find.roots import ModelRoots, default_roots, folder_warnings, referenced_revision
 
 __all__ = [
     "FolderCache",
@@ -17,4 +17,5 @@ __all__ = [
     "find_models",
     "folder_warnings",
     "native_architectures",
+    "referenced_revision",
 ]

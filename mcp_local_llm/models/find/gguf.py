@@ -40,43 +40,18 @@ _TEMPLATE = "tokenizer.chat_template"
 _SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_NUMBER = re.compile(r"\d+")
 
-# general.file_type (llama.cpp, enum llama_ftype): the name and the bits of most weights.
+# general.file_type (llama.cpp, enum llama_ftype): the name of most weights' type, whose number is that of its bits.
+# F32, F16 and BF16 (0, 1 and 32) are left out: they quantize nothing.
 _FILE_TYPES = {
-    0: ("F32", 32),
-    1: ("F16", 16),
-    2: ("Q4_0", 4),
-    3: ("Q4_1", 4),
-    7: ("Q8_0", 8),
-    8: ("Q5_0", 5),
-    9: ("Q5_1", 5),
-    10: ("Q2_K", 2),
-    11: ("Q3_K_S", 3),
-    12: ("Q3_K_M", 3),
-    13: ("Q3_K_L", 3),
-    14: ("Q4_K_S", 4),
-    15: ("Q4_K_M", 4),
-    16: ("Q5_K_S", 5),
-    17: ("Q5_K_M", 5),
-    18: ("Q6_K", 6),
-    19: ("IQ2_XXS", 2),
-    20: ("IQ2_XS", 2),
-    21: ("Q2_K_S", 2),
-    22: ("IQ3_XS", 3),
-    23: ("IQ3_XXS", 3),
-    24: ("IQ1_S", 1),
-    25: ("IQ4_NL", 4),
-    26: ("IQ3_S", 3),
-    27: ("IQ3_M", 3),
-    28: ("IQ2_S", 2),
-    29: ("IQ2_M", 2),
-    30: ("IQ4_XS", 4),
-    31: ("IQ1_M", 1),
-    32: ("BF16", 16),
-    36: ("TQ1_0", 1),
-    37: ("TQ2_0", 2),
-    38: ("MXFP4", 4),
-}
+    2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1",
+    10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M",
+    16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 21: "Q2_K_S",
+    19: "IQ2_XXS", 20: "IQ2_XS", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL",
+    26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M",
+    36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,28 +70,23 @@ class _Header:
 
 
 class _Cursor:
-    """Reads the values of a header in order, from a memory map of the file."""
+    """Reads the values of a header in order, from a memory map of the file. `at`: the bytes that were read."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        self._at = 0
-
-    @property
-    def at(self) -> int:
-        """The bytes that were read."""
-        return self._at
+        self.at = 0
 
     def number(self, kind: str) -> Any:
         """Read one number of a `struct` format."""
-        (value,) = struct.unpack_from(f"<{kind}", self._data, self._at)
-        self._at += struct.calcsize(f"<{kind}")
+        (value,) = struct.unpack_from(f"<{kind}", self._data, self.at)
+        self.at += struct.calcsize(f"<{kind}")
         return value
 
     def text(self) -> str:
         """Read a string: its length, then UTF-8."""
         length: int = self.number("Q")
-        start, self._at = self._at, self._at + length
-        return self._data[start : self._at].decode(errors="replace")
+        start, self.at = self.at, self.at + length
+        return self._data[start : self.at].decode(errors="replace")
 
     def value(self, kind: int) -> Any:
         """Read a value; an array of strings (a vocabulary) is skipped and returns None."""
@@ -130,17 +100,17 @@ class _Cursor:
                 raise struct.error("no vocabulary has so many words")
             self._skip_strings(count)
             return None
-        start, size = self._at, count * struct.calcsize(f"<{_FORMATS[inner]}")
-        self._at += size
-        if self._at > len(self._data):
+        start, size = self.at, count * struct.calcsize(f"<{_FORMATS[inner]}")
+        self.at += size
+        if self.at > len(self._data):
             raise struct.error("the array is longer than the header")
         return None if count > _MAX_ENTRIES else struct.unpack_from(f"<{count}{_FORMATS[inner]}", self._data, start)
 
     def _skip_strings(self, count: int) -> None:
-        unpack, data, at = struct.Struct("<Q").unpack_from, self._data, self._at
+        unpack, data, at = struct.Struct("<Q").unpack_from, self._data, self.at
         for _ in range(count):
             at += 8 + unpack(data, at)[0]
-        self._at = at
+        self.at = at
 
 
 def gguf_models(files: list[Path], prefix: str, source: ModelSource) -> list[ModelInfo]:
@@ -210,8 +180,8 @@ def _describe(name: str, parts: list[Path], source: ModelSource) -> ModelInfo | 
 
 
 def _quantization(file_type: object) -> Quantization | None:
-    name, bits = _FILE_TYPES.get(file_type, (None, 0)) if isinstance(file_type, int) else (None, 0)
-    return Quantization(bits, None, name) if name and bits < 16 else None
+    name = _FILE_TYPES.get(file_type) if isinstance(file_type, int) else None
+    return Quantization(int(_NUMBER.findall(name)[0]), None, name) if name else None
 
 
 def _kv_bytes_per_token(facts: JsonObject, architecture: str) -> int | None:

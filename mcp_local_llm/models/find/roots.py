@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mcp_local_llm.models.find.files import ListFolder, UnreadableError, children, folders, read_object
 from mcp_local_llm.models.find.folder import ModelLocation, is_model_folder
+from mcp_local_llm.setup.places import from_home, hugging_face_folder
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.model import ModelSource
 
@@ -48,24 +49,14 @@ def default_roots(environ: Mapping[str, str], home: Path, extra: Iterable[Path] 
         home: the user's home folder.
         extra: folders of the settings; `~` stands for `home`.
     """
-
-    def expand(text: str) -> Path:
-        return home / text[2:] if text.startswith("~/") else Path(text)
-
-    default = home / ".cache" / "huggingface" / "hub"
-    if named := environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE"):
-        cache = expand(named)
-    elif named := environ.get("HF_HOME"):
-        cache = expand(named) / "hub"
-    elif named := environ.get("XDG_CACHE_HOME"):
-        cache = expand(named) / "huggingface" / "hub"
-    else:
-        cache = default
+    named = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    cache = from_home(named, home) if named else hugging_face_folder(environ, home) / "hub"
+    default = hugging_face_folder({}, home) / "hub"
     return ModelRoots(
         hub_caches=tuple(dict.fromkeys((cache, default))),
         lmstudio=tuple(dict.fromkeys(_lmstudio_folders(home))),
         omlx=(home / ".omlx" / "models",),
-        extra=tuple(expand(str(folder)) for folder in extra),
+        extra=tuple(from_home(str(folder), home) for folder in extra),
         builtin=BUILTIN_FOLDER,
     )
 
@@ -140,12 +131,17 @@ def _snapshots(repository: Path, listed: ListFolder) -> list[Path]:
     own snapshot is missing or incomplete.
     """
     snapshots = folders(repository / "snapshots", listed)
-    try:
-        main = read_regular(repository / "refs" / "main", MAX_REVISION_BYTES).decode().strip()
-    except (OSError, UnicodeDecodeError):
-        main = ""
+    main = referenced_revision(repository / "refs" / "main")
     snapshots.sort(key=lambda path: (path.name == main, _modified(path)))
     return snapshots[::-1] if main else snapshots[-1:]
+
+
+def referenced_revision(reference: Path) -> str:
+    """Return the revision that a file in `refs/` names; empty where it cannot be read."""
+    try:
+        return read_regular(reference, MAX_REVISION_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _modified(path: Path) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mcp_local_llm.setup.places import from_home, hugging_face_folder
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.values.errors import ConfigError
 
@@ -69,17 +70,8 @@ def hub_access(environ: Mapping[str, str], home: Path, cache: Path) -> HubAccess
 
 
 def _token_file(environ: Mapping[str, str], home: Path) -> Path:
-    if named := environ.get("HF_TOKEN_PATH"):
-        return _expand(named, home)
-    if named := environ.get("HF_HOME"):
-        return _expand(named, home) / "token"
-    if named := environ.get("XDG_CACHE_HOME"):
-        return _expand(named, home) / "huggingface" / "token"
-    return home / ".cache" / "huggingface" / "token"
-
-
-def _expand(text: str, home: Path) -> Path:
-    return home / text[2:] if text.startswith("~/") else Path(text)
+    named = environ.get("HF_TOKEN_PATH")
+    return from_home(named, home) if named else hugging_face_folder(environ, home) / "token"
 
 
 def _is_true(value: str | None) -> bool:

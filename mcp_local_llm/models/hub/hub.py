@@ -1,9 +1,8 @@
 """Downloads repositories: requests the list of files, downloads the missing ones, and publishes the snapshot."""
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -23,14 +22,6 @@ SPARE_BYTES = 500 * 10**6
 """Bytes of disk space that a download leaves free for other programs."""
 
 
-@dataclass(frozen=True)
-class RepositoryDownload:
-    """A finished download: the folder of the model, and the number of downloaded bytes."""
-
-    path: Path
-    fetched_bytes: int
-
-
 def free_space(folder: Path) -> int:
     """Return the free bytes on the disk of a folder, which need not exist yet."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -45,13 +36,11 @@ class Hub:
         access: HubAccess,
         *,
         free: Callable[[Path], int] = free_space,
-        clock: Callable[[], float] = time.monotonic,
         pauses: tuple[float, ...] = (1.0, 2.0, 4.0),
     ) -> None:
         """Make a hub; `pauses` are the seconds before each new attempt after a lost connection."""
         self._access = access
         self._free = free
-        self._clock = clock
         self._pauses = pauses
         self._turn = anyio.Lock()
 
@@ -73,10 +62,13 @@ class Hub:
             repository = await client.describe(name)
             return replace(repository, config=await client.config(repository))
 
-    async def fetch(self, repository: Repository, report: ReportProgress) -> RepositoryDownload:
+    async def fetch(self, repository: Repository, report: ReportProgress) -> int:
         """Download all files of a repository into the cache; keep complete files, continue partial ones.
 
         Cancelling stops within a chunk and keeps partial files. The snapshot appears after all files are verified.
+
+        Returns:
+            Number of downloaded bytes.
 
         Raises:
             DownloadError: the disk is too small, a file arrived damaged, or cannot be written.
@@ -95,18 +87,9 @@ class Hub:
                 reason = error.strerror or str(error)
                 raise DownloadError(f"{repository.id} cannot be written to {cache.folder}: {reason}.") from error
 
-    def missing_bytes(self, repository: Repository) -> int:
-        """Return the number of bytes to download."""
-        cache = RepositoryCache(self._access.cache, repository)
-        return sum(file.size - cache.present(file) for file in repository.files)
-
-    def require_space(self, repository: Repository) -> None:
-        """Refuse a download that the disk has no space for.
-
-        Raises:
-            DownloadError: with the numbers.
-        """
-        missing, free = self.missing_bytes(repository), self._free(self._access.cache)
+    def _require_space(self, repository: Repository, missing: int) -> None:
+        """Refuse a download of `missing` bytes that the disk has no space for."""
+        free = self._free(self._access.cache)
         if missing and missing + SPARE_BYTES > free:
             raise DownloadError(
                 f"{repository.id} needs {human_bytes(missing)} more on the disk of {self._access.cache}, where "
@@ -114,18 +97,16 @@ class Hub:
                 "to another disk."
             )
 
-    async def _fetch(
-        self, repository: Repository, cache: RepositoryCache, report: ReportProgress
-    ) -> RepositoryDownload:
-        self.require_space(repository)
-        missing = [file for file in repository.files if not cache.has(file)]
+    async def _fetch(self, repository: Repository, cache: RepositoryCache, report: ReportProgress) -> int:
         there = sum(cache.present(file) for file in repository.files)
-        meter = TransferMeter(repository.size, there, report, self._clock)
+        self._require_space(repository, repository.size - there)
+        missing = [file for file in repository.files if not cache.has(file)]
+        meter = TransferMeter(repository.size, there, report)
         meter.report()
         cache.create_partials(missing)
         await self._fetch_files(repository, missing, cache, meter)
         cache.publish()
-        return RepositoryDownload(cache.snapshot, meter.fetched)
+        return meter.fetched
 
     async def _fetch_files(
         self, repository: Repository, files: Sequence[RepositoryFile], cache: RepositoryCache, meter: TransferMeter

@@ -1,7 +1,7 @@
 """Counts the bytes of a download and measures its rate. Apart from `transfer`, which imports httpx."""
 
+import time
 from collections import deque
-from collections.abc import Callable
 
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
@@ -10,20 +10,18 @@ WINDOW_S = 10.0
 
 
 class TransferMeter:
-    """Counts the bytes of one download, and reports its progress."""
+    """Counts the bytes of one download, and reports its progress.
 
-    def __init__(self, total: int, done: int, report: ReportProgress, clock: Callable[[], float]) -> None:
+    Attributes:
+        fetched: bytes that were downloaded.
+    """
+
+    def __init__(self, total: int, done: int, report: ReportProgress) -> None:
         self._total = total
         self._done = done
         self._report_progress = report
-        self._clock = clock
-        self._fetched = 0
-        self._samples = deque([(clock(), 0)])
-
-    @property
-    def fetched(self) -> int:
-        """Bytes that were downloaded."""
-        return self._fetched
+        self.fetched = 0
+        self._samples = deque([(time.monotonic(), 0)])
 
     def report(self) -> None:
         """Report the progress."""
@@ -34,9 +32,9 @@ class TransferMeter:
     def add(self, count: int) -> None:
         """Count downloaded bytes, and report."""
         self._done += count
-        self._fetched += count
-        now = self._clock()
-        self._samples.append((now, self._fetched))
+        self.fetched += count
+        now = time.monotonic()
+        self._samples.append((now, self.fetched))
         while len(self._samples) > 2 and now - self._samples[1][0] > WINDOW_S:
             self._samples.popleft()
         self.report()

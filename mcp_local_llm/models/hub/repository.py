@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp_local_llm.values.errors import BackendProtocolError, DownloadError, IncompleteModelError
 from mcp_local_llm.values.model import human_bytes
+
+if TYPE_CHECKING:
+    from _hashlib import HASH  # the type has no public name
 
 MAX_FILE_BYTES = 50 * 10**9
 """The largest file that the hub serves over plain HTTP (huggingface_hub, MAX_HTTP_DOWNLOAD_SIZE)."""
@@ -25,18 +28,6 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _REPOSITORY_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class Digest(Protocol):
-    """A hash of `hashlib`, which has no public type."""
-
-    def update(self, data: bytes, /) -> None:
-        """Add content."""
-        ...
-
-    def hexdigest(self) -> str:
-        """Return the hash of the content."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class RepositoryFile:
         """Whether mlx-lm reads weights from it."""
         return fnmatchcase(self.name, WEIGHTS)
 
-    def digest(self) -> Digest:
+    def digest(self) -> "HASH":
         """Return a new hash, whose value for the content must be `etag`."""
         if _SHA256.fullmatch(self.etag):
             return hashlib.sha256()

@@ -8,7 +8,7 @@ import anyio.to_thread
 from mcp_local_llm.models.hub.cache import RepositoryCache
 from mcp_local_llm.models.hub.client import CHUNK_BYTES, HubClient
 from mcp_local_llm.models.hub.meter import TransferMeter
-from mcp_local_llm.models.hub.repository import Digest, Repository, RepositoryFile
+from mcp_local_llm.models.hub.repository import Repository, RepositoryFile
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, DownloadError
 
 
@@ -19,7 +19,7 @@ class _PartialFile:
         self._wanted = file
         self._path = path
         self._file = path.open("a+b")
-        self._digest: Digest = file.digest()
+        self._digest = file.digest()
         self.size = 0
 
     def hash_next_chunk(self) -> None:

@@ -1,7 +1,6 @@
 """What servers do only sometimes: each quirk once, through a real connection."""
 
 import asyncio
-import time
 from contextlib import aclosing
 
 import anyio
@@ -73,7 +72,7 @@ async def test_token_counts_that_never_come_are_not_waited_for_long() -> None:
     with anyio.fail_after(WAIT_S):
         async with fake_server(script) as server:
             model = endpoint_model(endpoint(server.url), "m")
-            engine = HttpEngine(model, Connection(endpoint(server.url), {}), clock=time.monotonic, usage_wait_s=0.01)
+            engine = HttpEngine(model, Connection(endpoint(server.url), {}), usage_wait_s=0.01)
             assert (await answer_of(engine)).text == "Hi"
 
 

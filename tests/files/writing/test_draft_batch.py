@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, StateFolder(root.parent / "state"))
 
 
 def result(text: str, finish: FinishReason = "stop") -> ChatResult:
@@ -148,7 +148,7 @@ def test_a_call_over_forty_files_that_is_killed_is_finished_by_the_same_call(dra
         "root = Path(sys.argv[1])\nstate = StateFolder(root.parent / 'state')\n"
         "names = [f'{number}.py' for number in range(40)]\n"
         "places = [Place(n, content_digest((root / n).read_bytes()), (root / n).with_suffix('.md')) for n in names]\n"
-        "drafts = Drafts((root,), lambda _: None, lambda _: False, state)\n"
+        "drafts = Drafts((root,), lambda _: None, state)\n"
         "batch = DraftBatch(drafts, Journal(state, 'call'), places, overwrite=False)\n"
         "for name in names[:17]:\n"
         "    batch.write(name, ChatResult(name * 999, '', (), 'stop', 'tiny', Usage(), Timings()))\n"

@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def drafts(root: Path) -> Drafts:
-    return Drafts((root,), no_secret, lambda content: b"PRIVATE KEY" in content, StateFolder(root.parent / "state"))
+    return Drafts((root,), no_secret, StateFolder(root.parent / "state"))
 
 
 def refusal(act: object, *arguments: object, **options: object) -> FileAccessError:
@@ -56,7 +56,7 @@ def test_a_new_file_is_written_and_told_in_a_few_lines(drafts: Drafts, root: Pat
     assert (root / "src/a.py").read_text() == OLD
     assert report.head == f"{root}/src/a.py: new, {len(OLD)} bytes, 20 lines."
     assert report.excerpt.split("\n")[4:] == ["value_4 = 4", "[13 more lines]", "value_18 = 18", "value_19 = 19"]
-    assert (report.warnings, report.old_version) == ((), None)
+    assert (report.warnings, report.more, kept(drafts, VERSIONS)) == ((), "", [])
 
 
 def test_an_existing_file_is_refused_before_the_model_begins(drafts: Drafts, root: Path) -> None:
@@ -72,12 +72,13 @@ def test_an_overwrite_tells_the_difference_and_keeps_the_old_version(drafts: Dra
     report = drafts.begin(path, overwrite=True).write(OLD.replace("value_3 = 3", "value_3 = 33"))
     assert path.read_bytes() == OLD.replace("value_3 = 3", "value_3 = 33").replace("\n", "\r\n").encode("utf-8-sig")
     assert path.stat().st_mode & 0o777 == 0o750
-    assert report.head.startswith(
-        f"{path}: +1 -1 lines, now {len(OLD) + 24} bytes, 20 lines. The old version is kept in "
+    (old_version,) = (drafts.state.path / VERSIONS).iterdir()
+    assert report.head == (
+        f"{path}: +1 -1 lines, now {len(OLD) + 24} bytes, 20 lines. The old version is kept in {old_version}; "
+        "restore=true brings it back."
     )
     assert "\n-value_3 = 3\n+value_3 = 33\n" in report.excerpt
-    assert report.old_version is not None
-    assert report.old_version.read_bytes() == OLD.replace("\n", "\r\n").encode("utf-8-sig")
+    assert old_version.read_bytes() == OLD.replace("\n", "\r\n").encode("utf-8-sig")
 
 
 def test_an_answer_that_changes_nothing_writes_nothing(drafts: Drafts, root: Path) -> None:
@@ -199,7 +200,7 @@ def test_on_a_full_disk_the_old_file_stays_whole(drafts: Drafts, root: Path, old
 def test_nothing_is_replaced_where_the_old_version_cannot_be_kept(root: Path) -> None:
     (root / "a.py").write_text(OLD)
     (root.parent / "file").write_text("")
-    drafts = Drafts((root,), no_secret, lambda _: False, StateFolder(root.parent / "file/state"))
+    drafts = Drafts((root,), no_secret, StateFolder(root.parent / "file/state"))
     assert refusal(drafts.begin(root / "a.py", overwrite=True).write, "x = 1").kind == "state"
     assert (root / "a.py").read_text() == OLD
 
@@ -319,7 +320,7 @@ def test_kill_9_in_the_middle_of_many_drafts_leaves_whole_files_and_the_old_ones
         "from mcp_local_llm.files.writing.drafts import Drafts\n"
         "from mcp_local_llm.files.writing.state import StateFolder\n"
         "root = Path(sys.argv[1])\n"
-        "drafts = Drafts((root,), lambda _: None, lambda _: False, StateFolder(root.parent / 'state'))\n"
+        "drafts = Drafts((root,), lambda _: None, StateFolder(root.parent / 'state'))\n"
         "for turn in range(10**6):\n"
         "    for name in range(40):\n"
         "        drafts.begin(root / f'{name}.txt', overwrite=True).write(f'{turn}\\n' * 5000)\n"

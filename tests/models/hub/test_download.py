@@ -24,38 +24,43 @@ def ignore(progress: Progress) -> None:
     """Take progress that no test looks at."""
 
 
+def snapshot(cache: Path) -> Path:
+    return cache / "models--acme--tiny-4bit" / "snapshots" / COMMIT
+
+
 def blobs(cache: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (cache / "models--acme--tiny-4bit" / "blobs").iterdir()}
 
 
 async def test_a_download_brings_the_model_and_nothing_that_is_code(hub: Hub, cache: Path, server: LoopbackHub) -> None:
     repository = await hub.describe(NAME)
-    fetched = await hub.fetch(repository, ignore)
-    assert fetched.path == cache / "models--acme--tiny-4bit" / "snapshots" / COMMIT
-    names = {path.name for path in fetched.path.iterdir()}
+    fetched_bytes = await hub.fetch(repository, ignore)
+    names = {path.name for path in snapshot(cache).iterdir()}
     assert {WEIGHTS, "config.json", "tokenizer.json"} <= names
     assert names.isdisjoint({"modeling_acme.py", "README.md", "onnx"})
-    for path in fetched.path.iterdir():
+    for path in snapshot(cache).iterdir():
         assert path.read_bytes() == server.repositories[NAME][path.name]
-    assert fetched.fetched_bytes == repository.size
+    assert fetched_bytes == repository.size
     assert not [name for name in blobs(cache) if name.endswith(".incomplete")]
 
 
-async def test_variants_of_the_chat_template_are_fetched_into_their_folder(hub: Hub, server: LoopbackHub) -> None:
+async def test_variants_of_the_chat_template_are_fetched_into_their_folder(
+    hub: Hub, cache: Path, server: LoopbackHub
+) -> None:
     variant = "additional_chat_templates/tool_use.jinja"
     server.repositories[NAME][variant] = b"{{ tools }}"
-    fetched = await hub.fetch(await hub.describe(NAME), ignore)
-    assert (fetched.path / variant).read_bytes() == b"{{ tools }}"
-    assert not (fetched.path / "onnx").exists()
+    await hub.fetch(await hub.describe(NAME), ignore)
+    assert (snapshot(cache) / variant).read_bytes() == b"{{ tools }}"
+    assert not (snapshot(cache) / "onnx").exists()
 
 
 async def test_other_tools_find_the_model_in_the_cache(hub: Hub, cache: Path) -> None:
-    fetched = await hub.fetch(await hub.describe(NAME), ignore)
+    fetched_bytes = await hub.fetch(await hub.describe(NAME), ignore)
     (repository,) = scan_cache_dir(cache).repos
     (revision,) = repository.revisions
     assert (repository.repo_id, revision.commit_hash, revision.refs) == (NAME, COMMIT, {"main"})
-    assert revision.size_on_disk == fetched.fetched_bytes
-    assert try_to_load_from_cache(NAME, WEIGHTS, cache_dir=cache) == str(fetched.path / WEIGHTS)
+    assert revision.size_on_disk == fetched_bytes
+    assert try_to_load_from_cache(NAME, WEIGHTS, cache_dir=cache) == str(snapshot(cache) / WEIGHTS)
 
 
 async def test_discovery_finds_the_finished_model_sound(hub: Hub, cache: Path) -> None:
@@ -85,11 +90,11 @@ async def test_an_interrupted_download_goes_on_where_it_stopped(hub: Hub, cache:
     assert "partial download" in "; ".join(model.problems)
 
     before = len(server.served)
-    fetched = await hub.fetch(repository, ignore)
+    fetched_bytes = await hub.fetch(repository, ignore)
     (request,) = [one for one in server.served[before:] if one.status in (200, 206)]
     assert (request.path, request.range) == (f"/cdn/{NAME}/{WEIGHTS}", f"bytes={kept}-")
     size = len(server.repositories[NAME][WEIGHTS])
-    assert fetched.fetched_bytes == size - kept
+    assert fetched_bytes == size - kept
     (model,) = find_models(ModelRoots(hub_caches=(cache,)))
     assert model.usable
 
@@ -107,16 +112,16 @@ async def test_a_server_without_ranges_is_read_from_the_start(hub: Hub, server: 
     with pytest.raises(BackendUnavailableError):
         await hub.fetch(repository, ignore)
     server.ranges = False
-    fetched = await hub.fetch(repository, ignore)
-    assert fetched.fetched_bytes == len(server.repositories[NAME][WEIGHTS])
+    fetched_bytes = await hub.fetch(repository, ignore)
+    assert fetched_bytes == len(server.repositories[NAME][WEIGHTS])
 
 
 async def test_a_second_download_asks_for_no_file(hub: Hub, server: LoopbackHub, seen: list[Progress]) -> None:
     repository = await hub.describe(NAME)
     await hub.fetch(repository, ignore)
     before = len(server.served)
-    fetched = await hub.fetch(repository, seen.append)
-    assert fetched.fetched_bytes == 0
+    fetched_bytes = await hub.fetch(repository, seen.append)
+    assert fetched_bytes == 0
     assert server.served[before:] == []
     assert [(step.done, step.total) for step in seen] == [(repository.size, repository.size)]
 
