@@ -1,6 +1,6 @@
 """Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`, and their errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
@@ -45,10 +45,6 @@ def _named(*events: Json) -> Sequence[SseItem]:
     return [json_event(event, event["type"]) for event in events]
 
 
-def _read(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return read_messages_request(body)
-
-
 def _whole(asked: IncomingRequest, result: ChatResult) -> Json:
     return whole_message(result)
 
@@ -61,5 +57,5 @@ def _count(counts: TokenCounts) -> Json:
     return {"input_tokens": counts.tokens[0]}
 
 
-MESSAGES = ApiFormat(_read, _whole, _stream, _PACE, _count)
+MESSAGES = ApiFormat(read_messages_request, _whole, _stream, _PACE, _count)
 MESSAGES_ERRORS = ErrorFormat(failure, refusal, AnthropicError)

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
@@ -59,14 +59,6 @@ def _identity(kind: str, model: str) -> CompletionIdentity:
     return CompletionIdentity(f"{kind}-{uuid.uuid4().hex}", int(time.time()), model)
 
 
-def _read_chat(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return incoming_request(body)
-
-
-def _read_text(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return incoming_completion(body)
-
-
 def _whole_chat(asked: IncomingRequest, result: ChatResult) -> Json:
     return completion(result, _identity("chatcmpl", result.model))
 
@@ -95,6 +87,6 @@ def _refusal(status: int, message: str, code: str | None) -> HttpError:
     return HttpError(status, envelope(message, status=status, code=code))
 
 
-CHAT = ApiFormat(_read_chat, _whole_chat, _stream_chat, _PACE)
-TEXT = ApiFormat(_read_text, _whole_text, _stream_text, _PACE)
+CHAT = ApiFormat(incoming_request, _whole_chat, _stream_chat, _PACE)
+TEXT = ApiFormat(incoming_completion, _whole_text, _stream_text, _PACE)
 OPENAI_ERRORS = ErrorFormat(_failure, _refusal, OpenAIError)

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
@@ -46,10 +46,6 @@ def _named(events: Iterable[Json]) -> list[SseEvent]:
     return [json_event(event, event["type"]) for event in events]
 
 
-def _read(body: object, headers: Mapping[str, str]) -> IncomingResponse:
-    return incoming_response(body)
-
-
 def _whole(asked: IncomingResponse, result: ChatResult) -> Json:
     return _writer(asked).whole(result)
 
@@ -58,5 +54,5 @@ def _count(counts: TokenCounts) -> Json:
     return {"object": "response.input_tokens", "input_tokens": counts.tokens[0]}
 
 
-RESPONSES = ApiFormat(_read, _whole, ResponsesStream, Pace(open_when_admitted=True), _count)
+RESPONSES = ApiFormat(incoming_response, _whole, ResponsesStream, Pace(open_when_admitted=True), _count)
 RESPONSES_ERRORS = ErrorFormat(failure, refusal, OpenAIError)
