@@ -100,3 +100,8 @@ class ApiFormat(Generic[Asked]):
 def json_event(data: Json, kind: str = "message") -> SseEvent:
     """Make an event of JSON data; `kind` names it on a line `event:`."""
     return SseEvent(on_one_line(encodable(json.dumps(data, ensure_ascii=False))), kind)
+
+
+def named_events(*events: Json) -> list[SseEvent]:
+    """Make events that are named by their type, without which neither Claude Code nor Codex takes a stream."""
+    return [json_event(event, event["type"]) for event in events]

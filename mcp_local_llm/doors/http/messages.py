@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
+from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, named_events
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
@@ -25,24 +25,19 @@ class MessageStream:
 
     def begin(self) -> Sequence[SseItem]:
         """Return a ping, which may come before the message begins."""
-        return _named(PING)
+        return named_events(PING)
 
     def beat(self, progress: Progress | None) -> Sequence[SseItem]:
         """Return a ping."""
-        return _named(PING)
+        return named_events(PING)
 
     def chunk(self, chunk: ChatChunk) -> Sequence[SseItem]:
         """Return the events of one chunk."""
-        return _named(*self._events.events(chunk))
+        return named_events(*self._events.events(chunk))
 
     def failure(self, error: LocalLLMError, message: str) -> Sequence[SseItem]:
         """Return the event of a failure."""
-        return _named(failure(error, message).body)
-
-
-def _named(*events: Json) -> Sequence[SseItem]:
-    """Name each event by its type, without which Claude Code takes no stream."""
-    return [json_event(event, event["type"]) for event in events]
+        return named_events(failure(error, message).body)
 
 
 def _whole(asked: IncomingRequest, result: ChatResult) -> Json:
