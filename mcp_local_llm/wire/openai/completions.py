@@ -106,9 +106,6 @@ class TextCompletionStream:
 
 def _event(identity: CompletionIdentity, text: str, finish_reason: str | None) -> dict[str, Any]:
     return {
-        "id": identity.id,
-        "object": "text_completion",
-        "created": identity.created,
-        "model": identity.model,
+        **identity.members("text_completion"),
         "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}],
     }
