@@ -71,10 +71,16 @@ def _validated(body: dict[str, Any]) -> MessagesRequest:
     try:
         return MessagesRequest.model_validate(body)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, problem["loc"]))
-        words = "Field required" if problem["type"] == "missing" else problem["msg"]
-        raise ParameterError(f"{place}: {words}.", place) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: ValidationError, *above: str) -> ParameterError:
+    """Tell the first fault as Anthropic does; `above` leads to what was checked."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    # Our own name of a tool's schema is another.
+    place = ".".join(map(str, (*above, *problem["loc"]))).replace("parameters", "input_schema")
+    words = "Field required" if problem["type"] == "missing" else problem["msg"]
+    return ParameterError(f"{place}: {words}.", place)
 
 
 def _tools(given: list[dict[str, Any]]) -> tuple[list[ToolSpec], list[ToolSpec], list[str]]:
@@ -94,21 +100,17 @@ def _tool(tool: Mapping[str, Any], place: str) -> ToolSpec:
     try:
         return ToolSpec.model_validate(fields)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join((place, *map(str, problem["loc"]))).replace("parameters", "input_schema")
-        words = "Field required" if problem["type"] == "missing" else problem["msg"]
-        raise ParameterError(f"{where}: {words}.", where) from error
+        raise _refusal(error, place) from error
 
 
 def _chosen(
     choice: Mapping[str, Any] | None, tools: tuple[ToolSpec, ...]
 ) -> tuple[tuple[ToolSpec, ...], tuple[str, ...], bool]:
     """Return the tools on offer, the names of those of which one must be called, and whether one call is allowed."""
-    kind = None if choice is None else choice.get("type")
-    if choice is None or kind not in ("auto", "any", "none", "tool"):
-        if choice is not None:
-            raise ParameterError(f"tool_choice.type: it is {_CHOICES}.", "tool_choice.type")
+    if choice is None:
         return tools, (), False
+    if choice.get("type") not in ("auto", "any", "none", "tool"):
+        raise ParameterError(f"tool_choice.type: it is {_CHOICES}.", "tool_choice.type")
     offered, must_call, single = choose_tools(dict(choice), tools)
     return offered, must_call, single or choice.get("disable_parallel_tool_use") is True
 
