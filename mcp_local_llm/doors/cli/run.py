@@ -94,7 +94,8 @@ def act(open_llm: OpenLLM, work: Callable[[Parts], Awaitable[int | None]]) -> No
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        leave_broken_pipe()
+        drop_stdout()
+        code = BROKEN_PIPE
     if code:
         raise typer.Exit(code)
 
@@ -104,11 +105,10 @@ def code_of(error: LocalLLMError) -> int:
     return WRONG_REQUEST if 400 <= error.status < 500 else FAILED
 
 
-def leave_broken_pipe() -> NoReturn:
-    """End the command without a word; what is left in the buffer of stdout goes nowhere."""
+def drop_stdout() -> None:
+    """Let what is left in the buffer of stdout go nowhere, without a word: nobody reads it any more."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(BROKEN_PIPE)
 
 
 def fail(text: str, code: int) -> NoReturn:
