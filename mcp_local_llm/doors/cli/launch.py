@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail, note
+from mcp_local_llm.doors.cli.run import INTERRUPTED, code_of, fail, note
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
@@ -96,7 +96,7 @@ def _run(options: LaunchOptions, launch: Launch) -> None:
         code = anyio.run(launch, options, say, report)
     except LocalLLMError as error:
         line.stop()
-        fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
+        fail(str(error), code_of(error))
     except KeyboardInterrupt:
         line.stop()
         fail("interrupted", INTERRUPTED)
