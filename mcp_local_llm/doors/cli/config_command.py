@@ -1,7 +1,6 @@
 """The command `config`: shows every setting with its source, and changes one in the settings file."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
@@ -91,7 +90,7 @@ def _tell(text: str, *, as_json: bool) -> None:
 
 
 def _show(rows: tuple[SettingRow, ...], file: str) -> None:
-    widest = columns(sys.stdout) // 2
+    widest = columns() // 2
     cells: list[tuple[str, str, str]] = []
     for row in rows:
         words = _words(row.value)
