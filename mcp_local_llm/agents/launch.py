@@ -130,9 +130,8 @@ async def prepare(llm: LLM, order: LaunchOrder, around: Surroundings, *, load: b
 
 def told_servers(order: LaunchOrder, servers: UserServers) -> list[str]:
     """Return the sentences about MCP servers that are left out."""
-    left_out = servers.own if order.keep_mcp else (*servers.own, *servers.others)
     told: list[str] = []
-    if left_out:
+    if left_out := servers.left_out(keep=order.keep_mcp):
         keep = " --keep-mcp keeps those of others." if servers.others and not order.keep_mcp else ""
         told.append(f"MCP servers of your settings are left out: {', '.join(left_out)}.{keep}")
     if order.keep_mcp and servers.unapproved:

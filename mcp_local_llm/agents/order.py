@@ -92,6 +92,10 @@ class UserServers:
     others: Mapping[str, object] = field(default_factory=dict[str, object])
     unapproved: tuple[str, ...] = ()
 
+    def left_out(self, *, keep: bool) -> tuple[str, ...]:
+        """Return the names of those that the agent does not get: all, or with `keep` only this program's own."""
+        return self.own if keep else (*self.own, *self.others)
+
 
 @dataclass(frozen=True)
 class AgentStart:
