@@ -34,6 +34,11 @@ class SettingsFile:
     path: Path
     backups: Backups
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """The client's name and title, and the place of its settings."""
+        return self.client.name, self.client.title, str(self.path)
+
     def command(self) -> tuple[str, ...]:
         """Return the command that the file starts for us; empty where it names none.
 
@@ -95,7 +100,7 @@ class SettingsFile:
             return make()
 
         shown = _difference(before or b"", after or b"", self.path)
-        return ClientChange(self.client.name, self.client.title, str(self.path), shown, make=checked)
+        return ClientChange(*self.identity, shown, make=checked)
 
     def _write(self, before: bytes | None, after: bytes) -> str:
         # What was kept of an earlier change is what the file was before both.
@@ -116,13 +121,13 @@ class SettingsFile:
         return outcome
 
     def _nothing(self, note: str) -> ClientChange:
-        return ClientChange(self.client.name, self.client.title, str(self.path), note=f"this server {note}")
+        return ClientChange(*self.identity, note=f"this server {note}")
 
     def _failed(self, reason: str, command: Sequence[str]) -> ClientChange:
         keys = ".".join(self.client.path)
         hand = f" Write it by hand under {keys}: {json.dumps(self.client.entry(command))}" if command else ""
         note = f"{reason.rstrip('.')}.{hand}"
-        return ClientChange(self.client.name, self.client.title, str(self.path), note=note, failed=True)
+        return ClientChange(*self.identity, note=note, failed=True)
 
 
 def _text(content: bytes, path: Path) -> str:
