@@ -29,16 +29,14 @@ def print_json(value: object, *, indent: int | None = 1) -> None:
     print(encodable(json.dumps(value, indent=indent, ensure_ascii=False)))
 
 
+def print_result(result: BaseModel, *, indent: int | None = 1) -> None:
+    """Print a result as JSON, on one line without `indent`."""
+    print_json(result.model_dump(mode="json"), indent=indent)
+
+
 def shown(as_json: bool, text: Callable[[_Result], str]) -> Callable[[_Result], None]:
     """Return the function that prints a result: as JSON, or as `text` writes it."""
-
-    def show(result: _Result) -> None:
-        if as_json:
-            print_json(result.model_dump(mode="json"))
-        else:
-            print_text(text(result))
-
-    return show
+    return print_result if as_json else lambda result: print_text(text(result))
 
 
 def print_text(text: str) -> None:
