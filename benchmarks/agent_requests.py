@@ -18,11 +18,12 @@ from typing import Any, cast
 
 from tokenizers import Tokenizer
 
-from mcp_local_llm.agents.forms import AGENTS, FORMS, SAMPLE, AgentName, Form
+from mcp_local_llm.agents.forms import AGENTS, FORMS, SAMPLE, Form
 from mcp_local_llm.agents.launch import STARTS, child_environ, write_files
-from mcp_local_llm.agents.order import Door, LaunchOrder, ModelFacts, Scene, UserServers
+from mcp_local_llm.agents.order import Door, ModelFacts, Scene, UserServers
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 
 MODEL = Path(".cache/real-model/mlx/SmolLM2-135M-Instruct-4bit")
 WORDS: dict[AgentName, tuple[str, ...]] = {

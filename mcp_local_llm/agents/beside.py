@@ -19,12 +19,13 @@ from mcp_local_llm.agents.forwarder.launched import forwarder, new_key
 from mcp_local_llm.agents.forwarder.order import API, ForwarderOrder
 from mcp_local_llm.agents.launch import Surroundings, write_files
 from mcp_local_llm.agents.local_server import local_server
-from mcp_local_llm.agents.order import NO_PROXY, AgentStart, LaunchOrder, hosts_without_proxy
+from mcp_local_llm.agents.order import NO_PROXY, AgentStart, hosts_without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.subagents import SUBAGENT_MODEL, local_agents, plugin_has_agents
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
+from mcp_local_llm.values.launch_order import LaunchOrder
 
 SETTINGS = "claude-settings.json"
 

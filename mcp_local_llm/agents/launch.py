@@ -15,18 +15,10 @@ from mcp_local_llm.agents.claude_code import claude_start
 from mcp_local_llm.agents.claude_settings import require_unmanaged
 from mcp_local_llm.agents.codex import codex_start
 from mcp_local_llm.agents.facts import listed_facts, loaded_facts
-from mcp_local_llm.agents.forms import AGENTS, AgentName, form_of
+from mcp_local_llm.agents.forms import AGENTS, form_of
 from mcp_local_llm.agents.instructions import instructions
 from mcp_local_llm.agents.opencode import opencode_start
-from mcp_local_llm.agents.order import (
-    AgentStart,
-    Door,
-    LaunchOrder,
-    ModelFacts,
-    Scene,
-    UserServers,
-    hosts_without_proxy,
-)
+from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, hosts_without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
@@ -34,6 +26,7 @@ from mcp_local_llm.agents.user_servers import user_servers
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.errors import ConfigError, ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 from mcp_local_llm.values.progress import ReportProgress
 
 STARTS: Mapping[AgentName, Callable[[Scene], AgentStart]] = {

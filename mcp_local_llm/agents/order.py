@@ -1,10 +1,10 @@
-"""What to start, the facts that the agent is told, and how it is started: frozen values."""
+"""The facts that an agent is told, and how it is started: frozen values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.agents.forms import AgentName
+from mcp_local_llm.values.launch_order import LaunchOrder
 
 MAX_OUTPUT_TOKENS = 8192
 """The most tokens of one answer that an agent is told to ask for."""
@@ -21,27 +21,6 @@ LOOPBACK = "127.0.0.1,localhost"
 
 NO_PROXY = ("NO_PROXY", "no_proxy")
 """Programs read the one or the other."""
-
-
-@dataclass(frozen=True)
-class LaunchOrder:
-    """What the user asked for.
-
-    Attributes:
-        agent: which one.
-        model: a name for `chat`; None is the saved choice.
-        small: the form with the smallest first request.
-        keep_mcp: the user's MCP servers stay, this program's own excepted.
-        force: start although the numbers say that it cannot work.
-        arguments: of the user, for the agent; they come last.
-    """
-
-    agent: AgentName
-    model: str | None = None
-    small: bool = False
-    keep_mcp: bool = False
-    force: bool = False
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.install.json_text import read_value
 from mcp_local_llm.agents.install.unreadable import UnreadableSettings
 from mcp_local_llm.agents.order import UserServers
 from mcp_local_llm.setup.places import xdg_folder
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.launch_order import AgentName
 from mcp_local_llm.wire.json_values import as_object
 
 MAX_BYTES = 32 * 2**20

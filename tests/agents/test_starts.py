@@ -8,17 +8,9 @@ import pytest
 
 from mcp_local_llm.agents.claude_code import REMOVED, SETTINGS, SMALL_PROMPT, TOOLS
 from mcp_local_llm.agents.codex import CATALOG
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.launch import STARTS, child_environ
-from mcp_local_llm.agents.order import (
-    AgentStart,
-    Door,
-    LaunchOrder,
-    ModelFacts,
-    Scene,
-    UserServers,
-    hosts_without_proxy,
-)
+from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, hosts_without_proxy
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 
 KEY = "a-long-random-text"
 ADDRESS = "http://127.0.0.1:4321"
