@@ -6,7 +6,7 @@ editing of the context, the safety check of auto mode) is left out.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from mcp_local_llm.wire.json_values import as_text
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest
 from mcp_local_llm.wire.openai.tool_choice import choose_tools
+from mcp_local_llm.wire.request_object import body_object
 
 PLACEHOLDER = "DeferredToolPlaceholder"
 """A tool of Claude Code's that stands for nothing."""
@@ -32,9 +33,7 @@ def read_messages_request(body: object) -> IncomingRequest:
         ParameterError: a field is wrong; the message names it.
         UnknownThreadError: it holds only the newest part of a conversation.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    checked = _validated(cast(dict[str, Any], body))
+    checked = _validated(body_object(body))
     if checked.thread is not None and checked.thread.type == "continue":
         raise UnknownThreadError()
     tools, deferred, skipped = _tools(checked.tools or [])

@@ -26,6 +26,7 @@ from mcp_local_llm.wire.openai.request_schema import (
 )
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES, thinking_budget_of, thinking_of
 from mcp_local_llm.wire.openai.tool_choice import choose_tools
+from mcp_local_llm.wire.request_object import body_object
 
 MAX_NAMED, MAX_NAME = 10, 40
 """Unknown fields that a warning names, and characters of each name."""
@@ -127,9 +128,7 @@ def incoming_request(body: object) -> IncomingRequest:
     Raises:
         ParameterError: a field is unsupported or wrong; `param` names it.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    given = cast(dict[str, Any], body)
+    given = body_object(body)
     fields, warnings = _lowered(_supported(given))
     messages, kept = fields.get("messages"), list[str]()
     if isinstance(messages, list):
