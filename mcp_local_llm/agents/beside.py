@@ -19,7 +19,7 @@ from mcp_local_llm.agents.forwarder.launched import forwarder, new_key
 from mcp_local_llm.agents.forwarder.order import API, ForwarderOrder
 from mcp_local_llm.agents.launch import Surroundings, write_files
 from mcp_local_llm.agents.local_server import local_server
-from mcp_local_llm.agents.order import NO_PROXY, AgentStart, hosts_without_proxy
+from mcp_local_llm.agents.order import AgentStart, without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.subagents import SUBAGENT_MODEL, local_agents, plugin_has_agents
@@ -73,7 +73,7 @@ async def launch_beside(llm: LLM, order: LaunchOrder, around: Surroundings, prog
 
 def beside_start(url: str, upstream: str, environ: Mapping[str, str], flags: Sequence[str]) -> AgentStart:
     """Return what makes Claude Code send its requests to the forwarder at `url`; its own settings stay."""
-    variables = {BASE_URL: url, **dict.fromkeys(NO_PROXY, hosts_without_proxy(environ))}
+    variables = {BASE_URL: url, **without_proxy(environ)}
     if address_of(upstream).host == address_of(API).host:
         variables[FIRST_PARTY] = "1"
     # `env` in a settings file of the user wins over the environment, but not over the settings of the command line.

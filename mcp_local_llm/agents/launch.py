@@ -18,7 +18,7 @@ from mcp_local_llm.agents.facts import listed_facts, loaded_facts
 from mcp_local_llm.agents.forms import AGENTS, form_of
 from mcp_local_llm.agents.instructions import instructions
 from mcp_local_llm.agents.opencode import opencode_start
-from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, hosts_without_proxy
+from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
@@ -89,7 +89,7 @@ async def launch(llm: LLM, order: LaunchOrder, around: Surroundings, open_door: 
 
 def started(order: LaunchOrder, door: Door, ready: Readiness, around: Surroundings, folder: Path) -> AgentStart:
     """Return how the agent is started with its private files in `folder`."""
-    scene = Scene(order, door, ready.model, ready.servers, folder, hosts_without_proxy(around.environ))
+    scene = Scene(order, door, ready.model, ready.servers, folder, without_proxy(around.environ))
     return STARTS[order.agent](scene)
 
 

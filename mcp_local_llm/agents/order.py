@@ -101,7 +101,7 @@ class Scene:
 
     Attributes:
         folder: the private folder, in which `AgentStart.files` will be.
-        no_proxy: hosts that are reached without a proxy; the door is among them.
+        without_proxy: the variables that keep requests to the door away from a proxy of the user's.
     """
 
     order: LaunchOrder
@@ -109,15 +109,10 @@ class Scene:
     model: ModelFacts
     servers: UserServers
     folder: Path
-    no_proxy: str = LOOPBACK
-
-    @property
-    def without_proxy(self) -> Mapping[str, str]:
-        """The variables that keep requests to the door away from a proxy of the user's."""
-        return dict.fromkeys(NO_PROXY, self.no_proxy)
+    without_proxy: Mapping[str, str]
 
 
-def hosts_without_proxy(environ: Mapping[str, str]) -> str:
-    """Return the hosts that the user reaches without a proxy, and the loopback."""
+def without_proxy(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that name the hosts that the user reaches without a proxy, and the loopback."""
     named = next((environ[name] for name in NO_PROXY if environ.get(name)), "")
-    return f"{named},{LOOPBACK}" if named else LOOPBACK
+    return dict.fromkeys(NO_PROXY, f"{named},{LOOPBACK}" if named else LOOPBACK)
