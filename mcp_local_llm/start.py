@@ -165,7 +165,7 @@ async def _examine(ports: Sequence[int]) -> "Examination":
 
 def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     # Imported here: only this command needs a web server.
-    from mcp_local_llm.doors.http import Address, InFlightAnswers, serve_standing
+    from mcp_local_llm.doors.http import Address, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
     app = compose({**os.environ, **idle}, Path.home(), options.model)
@@ -187,8 +187,7 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         async with app.llm:
             await app.llm.hold()
             load = None if options.model is None else lambda: app.llm.preload(lambda _: None)
-            answers, signals = InFlightAnswers(), _ending_signals()
-            await serve_standing(app.llm, address, announce, in_flight=answers, signals=signals, load=load)
+            await serve_standing(app.llm, address, announce, signals=_ending_signals(), load=load)
 
     try:
         anyio.run(serve)
