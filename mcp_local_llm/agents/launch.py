@@ -5,7 +5,7 @@ The door is handed in as a function that opens it, because doors stand on the sa
 
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +81,7 @@ async def launch(llm: LLM, order: LaunchOrder, around: Surroundings, open_door: 
     with tempfile.TemporaryDirectory(prefix="mcp-local-llm-") as private:
         async with open_door(key) as address:
             start = started(order, Door(address, key), ready, around, Path(private))
-            write_files(start, Path(private))
-            command = [str(ready.program), *start.flags, *order.arguments]
-            with log_held_back():
-                return await run_agent(command, child_environ(start, around.environ))
+            return await run_started(start, ready.program, order.arguments, around.environ, Path(private))
 
 
 def started(order: LaunchOrder, door: Door, ready: Readiness, around: Surroundings, folder: Path) -> AgentStart:
@@ -131,6 +128,19 @@ def told_servers(order: LaunchOrder, servers: UserServers) -> list[str]:
         names = ", ".join(servers.unapproved)
         told.append(f"The project's MCP servers that you have not approved yet stay out: {names}.")
     return told
+
+
+async def run_started(
+    start: AgentStart, program: Path, arguments: Sequence[str], environ: Mapping[str, str], folder: Path
+) -> int:
+    """Write the files of a start into its private folder, run the agent and return its exit code.
+
+    Raises:
+        ConfigError: a file cannot be written, or the program cannot be started.
+    """
+    write_files(start, folder)
+    with log_held_back():
+        return await run_agent([str(program), *start.flags, *arguments], child_environ(start, environ))
 
 
 def child_environ(start: AgentStart, environ: Mapping[str, str]) -> dict[str, str]:
