@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import NoReturn, Protocol, TypeVar
 
 import anyio
@@ -98,6 +98,15 @@ def act(open_llm: OpenLLM, work: Callable[[Parts], Awaitable[int | None]]) -> No
         code = BROKEN_PIPE
     if code:
         raise typer.Exit(code)
+
+
+@contextmanager
+def telling_failures() -> Generator[None]:
+    """End the command where the block fails, with the text of the failure on stderr."""
+    try:
+        yield
+    except LocalLLMError as error:
+        fail(str(error), code_of(error))
 
 
 def code_of(error: LocalLLMError) -> int:
