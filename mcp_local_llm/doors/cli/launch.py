@@ -63,15 +63,11 @@ def _run(order: LaunchOrder, launch: Launch) -> None:
     def report(progress: Progress) -> None:
         line.update(str(progress))
 
-    line.start()
     try:
-        code = anyio.run(launch, order, say, report)
+        with line:
+            code = anyio.run(launch, order, say, report)
     except LocalLLMError as error:
-        line.stop()
         fail(str(error), code_of(error))
     except KeyboardInterrupt:
-        line.stop()
         fail("interrupted", INTERRUPTED)
-    finally:
-        line.stop()
     raise typer.Exit(code)
