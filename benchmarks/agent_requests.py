@@ -18,11 +18,12 @@ from typing import Any, cast
 
 from tokenizers import Tokenizer
 
-from mcp_local_llm.agents.forms import AGENTS, FORMS, SAMPLE, AgentName, Form
+from mcp_local_llm.agents.forms import AGENTS, FORMS, SAMPLE, Form
 from mcp_local_llm.agents.launch import STARTS, child_environ, write_files
-from mcp_local_llm.agents.order import Door, LaunchOrder, ModelFacts, Scene, UserServers
+from mcp_local_llm.agents.order import Door, ModelFacts, Scene, UserServers, without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 
 MODEL = Path(".cache/real-model/mlx/SmolLM2-135M-Instruct-4bit")
 WORDS: dict[AgentName, tuple[str, ...]] = {
@@ -86,7 +87,8 @@ def first_request(form: Form) -> bytes | None:
             made.mkdir()
         model = ModelFacts("local-model", 65_536, tools=True)
         order = LaunchOrder(form.agent, small=form.small)
-        start = STARTS[form.agent](Scene(order, Door(address, "none"), model, UserServers(), private))
+        scene = Scene(order, Door(address, "none"), model, UserServers(), private, without_proxy({}))
+        start = STARTS[form.agent](scene)
         write_files(start, private)
         closed = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:9")
         environ = {"HOME": str(home), "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", **closed}

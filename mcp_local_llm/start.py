@@ -25,8 +25,9 @@ from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalL
 if TYPE_CHECKING:
     from mcp_local_llm.agents.install.install import Installer
     from mcp_local_llm.doctor import Examination
-    from mcp_local_llm.doors.cli import BenchParts, LaunchOptions, LoginService, ServeOptions
+    from mcp_local_llm.doors.cli import BenchParts, LoginService, ServeOptions
     from mcp_local_llm.models.storage import Storage
+    from mcp_local_llm.values.launch_order import LaunchOrder
     from mcp_local_llm.values.progress import ReportProgress
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -164,7 +165,7 @@ async def _examine(ports: Sequence[int]) -> "Examination":
 
 def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     # Imported here: only this command needs a web server.
-    from mcp_local_llm.doors.http import Address, InFlightAnswers, serve_standing
+    from mcp_local_llm.doors.http import Address, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
     app = compose({**os.environ, **idle}, Path.home(), options.model)
@@ -186,8 +187,7 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
         async with app.llm:
             await app.llm.hold()
             load = None if options.model is None else lambda: app.llm.preload(lambda _: None)
-            answers, signals = InFlightAnswers(), _ending_signals()
-            await serve_standing(app.llm, address, announce, in_flight=answers, signals=signals, load=load)
+            await serve_standing(app.llm, address, announce, signals=_ending_signals(), load=load)
 
     try:
         anyio.run(serve)
@@ -202,11 +202,10 @@ def _end_with_stdin() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: "ReportProgress") -> int:
+async def _launch(order: "LaunchOrder", say: Callable[[str], None], report: "ReportProgress") -> int:
     # Imported here: only this command needs agents and a web server.
     from mcp_local_llm.agents.beside import launch_beside
     from mcp_local_llm.agents.launch import Surroundings, launch
-    from mcp_local_llm.agents.order import LaunchOrder
     from mcp_local_llm.agents.printed import printed
     from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 
@@ -214,16 +213,15 @@ async def _launch(options: "LaunchOptions", say: Callable[[str], None], report: 
     if folder is None:
         raise ConfigError("The working folder was removed. Start the agent in another one.")
     around = Surroundings(os.environ, Path.home(), folder, say, report)
-    order = LaunchOrder(options.agent, options.model, options.small, options.keep_mcp, options.force, options.arguments)
     program = [sys.executable, "-m", "mcp_local_llm"]
-    async with _opened(say, options.model) as app:
-        if options.subagents_local:
-            if options.shown:
+    async with _opened(say, order.model) as app:
+        if order.subagents_local:
+            if order.shown:
                 raise InvalidRequestError(
                     "--print shows nothing of --subagents-local: its processes end with the agent."
                 )
             return await launch_beside(app.llm, order, around, program)
-        if options.shown:
+        if order.shown:
             # stdout: these are commands for a shell.
             sys.stdout.write(await printed(app.llm, order, around, program))
             return 0

@@ -11,7 +11,7 @@ import pytest
 
 from mcp_local_llm import __version__
 from mcp_local_llm.agents.subagents import SUBAGENT_MODEL
-from mcp_local_llm.doors.mcp.prompts import split_front_matter
+from mcp_local_llm.setup.places import split_front_matter
 from tests.plugin_files import PLUGIN, repeated
 from tests.source import ROOT
 

@@ -1,7 +1,7 @@
 """Starts a coding agent whose every model request is answered here. It must not know how models are loaded, or doors.
 
     forms                        the ways to start an agent, and the measured size of each one's first request
-    order                        what to start, and the facts of door and model that the agent is told
+    order                        the facts of door and model that the agent is told, and how it is started
     instructions                 the text of CLAUDE.md and the like, to be counted
     facts                        what the verbs tell of the model
     suitability                  whether a model suits an agent, in three lines; pure

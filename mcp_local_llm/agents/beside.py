@@ -11,20 +11,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.claude_settings import BASE_URL, claude_environ
 from mcp_local_llm.agents.facts import listed_facts
 from mcp_local_llm.agents.forwarder.addresses import address_of
 from mcp_local_llm.agents.forwarder.launched import forwarder, new_key
 from mcp_local_llm.agents.forwarder.order import API, ForwarderOrder
-from mcp_local_llm.agents.launch import Surroundings, write_files
+from mcp_local_llm.agents.launch import Surroundings, run_started
 from mcp_local_llm.agents.local_server import local_server
-from mcp_local_llm.agents.order import NO_PROXY, AgentStart, LaunchOrder, hosts_without_proxy
+from mcp_local_llm.agents.order import AgentStart, without_proxy
 from mcp_local_llm.agents.programs import find_agent
-from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.subagents import SUBAGENT_MODEL, local_agents, plugin_has_agents
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
+from mcp_local_llm.values.launch_order import LaunchOrder
 
 SETTINGS = "claude-settings.json"
 
@@ -58,13 +57,11 @@ async def launch_beside(llm: LLM, order: LaunchOrder, around: Surroundings, prog
             model = facts.name if facts else order.model or "the chosen model"
             around.say(f"agent files with `model: {SUBAGENT_MODEL}` are answered by {model}, loaded when first needed.")
             installed = await plugin_has_agents(agent, order.arguments, around.environ, around.folder)
-            start = beside_start(url, upstream, theirs, () if installed else ("--agents", local_agents()))
             with tempfile.TemporaryDirectory(prefix="mcp-local-llm-") as private:
-                write_files(start, Path(private))
-                flags = [*start.flags, "--settings", str(Path(private) / SETTINGS)]
-                with log_held_back():
-                    command = [str(agent), *flags, *order.arguments]
-                    code = await run_agent(command, {**around.environ, **start.environ})
+                agents = () if installed else ("--agents", local_agents())
+                settings = ("--settings", str(Path(private) / SETTINGS))
+                start = beside_start(url, upstream, theirs, (*agents, *settings))
+                code = await run_started(start, agent, order.arguments, around.environ, Path(private))
         if server.failure is not None:
             around.say(f"the local model was gone before Claude Code ended: {server.failure}")
         return code
@@ -72,7 +69,7 @@ async def launch_beside(llm: LLM, order: LaunchOrder, around: Surroundings, prog
 
 def beside_start(url: str, upstream: str, environ: Mapping[str, str], flags: Sequence[str]) -> AgentStart:
     """Return what makes Claude Code send its requests to the forwarder at `url`; its own settings stay."""
-    variables = {BASE_URL: url, **dict.fromkeys(NO_PROXY, hosts_without_proxy(environ))}
+    variables = {BASE_URL: url, **without_proxy(environ)}
     if address_of(upstream).host == address_of(API).host:
         variables[FIRST_PARTY] = "1"
     # `env` in a settings file of the user wins over the environment, but not over the settings of the command line.

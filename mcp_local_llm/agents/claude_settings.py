@@ -7,10 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcp_local_llm.agents.install.json_text import read_value
-from mcp_local_llm.agents.install.unreadable import UnreadableSettings
-from mcp_local_llm.agents.user_servers import MAX_BYTES
-from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.agents.user_servers import claude_files, read_settings
 from mcp_local_llm.values.errors import ConfigError
 from mcp_local_llm.wire.json_values import as_object
 
@@ -39,11 +36,9 @@ def claude_environ(environ: Mapping[str, str], home: Path, folder: Path) -> dict
     Raises:
         ConfigError: requests cannot be sent by way of a forwarder, or files disagree about where they go.
     """
-    named = environ.get("CLAUDE_CONFIG_DIR", "")
-    place = Path(named) if named else home / ".claude"
-    user = [(Path(named) if named else home) / ".claude.json", place / "settings.json"]
+    state, place = claude_files(environ, home)
     variables = dict(environ)
-    for file in user:
+    for file in (state, place / "settings.json"):
         variables |= _variables(file)
     for file in (managed_file(), folder / ".claude" / "settings.json", folder / ".claude" / "settings.local.json"):
         if BASE_URL in (set_here := _variables(file)) and set_here[BASE_URL] != variables.get(BASE_URL):
@@ -84,9 +79,5 @@ def managed_file() -> Path:
 
 
 def _variables(file: Path) -> dict[str, str]:
-    try:
-        settings = as_object(read_value(read_regular(file, MAX_BYTES).decode()))
-    except (OSError, ValueError, UnreadableSettings):
-        return {}
-    variables = as_object(settings.get("env"))
+    variables = as_object(read_settings(file).get("env"))
     return {name: str(value) for name, value in variables.items() if isinstance(value, str | int | float)}

@@ -39,8 +39,7 @@ def codex_start(scene: Scene) -> AgentStart:
         "check_for_update_on_startup": False,
         "analytics.enabled": False,
     }
-    kept = scene.order.keep_mcp
-    left_out = scene.servers.own if kept else (*scene.servers.own, *scene.servers.others)
+    left_out = scene.servers.left_out(keep=scene.order.keep_mcp)
     values |= {f"mcp_servers.{name}.enabled": False for name in left_out}
     # A JSON text or boolean is TOML as well.
     flags = [

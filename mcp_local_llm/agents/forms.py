@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-AgentName = Literal["claude", "codex", "opencode"]
+from mcp_local_llm.values.launch_order import AgentName
 
 AGENTS: Mapping[AgentName, str] = {"claude": "Claude Code", "codex": "Codex", "opencode": "opencode"}
 """Name on the command line → name in sentences."""

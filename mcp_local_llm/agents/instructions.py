@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.setup.places import xdg_folder
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.launch_order import AgentName
 
 MAX_BYTES = 2**20
 """Of one file; a longer one is left out of the count."""

@@ -5,7 +5,7 @@ The door is handed in as a function that opens it, because doors stand on the sa
 
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,10 @@ from mcp_local_llm.agents.claude_code import claude_start
 from mcp_local_llm.agents.claude_settings import require_unmanaged
 from mcp_local_llm.agents.codex import codex_start
 from mcp_local_llm.agents.facts import listed_facts, loaded_facts
-from mcp_local_llm.agents.forms import AGENTS, AgentName, form_of
+from mcp_local_llm.agents.forms import AGENTS, form_of
 from mcp_local_llm.agents.instructions import instructions
 from mcp_local_llm.agents.opencode import opencode_start
-from mcp_local_llm.agents.order import (
-    AgentStart,
-    Door,
-    LaunchOrder,
-    ModelFacts,
-    Scene,
-    UserServers,
-    hosts_without_proxy,
-)
+from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, without_proxy
 from mcp_local_llm.agents.programs import find_agent
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.agents.suitability import judge
@@ -34,6 +26,7 @@ from mcp_local_llm.agents.user_servers import user_servers
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.replaced_file import replace_file
 from mcp_local_llm.values.errors import ConfigError, ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 from mcp_local_llm.values.progress import ReportProgress
 
 STARTS: Mapping[AgentName, Callable[[Scene], AgentStart]] = {
@@ -88,15 +81,12 @@ async def launch(llm: LLM, order: LaunchOrder, around: Surroundings, open_door: 
     with tempfile.TemporaryDirectory(prefix="mcp-local-llm-") as private:
         async with open_door(key) as address:
             start = started(order, Door(address, key), ready, around, Path(private))
-            write_files(start, Path(private))
-            command = [str(ready.program), *start.flags, *order.arguments]
-            with log_held_back():
-                return await run_agent(command, child_environ(start, around.environ))
+            return await run_started(start, ready.program, order.arguments, around.environ, Path(private))
 
 
 def started(order: LaunchOrder, door: Door, ready: Readiness, around: Surroundings, folder: Path) -> AgentStart:
     """Return how the agent is started with its private files in `folder`."""
-    scene = Scene(order, door, ready.model, ready.servers, folder, hosts_without_proxy(around.environ))
+    scene = Scene(order, door, ready.model, ready.servers, folder, without_proxy(around.environ))
     return STARTS[order.agent](scene)
 
 
@@ -130,15 +120,27 @@ async def prepare(llm: LLM, order: LaunchOrder, around: Surroundings, *, load: b
 
 def told_servers(order: LaunchOrder, servers: UserServers) -> list[str]:
     """Return the sentences about MCP servers that are left out."""
-    left_out = servers.own if order.keep_mcp else (*servers.own, *servers.others)
     told: list[str] = []
-    if left_out:
+    if left_out := servers.left_out(keep=order.keep_mcp):
         keep = " --keep-mcp keeps those of others." if servers.others and not order.keep_mcp else ""
         told.append(f"MCP servers of your settings are left out: {', '.join(left_out)}.{keep}")
     if order.keep_mcp and servers.unapproved:
         names = ", ".join(servers.unapproved)
         told.append(f"The project's MCP servers that you have not approved yet stay out: {names}.")
     return told
+
+
+async def run_started(
+    start: AgentStart, program: Path, arguments: Sequence[str], environ: Mapping[str, str], folder: Path
+) -> int:
+    """Write the files of a start into its private folder, run the agent and return its exit code.
+
+    Raises:
+        ConfigError: a file cannot be written, or the program cannot be started.
+    """
+    write_files(start, folder)
+    with log_held_back():
+        return await run_agent([str(program), *start.flags, *arguments], child_environ(start, environ))
 
 
 def child_environ(start: AgentStart, environ: Mapping[str, str]) -> dict[str, str]:

@@ -28,8 +28,7 @@ def opencode_start(scene: Scene) -> AgentStart:
         "options": {"baseURL": f"{scene.door.address}/v1", "apiKey": f"{{env:{KEY_VARIABLE}}}"},
         "models": {model.name: {"name": model.name, "tool_call": True, **limit}},
     }
-    kept = scene.order.keep_mcp
-    left_out = scene.servers.own if kept else (*scene.servers.own, *scene.servers.others)
+    left_out = scene.servers.left_out(keep=scene.order.keep_mcp)
     config = {
         "autoupdate": False,
         "share": "disabled",

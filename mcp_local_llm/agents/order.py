@@ -1,10 +1,10 @@
-"""What to start, the facts that the agent is told, and how it is started: frozen values."""
+"""The facts that an agent is told, and how it is started: frozen values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcp_local_llm.agents.forms import AgentName
+from mcp_local_llm.values.launch_order import LaunchOrder
 
 MAX_OUTPUT_TOKENS = 8192
 """The most tokens of one answer that an agent is told to ask for."""
@@ -21,27 +21,6 @@ LOOPBACK = "127.0.0.1,localhost"
 
 NO_PROXY = ("NO_PROXY", "no_proxy")
 """Programs read the one or the other."""
-
-
-@dataclass(frozen=True)
-class LaunchOrder:
-    """What the user asked for.
-
-    Attributes:
-        agent: which one.
-        model: a name for `chat`; None is the saved choice.
-        small: the form with the smallest first request.
-        keep_mcp: the user's MCP servers stay, this program's own excepted.
-        force: start although the numbers say that it cannot work.
-        arguments: of the user, for the agent; they come last.
-    """
-
-    agent: AgentName
-    model: str | None = None
-    small: bool = False
-    keep_mcp: bool = False
-    force: bool = False
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +71,10 @@ class UserServers:
     others: Mapping[str, object] = field(default_factory=dict[str, object])
     unapproved: tuple[str, ...] = ()
 
+    def left_out(self, *, keep: bool) -> tuple[str, ...]:
+        """Return the names of those that the agent does not get: all, or with `keep` only this program's own."""
+        return self.own if keep else (*self.own, *self.others)
+
 
 @dataclass(frozen=True)
 class AgentStart:
@@ -118,7 +101,7 @@ class Scene:
 
     Attributes:
         folder: the private folder, in which `AgentStart.files` will be.
-        no_proxy: hosts that are reached without a proxy; the door is among them.
+        without_proxy: the variables that keep requests to the door away from a proxy of the user's.
     """
 
     order: LaunchOrder
@@ -126,15 +109,10 @@ class Scene:
     model: ModelFacts
     servers: UserServers
     folder: Path
-    no_proxy: str = LOOPBACK
-
-    @property
-    def without_proxy(self) -> Mapping[str, str]:
-        """The variables that keep requests to the door away from a proxy of the user's."""
-        return dict.fromkeys(NO_PROXY, self.no_proxy)
+    without_proxy: Mapping[str, str]
 
 
-def hosts_without_proxy(environ: Mapping[str, str]) -> str:
-    """Return the hosts that the user reaches without a proxy, and the loopback."""
+def without_proxy(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that name the hosts that the user reaches without a proxy, and the loopback."""
     named = next((environ[name] for name in NO_PROXY if environ.get(name)), "")
-    return f"{named},{LOOPBACK}" if named else LOOPBACK
+    return dict.fromkeys(NO_PROXY, f"{named},{LOOPBACK}" if named else LOOPBACK)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mcp_local_llm.agents.launch import Readiness, Surroundings, prepare, started, write_files
-from mcp_local_llm.agents.order import AgentStart, Door, LaunchOrder
+from mcp_local_llm.agents.order import AgentStart, Door
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.setup.places import state_folder
+from mcp_local_llm.values.launch_order import LaunchOrder
 
 KEY_FILE = "key"
 HOST = "127.0.0.1"

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcp_local_llm.agents.forms import AGENTS, AgentName
+from mcp_local_llm.agents.forms import AGENTS
 from mcp_local_llm.values.errors import ConfigError
+from mcp_local_llm.values.launch_order import AgentName
 
 INSTALLERS: Mapping[AgentName, str] = {
     "claude": "npm install -g @anthropic-ai/claude-code",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_local_llm.setup.places import prompt_names, read_prompt
+from mcp_local_llm.setup.places import prompt_names, read_prompt, split_front_matter
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.wire.json_values import as_list, as_object
 
@@ -36,8 +36,7 @@ def local_agents() -> str:
 
 
 def _agent(text: str) -> dict[str, object]:
-    _, front, prompt = text.split("---\n", 2)
-    fields = dict(line.split(": ", 1) for line in front.splitlines())
+    fields, prompt = split_front_matter(text)
     return {
         "description": fields["description"],
         "prompt": prompt.strip(),

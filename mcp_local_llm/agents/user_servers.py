@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.install.json_text import read_value
 from mcp_local_llm.agents.install.unreadable import UnreadableSettings
 from mcp_local_llm.agents.order import UserServers
 from mcp_local_llm.setup.places import xdg_folder
 from mcp_local_llm.setup.regular_file import read_regular
+from mcp_local_llm.values.launch_order import AgentName
 from mcp_local_llm.wire.json_values import as_object
 
 MAX_BYTES = 32 * 2**20
@@ -32,13 +32,12 @@ def user_servers(agent: AgentName, environ: Mapping[str, str], home: Path, folde
 
 def _claude_servers(environ: Mapping[str, str], home: Path, folder: Path) -> UserServers:
     """Read the scopes user and local, and of the project's own file the servers that the user has approved."""
-    named = environ.get("CLAUDE_CONFIG_DIR", "")
-    own = _json((Path(named) if named else home) / ".claude.json")
-    place = Path(named) if named else home / ".claude"
-    settings = [_json(file) for file in (place / "settings.json", folder / ".claude" / "settings.local.json")]
+    state, place = claude_files(environ, home)
+    own = read_settings(state)
+    settings = [read_settings(file) for file in (place / "settings.json", folder / ".claude" / "settings.local.json")]
     project = as_object(as_object(own.get("projects")).get(str(folder)))
     approved, disabled, every = _approvals([project, *settings])
-    shared = as_object(_json(folder / ".mcp.json").get("mcpServers"))
+    shared = as_object(read_settings(folder / ".mcp.json").get("mcpServers"))
     taken = {name: entry for name, entry in shared.items() if (every or name in approved) and name not in disabled}
     found = {**taken, **as_object(own.get("mcpServers")), **as_object(project.get("mcpServers"))}
     return _divided(found, unapproved=tuple(name for name in shared if name not in found))
@@ -77,7 +76,7 @@ def _opencode_servers(environ: Mapping[str, str], home: Path, folder: Path) -> U
         files += [parent / ".opencode" / name for name in ("opencode.json", "opencode.jsonc")]
     found: dict[str, Any] = {}
     for file in files:
-        found |= as_object(_json(file).get("mcp"))
+        found |= as_object(read_settings(file).get("mcp"))
     return _divided(found)
 
 
@@ -99,7 +98,14 @@ def _texts(value: object) -> list[str]:
     return [text for text in values if isinstance(text, str)]
 
 
-def _json(file: Path) -> Mapping[str, Any]:
+def claude_files(environ: Mapping[str, str], home: Path) -> tuple[Path, Path]:
+    """Return the file in which Claude Code keeps servers and projects, and the folder of the user's settings."""
+    named = environ.get("CLAUDE_CONFIG_DIR", "")
+    return (Path(named) if named else home) / ".claude.json", Path(named) if named else home / ".claude"
+
+
+def read_settings(file: Path) -> Mapping[str, Any]:
+    """Return the object in a file of JSON with comments; an empty one where it is not there, or is broken."""
     try:
         return as_object(read_value(read_regular(file, MAX_BYTES).decode()))
     except (OSError, ValueError, UnreadableSettings):

@@ -6,7 +6,7 @@ or by tests.
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -55,12 +55,11 @@ class BenchTask:
         lowered = answer.lower()
         if self.words and not any(word in lowered for word in self.words):
             return False
-        placeholders = self.kind == "translate"
-        if placeholders and _plain(self.text) in _plain(answer):
+        if self.kind != "translate":
+            return all(word in answer for word in self.every)
+        if _plain(self.text) in _plain(answer):
             return False
-        if placeholders:
-            return all(answer.count(part) == self.text.count(part) for part in self.every)
-        return all(word in answer for word in self.every)
+        return all(answer.count(part) == self.text.count(part) for part in self.every)
 
     def code(self, answer: str) -> str:
         """Return the Python code of an answer."""
@@ -87,14 +86,10 @@ def _task(kind: str, data: Mapping[str, Any], entry: Mapping[str, Any]) -> Bench
         entry["text"],
         entry.get("expected"),
         tuple(data.get("check", ())),
-        _texts(entry.get("words")),
-        _texts(entry.get("every")),
+        tuple(entry.get("words", ())),
+        tuple(entry.get("every", ())),
         entry.get("tests", ""),
     )
-
-
-def _texts(value: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(value or ())
 
 
 def _fields(answer: str) -> object:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcp_local_llm.values.chat import ChatRequest, ChatResult
+from mcp_local_llm.values.chat import ChatRequest, ChatResult, Message
+from mcp_local_llm.values.errors import InvalidRequestError
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,27 @@ class FileTask:
     def text(self) -> str:
         """Everything that the caller wrote."""
         return "\n".join([self.system, *(message.content for message in self.request.messages), self.message])
+
+    @property
+    def on_files(self) -> bool:
+        """Whether it is for `Delegation.chat`; else it is a plain conversation."""
+        return bool(self.files or self.template or self.each_file or self.split)
+
+    def conversation(self) -> tuple[Message, ...]:
+        """Return the turns of a plain one; a model that is given tool results answers them, without a message behind.
+
+        Raises:
+            InvalidRequestError: there is nothing to answer.
+        """
+        turns = (Message(role="system", content=self.system),) if self.system else ()
+        history = self.request.messages
+        if self.message:
+            return (*turns, *history, Message(role="user", content=self.message))
+        if not history or history[-1].role != "tool":
+            raise InvalidRequestError(
+                "message is empty. Put the task into it; it may be empty only where history ends with a tool result."
+            )
+        return (*turns, *history)
 
 
 @dataclass(frozen=True)

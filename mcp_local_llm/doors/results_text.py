@@ -1,13 +1,16 @@
 """Results of the verbs as text, once for MCP and the command line; each door passes its own wording. Pure."""
 
 import dataclasses
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_local_llm.values.chat import ChatResult
+from mcp_local_llm.values.chat import ChatResult, ToolCall
 from mcp_local_llm.values.model import human_bytes, human_count
 from mcp_local_llm.values.results import Download, Failure, ModelRow, ModelTable, ProfileRow, QuickTest, Status, Switch
+from mcp_local_llm.wire.json_values import encodable
 
 TABLE_HEADER = ("#", "model", "size", "quantization", "context", "fits", "speed", "good for")
 """The columns of the list of models."""
@@ -62,6 +65,12 @@ def numbers_of(result: ChatResult) -> dict[str, Any]:
     if result.schema_met is not None:
         numbers["schema_met"] = result.schema_met
     return numbers
+
+
+def calls_text(calls: Sequence[ToolCall]) -> str:
+    """Write the calls that a model asks for as a list of JSON."""
+    listed = [{"name": call.name, "arguments": call.arguments} for call in calls]
+    return encodable(json.dumps(listed, ensure_ascii=False))
 
 
 def switch_text(switch: Switch) -> str:

@@ -27,6 +27,15 @@ def read_prompt(name: str, below: str = "") -> str:
     return read_packaged(str(Path(below, f"{name}.md")))
 
 
+def split_front_matter(text: str) -> tuple[dict[str, str], str]:
+    """Split off the `key: value` lines between two lines of three dashes at the top, if there are any."""
+    if not text.startswith("---\n"):
+        return {}, text
+    front, _, rest = text[4:].partition("\n---\n")
+    pairs = (line.partition(":") for line in front.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}, rest.lstrip("\n")
+
+
 def read_packaged(name: str) -> str:
     """Return the text of the file `prompts/NAME`.
 

@@ -23,6 +23,7 @@ A message says what happened, then what to do. Each adapter translates a library
 place, and each door translates the tree in one place. `status` is the status of an HTTP answer.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -155,6 +156,12 @@ MAX_ECHO = 100
 def shortened(text: str, most: int = MAX_ECHO) -> str:
     """Return the beginning of an input, for a message that repeats it."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 MAX_REASON = 400

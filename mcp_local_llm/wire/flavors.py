@@ -16,8 +16,6 @@ from mcp_local_llm.wire.json_values import JsonObject, as_list, as_object, as_te
 Switch = Mapping[bool, Mapping[str, Any]]
 """Thinking on or off → the fields of the body that bring it about; empty where there is no such field."""
 
-NO_SWITCH: Switch = {}
-
 ForcedCalls = Literal["", "required", "named"]
 """How calls can be forced by `tool_choice`: not at all, some call of the offered tools, or also that of a named one."""
 
@@ -92,7 +90,7 @@ class Flavor:
     title: str
     start: str = "Start the server, or check its url in the settings."
     sampling: Mapping[str, str] = field(default_factory=lambda: OPENAI_SAMPLING)
-    thinking: Switch = field(default_factory=lambda: NO_SWITCH)
+    thinking: Switch = field(default_factory=dict[bool, Mapping[str, Any]])
     thinking_budget: str | None = None
     schema: bool = True
     stream_usage: bool = True
@@ -219,10 +217,6 @@ OWNERS: Mapping[str, FlavorName] = {
 """`owned_by` in the list of models → the server that writes it."""
 
 
-HEADERS: Mapping[str, FlavorName] = {"llama.cpp": "llama-server"}
-"""`Server` header of any response → the server that writes it."""
-
-
 @dataclass(frozen=True)
 class ProbeResponse:
     """A response to a GET: its status, its `Server` header (empty where there is none) and its body."""
@@ -256,8 +250,8 @@ def probes_for(port: int) -> tuple[FlavorProbe, ...]:
 
 def named_flavor(answer: ProbeResponse) -> FlavorName | None:
     """Return the server's flavor where the list of models or the `Server` header names it."""
-    if flavor := HEADERS.get(answer.server):
-        return flavor
+    if answer.server == "llama.cpp":
+        return "llama-server"
     entries = as_list(as_object(answer.value()).get("data"))
     owners = {as_text(as_object(entry).get("owned_by")) for entry in entries}
     return OWNERS.get(owners.pop()) if len(owners) == 1 else None

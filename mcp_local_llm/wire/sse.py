@@ -120,20 +120,13 @@ class SseReader:
         return [SseEvent(data, kind)]
 
 
-def sse_event(data: str, kind: str = "message") -> bytes:
-    """Frame one event; data of several lines becomes several fields."""
-    head = "" if kind == "message" else f"event: {kind}\n"
-    return (head + "".join(f"data: {line}\n" for line in _LINE_END.split(data)) + "\n").encode()
-
-
-def sse_comment(text: str) -> bytes:
-    """Frame a comment, which every client ignores."""
-    return ("".join(f": {line}\n" for line in _LINE_END.split(text)) + "\n").encode()
-
-
 def sse_bytes(item: SseItem) -> bytes:
-    """Frame an event or a comment."""
-    return sse_comment(item.text) if isinstance(item, SseComment) else sse_event(item.data, item.kind)
+    """Frame an event or a comment; text of several lines becomes several fields."""
+    if isinstance(item, SseComment):
+        head, field, text = "", "", item.text
+    else:
+        head, field, text = "" if item.kind == "message" else f"event: {item.kind}\n", "data", item.data
+    return (head + "".join(f"{field}: {line}\n" for line in _LINE_END.split(text)) + "\n").encode()
 
 
 def progress_comment(progress: Progress) -> str:

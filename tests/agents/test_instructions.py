@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.instructions import MAX_BYTES, instructions
+from mcp_local_llm.values.launch_order import AgentName
 
 FILES = (
     ".claude/CLAUDE.md",

@@ -24,12 +24,12 @@ import pytest
 from mcp_local_llm.agents import claude_settings
 from mcp_local_llm.agents.child import run_agent
 from mcp_local_llm.agents.launch import Surroundings, launch
-from mcp_local_llm.agents.order import LaunchOrder
 from mcp_local_llm.agents.printed import printed
 from mcp_local_llm.agents.screen import log_held_back
 from mcp_local_llm.app import App
 from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 from mcp_local_llm.values.errors import ConfigError, ContextLengthError, InvalidRequestError
+from mcp_local_llm.values.launch_order import LaunchOrder
 from tests.apps import many, opened
 from tests.clients import WAIT_S
 from tests.source import ROOT

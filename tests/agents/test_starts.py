@@ -8,17 +8,9 @@ import pytest
 
 from mcp_local_llm.agents.claude_code import REMOVED, SETTINGS, SMALL_PROMPT, TOOLS
 from mcp_local_llm.agents.codex import CATALOG
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.launch import STARTS, child_environ
-from mcp_local_llm.agents.order import (
-    AgentStart,
-    Door,
-    LaunchOrder,
-    ModelFacts,
-    Scene,
-    UserServers,
-    hosts_without_proxy,
-)
+from mcp_local_llm.agents.order import AgentStart, Door, ModelFacts, Scene, UserServers, without_proxy
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 
 KEY = "a-long-random-text"
 ADDRESS = "http://127.0.0.1:4321"
@@ -37,7 +29,8 @@ def started(
     servers: UserServers = SERVERS,
 ) -> AgentStart:
     order = LaunchOrder(agent, small=small, keep_mcp=keep_mcp)
-    return STARTS[agent](Scene(order, Door(ADDRESS, KEY), ModelFacts(NAME, window, tools=True), servers, FOLDER))
+    model = ModelFacts(NAME, window, tools=True)
+    return STARTS[agent](Scene(order, Door(ADDRESS, KEY), model, servers, FOLDER, without_proxy({})))
 
 
 def value_after(flag: str, start: AgentStart) -> str:
@@ -180,5 +173,5 @@ def test_an_agent_s_environment_is_the_users_without_keys_and_addresses_of_other
     ],
 )
 def test_the_door_is_reached_without_the_users_proxy(environ: dict[str, str], hosts: str) -> None:
-    assert hosts_without_proxy(environ) == hosts
+    assert without_proxy(environ) == {"NO_PROXY": hosts, "no_proxy": hosts}
     assert all(LOCAL.items() <= started(agent).environ.items() for agent in STARTS)

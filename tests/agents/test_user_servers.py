@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_local_llm.agents.forms import AgentName
 from mcp_local_llm.agents.install.json_text import read_value
 from mcp_local_llm.agents.order import UserServers
 from mcp_local_llm.agents.user_servers import user_servers
+from mcp_local_llm.values.launch_order import AgentName
 
 GITHUB = {"command": "gh-mcp", "env": {"TOKEN": "t"}}
 OURS = {"command": "mcp-local-llm"}

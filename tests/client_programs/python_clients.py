@@ -8,7 +8,6 @@ import json
 import sys
 
 SKY = '{"temp": 18, "sky": "sunny"}'
-IN_JSON = "Answer only with JSON that matches this schema: "
 
 
 def openai(url, questions):

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.agents.forms import FORMS, SAMPLE_TOKENS, AgentName
+from mcp_local_llm.agents.forms import FORMS, SAMPLE_TOKENS
+from mcp_local_llm.values.launch_order import AgentName
 from tests.client_programs.claude_program import CLAUDE
 from tests.client_programs.reading_model import ANSWER, FOUND, PLAIN, READ, write_reading_model
 from tests.client_programs.test_client_programs import INSTALLED, LONG_WAIT_S

@@ -8,9 +8,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from mcp_local_llm.agents.install.claude_code import ClaudeCodeSettings
-from mcp_local_llm.agents.install.install import Installer
-from mcp_local_llm.agents.install.settings_change import SettingsFile
+from mcp_local_llm.agents.install.install import ClientSettings, Installer
 from mcp_local_llm.doctor import ClientFacts
 from mcp_local_llm.values.errors import ConfigError
 
@@ -21,20 +19,19 @@ START_TIMEOUT_S = 30.0
 async def read_clients(installer: Installer) -> tuple[ClientFacts, ...]:
     """Return what is known of each client that was found."""
     settings = await anyio.to_thread.run_sync(installer.settings)
-    return tuple([await _facts(title, one, installer) for title, one in settings.items()])
+    return tuple([await _facts(one, installer) for one in settings])
 
 
-async def _facts(title: str, settings: SettingsFile | ClaudeCodeSettings, installer: Installer) -> ClientFacts:
-    name = settings.client.name if isinstance(settings, SettingsFile) else "claude-code"
-    place = str(settings.path if isinstance(settings, SettingsFile) else settings.file)
+async def _facts(settings: ClientSettings, installer: Installer) -> ClientFacts:
+    name, title, place = settings.identity
     try:
         command = await anyio.to_thread.run_sync(settings.command)
     except ConfigError as error:
         return ClientFacts(name, title, place, error=str(error))
     if not command:
         return ClientFacts(name, title, place)
-    fault = await _fault(command, installer.around.environ)
     environ = installer.around.environ
+    fault = await _fault(command, environ)
     ours = _program(command, environ) == _program(installer.command, environ)
     return ClientFacts(name, title, place, command, ours=ours, fault=fault)
 

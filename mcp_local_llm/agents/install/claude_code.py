@@ -45,6 +45,11 @@ class ClaudeCodeSettings:
     backups: Backups
 
     @property
+    def identity(self) -> tuple[str, str, str]:
+        """The client's name and title, and the place of its settings."""
+        return CLIENT, TITLE, str(self.file)
+
+    @property
     def file(self) -> Path:
         """The file that Claude Code keeps its servers in; only its own command writes it."""
         return self.around.named("CLAUDE_CONFIG_DIR", self.around.home) / ".claude.json"

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from mcp_local_llm.agents.install.json_text import read_json, with_member, without_member
+from mcp_local_llm.agents.install.json_text import nested, newline_of, read_json, with_member, without_member
 from mcp_local_llm.agents.install.unreadable import UnreadableSettings
 from mcp_local_llm.agents.install.yaml_text import read_yaml, with_mapping, without_mapping
 
@@ -54,7 +54,14 @@ def with_entry(text: str, form: Format, path: Sequence[str], value: Mapping[str,
     """
     wanted = _set(read(text, form), path, value)
     writers = {"json": with_member, "toml": _with_table, "yaml": with_mapping}
-    return _checked(writers[form](text, path, value), form, wanted)
+    after = writers[form](text, path, value)
+    try:
+        kept = read(after, form)
+    except UnreadableSettings as error:
+        raise UnreadableSettings(NOT_SAFE) from error
+    if kept != wanted:
+        raise UnreadableSettings(NOT_SAFE)
+    return after
 
 
 def without_entry(text: str, form: Format, path: Sequence[str]) -> str:
@@ -70,16 +77,6 @@ def without_entry(text: str, form: Format, path: Sequence[str]) -> str:
     if entry_at(kept, path) is not None or _pruned(_removed(before, path)) != _pruned(kept):
         raise UnreadableSettings(NOT_SAFE)
     return after
-
-
-def _checked(text: str, form: Format, wanted: Tree) -> str:
-    try:
-        kept = read(text, form)
-    except UnreadableSettings as error:
-        raise UnreadableSettings(NOT_SAFE) from error
-    if kept != wanted:
-        raise UnreadableSettings(NOT_SAFE)
-    return text
 
 
 def _set(tree: Tree, path: Sequence[str], value: Mapping[str, Any]) -> Tree:
@@ -112,10 +109,10 @@ def _pruned(value: Any) -> Any:
 
 
 def _with_table(text: str, path: Sequence[str], value: Mapping[str, Any]) -> str:
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = newline_of(text)
     if entry_at(read(text, "toml"), path) is None:
         # A table at the end of the file disturbs nothing above it.
-        table = tomlkit.dumps(cast(Any, {path[0]: _nested_table(path[1:], value)})).strip()
+        table = tomlkit.dumps(cast(Any, nested(path, dict(value)))).strip()
         lead = "" if not text.strip() else newline if text.endswith("\n") else 2 * newline
         return f"{text}{lead}{table}\n".replace("\r\n", "\n").replace("\n", newline)
     document = _toml(text)
@@ -127,15 +124,11 @@ def _with_table(text: str, path: Sequence[str], value: Mapping[str, Any]) -> str
     return tomlkit.dumps(document)
 
 
-def _nested_table(path: Sequence[str], value: Mapping[str, Any]) -> dict[str, Any]:
-    return {path[0]: _nested_table(path[1:], value)} if path else dict(value)
-
-
 def _without_table(text: str, path: Sequence[str]) -> str:
     document = _toml(text)
     del entry_at(document, path[:-1])[path[-1]]
     after = tomlkit.dumps(document)
-    newline = "\r\n" if "\r\n" in after else "\n"
+    newline = newline_of(after)
     # The blank line in front of a table at the end of the file was written with it.
     if after.endswith(2 * newline) and text.startswith(after):
         after = after.removesuffix(newline)
@@ -144,7 +137,6 @@ def _without_table(text: str, path: Sequence[str]) -> str:
 
 def _toml(text: str) -> tomlkit.TOMLDocument:
     try:
-        document = tomlkit.parse(text)
+        return tomlkit.parse(text)
     except TOMLKitError as error:
         raise UnreadableSettings(" ".join(str(error).split())) from error
-    return document

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcp_local_llm.agents.install import claude_code
 from mcp_local_llm.agents.install.claude_code import ClaudeCodeSettings
-from mcp_local_llm.agents.install.clients import CLIENTS, Client, Surroundings, is_here
+from mcp_local_llm.agents.install.clients import CLIENTS, Surroundings, is_here
 from mcp_local_llm.agents.install.config_files import Backups
 from mcp_local_llm.agents.install.settings_change import SettingsFile
 from mcp_local_llm.setup.places import state_folder
@@ -17,6 +17,9 @@ from mcp_local_llm.values.errors import InvalidRequestError
 
 PROGRAM = "mcp-local-llm"
 CLIENT_NAMES = (claude_code.CLIENT, *(client.name for client in CLIENTS))
+
+ClientSettings = SettingsFile | ClaudeCodeSettings
+"""The settings of one client."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +45,25 @@ class Installer:
         """
         return tuple(settings.undone() for settings in self._chosen(names))
 
-    def settings(self) -> dict[str, "SettingsFile | ClaudeCodeSettings"]:
-        """Return the settings of the clients that were found, by their titles."""
-        return {
-            claude_code.TITLE if name == claude_code.CLIENT else _client(name).title: self._settings(name)
-            for name in self.found()
-        }
+    def settings(self) -> list[ClientSettings]:
+        """Return the settings of the clients that were found."""
+        return [self._settings(name) for name in self.found()]
 
     def found(self) -> tuple[str, ...]:
         """Return the names of the clients that are here."""
         claude = (claude_code.CLIENT,) if self._which("claude") else ()
         return (*claude, *(client.name for client in CLIENTS if is_here(client, self.around, self._which)))
 
-    def _chosen(self, names: Sequence[str]) -> list["SettingsFile | ClaudeCodeSettings"]:
+    def _chosen(self, names: Sequence[str]) -> list[ClientSettings]:
         if wrong := [name for name in names if name not in CLIENT_NAMES]:
             raise InvalidRequestError(f"There is no client {wrong[0]!r}. Clients: {', '.join(CLIENT_NAMES)}.")
         return [self._settings(name) for name in dict.fromkeys(names or self.found())]
 
-    def _settings(self, name: str) -> "SettingsFile | ClaudeCodeSettings":
+    def _settings(self, name: str) -> ClientSettings:
         backups = Backups(state_folder(self.around.environ, self.around.home) / "install")
         if name == claude_code.CLIENT:
             return ClaudeCodeSettings(self._which("claude") or "claude", self.around, backups)
-        client = _client(name)
+        client = next(client for client in CLIENTS if client.name == name)
         return SettingsFile(client, client.file(self.around), backups)
 
     def _which(self, program: str) -> str | None:
@@ -86,7 +86,3 @@ def own_command(environ: Mapping[str, str]) -> tuple[str, ...]:
     if linked and Path(linked).resolve() == beside.resolve():
         return (linked,)
     return (str(beside),) if beside.exists() else (sys.executable, "-m", "mcp_local_llm")
-
-
-def _client(name: str) -> Client:
-    return next(client for client in CLIENTS if client.name == name)

@@ -62,12 +62,12 @@ def with_member(text: str, path: Sequence[str], value: object) -> str:
         UnreadableSettings: the text is no JSON object, or a part of the path is none.
     """
     if not text.strip():
-        return json.dumps(_nested(path, value), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(nested(path, value), indent=2, ensure_ascii=False) + "\n"
     node, depth = _deepest(text, path)
     if depth == len(path):
         column = _line_indent(text, node.start)
-        return text[: node.start] + _written(value, column, _unit(text), _newline(text)) + text[node.end :]
-    return _inserted(text, node, path[depth], _nested(path[depth + 1 :], value))
+        return text[: node.start] + _written(value, column, _unit(text), newline_of(text)) + text[node.end :]
+    return _inserted(text, node, path[depth], nested(path[depth + 1 :], value))
 
 
 def without_member(text: str, path: Sequence[str]) -> str:
@@ -102,7 +102,7 @@ def _comma_behind(text: str, member: Member) -> int:
 def _inserted(text: str, parent: Node, key: str, value: object) -> str:
     """Return the text with a new last member of an object, in the object's own form."""
     members = parent.members or ()
-    closing, unit, newline = parent.end - 1, _unit(text), _newline(text)
+    closing, unit, newline = parent.end - 1, _unit(text), newline_of(text)
     outer = _line_indent(text, parent.start)
     if members and "\n" not in text[parent.start : members[0].start]:
         piece = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
@@ -211,7 +211,8 @@ class _Reader:
         return (self.past_blank(place + 1) if comma else place), comma
 
 
-def _nested(path: Sequence[str], value: object) -> object:
+def nested(path: Sequence[str], value: object) -> object:
+    """Return a value inside of objects whose keys lead to it."""
     for key in reversed(path):
         value = {key: value}
     return value
@@ -232,5 +233,6 @@ def _unit(text: str) -> str:
     return found[1] if found else DEFAULT_INDENT
 
 
-def _newline(text: str) -> str:
+def newline_of(text: str) -> str:
+    """Return what ends the lines of a text."""
     return "\r\n" if "\r\n" in text else "\n"

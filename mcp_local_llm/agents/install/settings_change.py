@@ -2,8 +2,9 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ class SettingsFile:
     path: Path
     backups: Backups
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """The client's name and title, and the place of its settings."""
+        return self.client.name, self.client.title, str(self.path)
+
     def command(self) -> tuple[str, ...]:
         """Return the command that the file starts for us; empty where it names none.
 
@@ -54,7 +60,8 @@ class SettingsFile:
             after = with_entry(text.removeprefix(BOM), self.client.form, self.client.path, new)
         except (ConfigError, UnreadableSettings) as error:
             return self._failed(str(error), command)
-        return self._change(before, _encoded(after, text), f"{self.client.title} starts this server from now on")
+        content = _encoded(after, text)
+        return self._change(before, content, partial(self._write, before, content))
 
     def undone(self) -> ClientChange:
         """Plan to take the entry out: where the file is as we left it, it becomes what it was, byte for byte."""
@@ -65,13 +72,13 @@ class SettingsFile:
                 return self._nothing("is not written there")
             kept = self.backups.of(self.client.name, self.path)
             if kept is not None and now is not None and fingerprint(now) == kept.after:
-                return self._restored(now, kept)
+                outcome = "the file is gone again." if kept.before is None else "the file is as it was, byte for byte."
+                return self._change(now, kept.before, partial(self._put_back, kept.before, kept.folders, outcome))
             after = without_entry(text.removeprefix(BOM), self.client.form, self.client.path)
         except (ConfigError, UnreadableSettings) as error:
             return self._failed(str(error), ())
-        return self._change(
-            now, _encoded(after, text), "the entry is gone; the rest of the file is as it was", undo=True
-        )
+        content, outcome = _encoded(after, text), "the entry is gone; the rest of the file is as it was."
+        return self._change(now, content, partial(self._put_back, content, (), outcome))
 
     def _entry(self, text: str) -> Any:
         try:
@@ -86,54 +93,41 @@ class SettingsFile:
         told = {key: new[key] for key in ("type", "command", "cmd", "args") if key in new}
         return {**old, **told}
 
-    def _change(self, before: bytes | None, after: bytes, outcome: str, *, undo: bool = False) -> ClientChange:
-        def make() -> str:
+    def _change(self, before: bytes | None, after: bytes | None, make: Callable[[], str]) -> ClientChange:
+        def checked() -> str:
             if read_file(self.path) != before:
                 raise ConfigError(f"{self.path} was changed by another program just now. Call this command again.")
-            if undo:
-                write_file(self.path, after)
-                self.backups.forget(self.client.name)
-                return f"{outcome}."
-            # What was kept of an earlier change is what the file was before both.
-            kept = self.backups.of(self.client.name, self.path)
-            first = kept if kept and before is not None and fingerprint(before) == kept.after else Written(before, "")
-            folders = first.folders or missing_folders(self.path)
-            self.backups.keep(self.client.name, self.path, Written(first.before, fingerprint(after), folders))
-            write_file(self.path, after)
-            return f"{outcome}{self._copy(first)}."
+            return make()
 
-        shown = _difference(before or b"", after, self.path)
-        return ClientChange(self.client.name, self.client.title, str(self.path), shown, make=make)
+        shown = _difference(before or b"", after or b"", self.path)
+        return ClientChange(*self.identity, shown, make=checked)
 
-    def _restored(self, now: bytes, kept: Written) -> ClientChange:
-        def make() -> str:
-            if read_file(self.path) != now:
-                raise ConfigError(f"{self.path} was changed by another program just now. Call this command again.")
-            if kept.before is None:
-                remove_file(self.path, kept.folders)
-            else:
-                write_file(self.path, kept.before)
-            self.backups.forget(self.client.name)
-            return "the file is gone again." if kept.before is None else "the file is as it was, byte for byte."
+    def _write(self, before: bytes | None, after: bytes) -> str:
+        # What was kept of an earlier change is what the file was before both.
+        kept = self.backups.of(self.client.name, self.path)
+        first = kept if kept and before is not None and fingerprint(before) == kept.after else Written(before, "")
+        folders = first.folders or missing_folders(self.path)
+        self.backups.keep(self.client.name, self.path, Written(first.before, fingerprint(after), folders))
+        write_file(self.path, after)
+        copy = "" if first.before is None else f"; the file as it was is kept in {self.backups.copy(self.client.name)}"
+        return f"{self.client.title} starts this server from now on{copy}."
 
-        shown = _difference(now, kept.before or b"", self.path)
-        return ClientChange(self.client.name, self.client.title, str(self.path), shown, make=make)
-
-    def _copy(self, written: Written) -> str:
-        return (
-            f"; the file as it was is kept in {self.backups.copy(self.client.name)}"
-            if written.before is not None
-            else ""
-        )
+    def _put_back(self, content: bytes | None, folders: tuple[Path, ...], outcome: str) -> str:
+        if content is None:
+            remove_file(self.path, folders)
+        else:
+            write_file(self.path, content)
+        self.backups.forget(self.client.name)
+        return outcome
 
     def _nothing(self, note: str) -> ClientChange:
-        return ClientChange(self.client.name, self.client.title, str(self.path), note=f"this server {note}")
+        return ClientChange(*self.identity, note=f"this server {note}")
 
     def _failed(self, reason: str, command: Sequence[str]) -> ClientChange:
         keys = ".".join(self.client.path)
         hand = f" Write it by hand under {keys}: {json.dumps(self.client.entry(command))}" if command else ""
         note = f"{reason.rstrip('.')}.{hand}"
-        return ClientChange(self.client.name, self.client.title, str(self.path), note=note, failed=True)
+        return ClientChange(*self.identity, note=note, failed=True)
 
 
 def _text(content: bytes, path: Path) -> str:

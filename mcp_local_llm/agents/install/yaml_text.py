@@ -10,6 +10,7 @@ from typing import Any, cast
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from mcp_local_llm.agents.install.json_text import newline_of
 from mcp_local_llm.agents.install.unreadable import UnreadableSettings
 
 INDENT = "  "
@@ -38,7 +39,7 @@ def with_mapping(text: str, path: Sequence[str], value: Mapping[str, Any]) -> st
     top, name = path
     if name in (read_yaml(text).get(top) or {}):
         text = without_mapping(text, path)
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = newline_of(text)
     lines = text.splitlines(keepends=True)
     marks = _marks(text)
     if top not in marks:

@@ -15,14 +15,12 @@ cut off or not what was asked for, 130 interrupted, 141 nobody reads stdout.
 
 from mcp_local_llm.doors.cli.bench import BenchParts
 from mcp_local_llm.doors.cli.commands import CommandParts, run_command
-from mcp_local_llm.doors.cli.launch import LaunchOptions
 from mcp_local_llm.doors.cli.login_service import LoginService, login_service
 from mcp_local_llm.doors.cli.serve import ServeActions, ServeOptions
 
 __all__ = [
     "BenchParts",
     "CommandParts",
-    "LaunchOptions",
     "LoginService",
     "ServeActions",
     "ServeOptions",

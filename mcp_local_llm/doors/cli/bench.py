@@ -16,7 +16,7 @@ from mcp_local_llm.bench.options import BenchOptions
 from mcp_local_llm.bench.reports import ReportFolder
 from mcp_local_llm.bench.run_code import network_closed
 from mcp_local_llm.bench.task_set import CODE, KINDS
-from mcp_local_llm.doors.cli.run import WRONG_REQUEST, OpenLLM, Parts, fail, note, perform_on_files
+from mcp_local_llm.doors.cli.run import WRONG_REQUEST, OpenLLM, Parts, fail, note, perform_on_files, telling_failures
 from mcp_local_llm.values.bench import BenchReport, rounded
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError
 from mcp_local_llm.values.progress import ReportProgress
@@ -87,10 +87,8 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
 
 
 def _kept(folder: ReportFolder, names: Sequence[str]) -> list[BenchReport]:
-    try:
+    with telling_failures():
         return [report for name in names for report in folder.load(name)]
-    except InvalidRequestError as error:
-        fail(str(error), WRONG_REQUEST)
 
 
 def _measured(open_llm: OpenLLM, made: BenchParts, names: Sequence[str], options: BenchOptions) -> list[BenchReport]:

@@ -24,8 +24,8 @@ from mcp_local_llm.doors.cli.run import (
     INTERRUPTED,
     WRONG_REQUEST,
     OpenLLM,
+    drop_stdout,
     fail,
-    leave_broken_pipe,
     perform,
 )
 from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
@@ -106,15 +106,9 @@ def run_command(parts: CommandParts) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _without_reader()
-    return code
-
-
-def _without_reader() -> int:
-    try:
-        leave_broken_pipe()
-    except typer.Exit:
+        drop_stdout()
         return BROKEN_PIPE
+    return code
 
 
 def build_commands(parts: CommandParts) -> typer.Typer:

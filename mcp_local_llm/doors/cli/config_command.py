@@ -1,19 +1,17 @@
 """The command `config`: shows every setting with its source, and changes one in the settings file."""
 
 import dataclasses
-import sys
-from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import typer
 
 from mcp_local_llm.doors.cli import show
-from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, code_of, fail
+from mcp_local_llm.doors.cli.run import WRONG_REQUEST, fail, telling_failures
 from mcp_local_llm.doors.cli.show import JsonOption
 from mcp_local_llm.doors.cli.terminal import columns
 from mcp_local_llm.setup.settings import TABLES, Settings
 from mcp_local_llm.setup.settings_edit import SettingRow, SettingsEditor
-from mcp_local_llm.values.errors import ConfigError, LocalLLMError, shortened
+from mcp_local_llm.values.errors import shortened
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +36,8 @@ def add_config_command(commands: typer.Typer, editor: SettingsEditor) -> None:
     def every(context: typer.Context, as_json: JsonOption = False) -> None:
         """Show every setting and its source, or change one."""
         if context.invoked_subcommand is None:
-            rows = _or_fail(editor.rows)
+            with telling_failures():
+                rows = editor.rows()
             if as_json:
                 settings = [dataclasses.asdict(row) for row in rows]
                 show.print_json({"file": str(editor.path), "settings": settings})
@@ -47,7 +46,8 @@ def add_config_command(commands: typer.Typer, editor: SettingsEditor) -> None:
 
     def get(key: Key, as_json: JsonOption = False) -> None:
         """Print the value of one setting."""
-        row = next((row for row in _or_fail(editor.rows) if row.name == key), None)
+        with telling_failures():
+            row = next((row for row in editor.rows() if row.name == key), None)
         if row is None:
             fail(f"There is no setting {shortened(repr(key))}. `mcp-local-llm config` shows all.", WRONG_REQUEST)
         if as_json:
@@ -61,26 +61,19 @@ def add_config_command(commands: typer.Typer, editor: SettingsEditor) -> None:
         as_json: JsonOption = False,
     ) -> None:
         """Set a setting in the settings file; comments and order stay, and a wrong value is refused."""
-        _tell(_or_fail(lambda: editor.set(key, value)), as_json=as_json)
+        with telling_failures():
+            _tell(editor.set(key, value), as_json=as_json)
 
     def unset(key: Key, as_json: JsonOption = False) -> None:
         """Remove a setting from the settings file, so that its default counts."""
-        _tell(_or_fail(lambda: editor.unset(key)), as_json=as_json)
+        with telling_failures():
+            _tell(editor.unset(key), as_json=as_json)
 
     config.callback(invoke_without_command=True)(every)
     config.command()(get)
     config.command(name="set")(set_)
     config.command()(unset)
     commands.add_typer(config, name="config")
-
-
-def _or_fail(act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except ConfigError as error:
-        fail(str(error), FAILED)
-    except LocalLLMError as error:
-        fail(str(error), code_of(error))
 
 
 def _tell(text: str, *, as_json: bool) -> None:
@@ -91,7 +84,7 @@ def _tell(text: str, *, as_json: bool) -> None:
 
 
 def _show(rows: tuple[SettingRow, ...], file: str) -> None:
-    widest = columns(sys.stdout) // 2
+    widest = columns() // 2
     cells: list[tuple[str, str, str]] = []
     for row in rows:
         words = _words(row.value)

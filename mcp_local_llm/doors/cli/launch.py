@@ -1,46 +1,18 @@
 """The command `launch`: starts a coding agent whose every model request is answered by this program."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import anyio
 import typer
 from rich.console import Console
 
-from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail, note
+from mcp_local_llm.doors.cli.run import INTERRUPTED, code_of, fail, note
 from mcp_local_llm.values.errors import LocalLLMError
+from mcp_local_llm.values.launch_order import AgentName, LaunchOrder
 from mcp_local_llm.values.progress import Progress, ReportProgress
 
-Agent = Literal["claude", "codex", "opencode"]
-
-
-@dataclass(frozen=True)
-class LaunchOptions:
-    """What to start.
-
-    Attributes:
-        agent: which agent.
-        model: a name as `chat` takes it; None is the choice.
-        small: the form with the smallest first request.
-        keep_mcp: the user's MCP servers stay, this program's own excepted.
-        shown: print two commands that do the same, and start nothing.
-        force: start although the numbers say that it cannot work.
-        subagents_local: the user's own model and login answer, but subagents that name the local model.
-        arguments: for the agent.
-    """
-
-    agent: Agent
-    model: str | None = None
-    small: bool = False
-    keep_mcp: bool = False
-    shown: bool = False
-    force: bool = False
-    subagents_local: bool = False
-    arguments: tuple[str, ...] = ()
-
-
-Launch = Callable[[LaunchOptions, Callable[[str], None], ReportProgress], Awaitable[int]]
+Launch = Callable[[LaunchOrder, Callable[[str], None], ReportProgress], Awaitable[int]]
 """Starts the agent and returns its exit code; takes what says a sentence to the user, and the progress of a load."""
 
 
@@ -48,7 +20,7 @@ def add_launch_command(commands: typer.Typer, launch: Launch) -> None:
     """Add `launch`."""
 
     def command(
-        agent: Annotated[Agent, typer.Argument(help="Which agent.")],
+        agent: Annotated[AgentName, typer.Argument(help="Which agent.")],
         arguments: Annotated[
             list[str] | None, typer.Argument(help="For the agent; after -- where this command has the same option.")
         ] = None,
@@ -71,12 +43,12 @@ def add_launch_command(commands: typer.Typer, launch: Launch) -> None:
     ) -> None:
         """Start a coding agent that works with the local model; none of its settings files is changed."""
         words = tuple(arguments or ())
-        _run(LaunchOptions(agent, model, small, keep_mcp, shown, force, subagents_local, words), launch)
+        _run(LaunchOrder(agent, model, small, keep_mcp, shown, force, subagents_local, words), launch)
 
     commands.command(name="launch", context_settings={"ignore_unknown_options": True})(command)
 
 
-def _run(options: LaunchOptions, launch: Launch) -> None:
+def _run(order: LaunchOrder, launch: Launch) -> None:
     """Start the agent; the progress of a load is one line on stderr, which is gone before anything is said.
 
     Raises:
@@ -91,15 +63,11 @@ def _run(options: LaunchOptions, launch: Launch) -> None:
     def report(progress: Progress) -> None:
         line.update(str(progress))
 
-    line.start()
     try:
-        code = anyio.run(launch, options, say, report)
+        with line:
+            code = anyio.run(launch, order, say, report)
     except LocalLLMError as error:
-        line.stop()
-        fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
+        fail(str(error), code_of(error))
     except KeyboardInterrupt:
-        line.stop()
         fail("interrupted", INTERRUPTED)
-    finally:
-        line.stop()
     raise typer.Exit(code)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_local_llm.setup.places import xdg_folder
 from mcp_local_llm.values.errors import ConfigError
 
 LABEL = "mcp-local-llm.serve"
@@ -96,8 +97,7 @@ def _launch_agent(home: Path, environ: Mapping[str, str], command: Sequence[str]
 
 
 def _user_unit(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> LoginService:
-    named = Path(environ.get("XDG_CONFIG_HOME", ""))
-    config = named if named.is_absolute() else home / ".config"
+    config = xdg_folder(environ, "XDG_CONFIG_HOME", home / ".config")
     settings = "".join(f"Environment={_quoted(f'{name}={value}', program=False)}\n" for name, value in environ.items())
     # Exit code 2 says that an argument or a setting is wrong: it would be as wrong the next time.
     content = f"""[Unit]

@@ -17,7 +17,7 @@ from mcp_local_llm.doors.cli.show import JsonOption
 from mcp_local_llm.llm.llm import LLM
 from mcp_local_llm.values.errors import UnknownModelError
 from mcp_local_llm.values.progress import ReportProgress
-from mcp_local_llm.values.results import Download, ModelTable, Status, Switch
+from mcp_local_llm.values.results import Download, Status, Switch
 
 if TYPE_CHECKING:
     from mcp_local_llm.models.storage import Storage
@@ -51,14 +51,7 @@ def add_model_commands(
 
     def models(as_json: JsonOption = False) -> None:
         """List the models on this machine; loads nothing."""
-
-        async def ask(llm: LLM, report: ReportProgress) -> ModelTable:
-            return await llm.list_models()
-
-        def print_table(table: ModelTable) -> None:
-            show.print_json(table.model_dump(mode="json")) if as_json else show.show_models(table)
-
-        perform(open_llm, ask, print_table)
+        perform(open_llm, lambda llm, report: llm.list_models(), show.print_result if as_json else show.show_models)
 
     def use(
         name: Annotated[str, name_argument],
@@ -106,8 +99,7 @@ def _add_state_commands(commands: typer.Typer, open_llm: OpenLLM) -> None:
 
     def ps(watch: WatchOption = False, as_json: JsonOption = False) -> None:
         """Show the resident model, its process and its calls."""
-        text = show.show_running if not as_json else show.shown(as_json, results_text.status_text)
-        _look(open_llm, text, watch=watch, as_json=as_json)
+        _look(open_llm, show.print_result if as_json else show.show_running, watch=watch, as_json=as_json)
 
     def unload(
         force: Annotated[bool, typer.Option("--force", help="End the calls that use it with an error.")] = False,
@@ -147,7 +139,7 @@ def _look(open_llm: OpenLLM, print_status: Callable[[Status], None], *, watch: b
         while True:
             status = await parts.llm.status()
             if as_json:
-                show.print_json(status.model_dump(mode="json"), indent=None)
+                show.print_result(status, indent=None)
             else:
                 show.clear_screen()
                 print_status(status)

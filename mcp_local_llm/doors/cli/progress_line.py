@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from mcp_local_llm.doors.cli.terminal import is_terminal, new_console
 from mcp_local_llm.values.progress import Phase, Progress
@@ -26,30 +26,8 @@ WITH_BAR: frozenset[Phase] = frozenset({"downloading", "loading", "prefill", "fi
 """Phases whose end is known."""
 
 
-class ProgressLine(Protocol):
-    """Shows progress from entering to leaving, or until it is hidden."""
-
-    def __enter__(self) -> Self:
-        """Show that the command has started."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the line."""
-        ...
-
-    def report(self, progress: Progress) -> None:
-        """Show a step of progress; may be called from any thread."""
-        ...
-
-    def hide(self) -> None:
-        """Remove the line for good."""
-        ...
-
-
-def progress_line() -> ProgressLine:
-    """Return the line for the stderr of this process."""
+def progress_line() -> "_LiveLine | SparseLines":
+    """Return what shows progress on the stderr of this process, from entering to leaving or until it is hidden."""
     return _LiveLine() if is_terminal(sys.stderr) else SparseLines(_print_line)
 
 
@@ -60,16 +38,10 @@ def _print_line(line: str) -> None:
 class SparseLines:
     """Writes a line of progress every few seconds."""
 
-    def __init__(
-        self,
-        write: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
-        interval_s: float = LINE_INTERVAL_S,
-    ) -> None:
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write = write
         self._clock = clock
-        self._interval_s = interval_s
-        self._next = clock() + interval_s
+        self._next = clock() + LINE_INTERVAL_S
         self._hidden = False
         self._lock = threading.Lock()
 
@@ -82,12 +54,12 @@ class SparseLines:
         self._hidden = True
 
     def report(self, progress: Progress) -> None:
-        """Write the progress where the last line is old enough."""
+        """Write the progress where the last line is old enough; may be called from any thread."""
         with self._lock:
             now = self._clock()
             if self._hidden or now < self._next:
                 return
-            self._next = now + self._interval_s
+            self._next = now + LINE_INTERVAL_S
         self._write(str(progress))
 
     def hide(self) -> None:
@@ -117,7 +89,7 @@ class _LiveLine:
         self.hide()
 
     def report(self, progress: Progress) -> None:
-        """Show the progress in place of the last one."""
+        """Show the progress in place of the last one; may be called from any thread."""
         from rich.progress_bar import ProgressBar
         from rich.spinner import Spinner
         from rich.table import Table
@@ -134,7 +106,7 @@ class _LiveLine:
         live.update(row)
 
     def hide(self) -> None:
-        """Remove the line."""
+        """Remove the line for good."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()

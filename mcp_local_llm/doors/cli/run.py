@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import NoReturn, Protocol, TypeVar
 
 import anyio
@@ -94,9 +94,19 @@ def act(open_llm: OpenLLM, work: Callable[[Parts], Awaitable[int | None]]) -> No
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        leave_broken_pipe()
+        drop_stdout()
+        code = BROKEN_PIPE
     if code:
         raise typer.Exit(code)
+
+
+@contextmanager
+def telling_failures() -> Generator[None]:
+    """End the command where the block fails, with the text of the failure on stderr."""
+    try:
+        yield
+    except LocalLLMError as error:
+        fail(str(error), code_of(error))
 
 
 def code_of(error: LocalLLMError) -> int:
@@ -104,11 +114,10 @@ def code_of(error: LocalLLMError) -> int:
     return WRONG_REQUEST if 400 <= error.status < 500 else FAILED
 
 
-def leave_broken_pipe() -> NoReturn:
-    """End the command without a word; what is left in the buffer of stdout goes nowhere."""
+def drop_stdout() -> None:
+    """Let what is left in the buffer of stdout go nowhere, without a word: nobody reads it any more."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(BROKEN_PIPE)
 
 
 def fail(text: str, code: int) -> NoReturn:

@@ -15,7 +15,7 @@ import anyio
 import typer
 
 from mcp_local_llm.doors.cli.login_service import Command, LoginService
-from mcp_local_llm.doors.cli.run import FAILED, WRONG_REQUEST, fail, note
+from mcp_local_llm.doors.cli.run import WRONG_REQUEST, code_of, fail, note
 from mcp_local_llm.doors.cli.show import JsonOption, print_json
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.replaced_file import real_place, replace_file
@@ -113,7 +113,7 @@ def add_serve_command(commands: typer.Typer, actions: ServeActions) -> None:
         except ConfigError as error:
             fail(str(error), WRONG_REQUEST)
         except LocalLLMError as error:
-            fail(str(error), WRONG_REQUEST if 400 <= error.status < 500 else FAILED)
+            fail(str(error), code_of(error))
 
     commands.command(epilog=EXAMPLES)(serve)
 

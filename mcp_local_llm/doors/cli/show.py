@@ -29,21 +29,19 @@ def print_json(value: object, *, indent: int | None = 1) -> None:
     print(encodable(json.dumps(value, indent=indent, ensure_ascii=False)))
 
 
+def print_result(result: BaseModel, *, indent: int | None = 1) -> None:
+    """Print a result as JSON, on one line without `indent`."""
+    print_json(result.model_dump(mode="json"), indent=indent)
+
+
 def shown(as_json: bool, text: Callable[[_Result], str]) -> Callable[[_Result], None]:
     """Return the function that prints a result: as JSON, or as `text` writes it."""
-
-    def show(result: _Result) -> None:
-        if as_json:
-            print_json(result.model_dump(mode="json"))
-        else:
-            print_text(text(result))
-
-    return show
+    return print_result if as_json else lambda result: print_text(text(result))
 
 
 def print_text(text: str) -> None:
     """Print what the program itself says, folded where there is a width; this door has no MCP tools."""
-    width = columns(sys.stdout)
+    width = columns()
     for line in harmless(results_text.without_tools(text)).split("\n"):
         print(line if width == PIPE_WIDTH or len(line) <= width else _folded(line, width))
 
@@ -54,7 +52,7 @@ def show_models(table: ModelTable) -> None:
     if rows:
         print_table(("#", "model", "size", "quantization", "context", "fits", "speed"), rows, beside=1)
         print()
-    width = columns(sys.stdout)
+    width = columns()
     for row in table.models:
         words = row.good_for if row.fits else f"{row.fit}. {row.good_for}"
         print(_folded(f"{row.number}  {words}", width, indent=len(f"{row.number}") + GAP))
@@ -84,7 +82,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, beside:
         rows: a text for each column.
         beside: the column of names, which are never cut or folded.
     """
-    width = columns(sys.stdout)
+    width = columns()
     clean = [[harmless(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[number]) for row in clean) for number in range(len(header))]
     if sum(widths) + GAP * (len(widths) - 1) <= width:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def columns(stream: TextIO) -> int:
-    """Return the width to write for: COLUMNS, else that of the terminal, else `PIPE_WIDTH`."""
+def columns() -> int:
+    """Return the width of stdout to write for: COLUMNS, else that of the terminal, else `PIPE_WIDTH`."""
     named = os.environ.get("COLUMNS", "")
     if named.isdecimal() and int(named):
         return int(named)
-    return shutil.get_terminal_size().columns if stream.isatty() else PIPE_WIDTH
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def new_console(*, stderr: bool = False, width: int | None = None) -> "Console":

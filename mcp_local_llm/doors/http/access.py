@@ -97,11 +97,9 @@ class AccessGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on, with a path that has no doubled and no trailing slashes."""
-        if scope["type"] == "http":
-            scope = {**scope, "path": _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"}
-            send = self._sharing(Headers(scope=scope).get("origin"), send)
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
+        scope = {**scope, "path": _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"}
+        send = self._sharing(Headers(scope=scope).get("origin"), send)
+        await (self._refusal(scope) or self._app)(scope, receive, send)
 
     def _sharing(self, origin: str | None, send: Send) -> Send:
         """Let pages of this origin read the response, whatever its status, where the settings allow it."""

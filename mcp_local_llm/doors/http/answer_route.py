@@ -43,7 +43,7 @@ class AnswerRoute(Generic[Asked]):
     async def answer(self, request: Request) -> Response:
         """Answer one request, as events where it asks for them."""
         client = client_of(request)
-        asked = self.format.read(await json_body(request), request.headers)
+        asked = self.format.read(await json_body(request))
         if asked.stream:
             return EventStreamResponse(
                 lambda report: self._chunks(asked, client, report),
@@ -57,7 +57,7 @@ class AnswerRoute(Generic[Asked]):
     async def count(self, request: Request) -> Response:
         """Count the prompt tokens of a request, without waiting for answers."""
         client = client_of(request)
-        asked = self.format.read(await json_body(request), request.headers)
+        asked = self.format.read(await json_body(request))
         return WholeResponse(
             lambda report: self._counted(asked, client, report), in_flight=self.in_flight, client=client
         )

@@ -10,41 +10,18 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
+from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_KEEPALIVE_S, Progress
 from mcp_local_llm.wire.http_error import HttpError
 from mcp_local_llm.wire.json_values import encodable, on_one_line
+from mcp_local_llm.wire.openai.read_request import IncomingRequest
 from mcp_local_llm.wire.sse import SseEvent, SseItem
 
 Json = Mapping[str, Any]
 
 
-class Incoming(Protocol):
-    """A request that was read; an API adds what it needs to write the answer."""
-
-    @property
-    def request(self) -> ChatRequest:
-        """What the engine needs."""
-        ...
-
-    @property
-    def model(self) -> str | None:
-        """The requested model; None or empty is the chosen one."""
-        ...
-
-    @property
-    def stream(self) -> bool:
-        """Whether events are sent instead of one JSON body."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """One sentence each, for the client."""
-        ...
-
-
-Asked = TypeVar("Asked", bound=Incoming)
+Asked = TypeVar("Asked", bound=IncomingRequest)
 
 
 class StreamWriter(Protocol):
@@ -106,14 +83,14 @@ class ApiFormat(Generic[Asked]):
     """One API.
 
     Attributes:
-        read: reads the decoded body, with the headers (names in small letters).
+        read: reads the decoded body.
         whole: writes an answer in one piece.
         stream: makes the writer of a streamed answer.
         pace: when a stream is opened, and how it is kept alive.
         count: writes the number of tokens of a request; None where the API does not count.
     """
 
-    read: Callable[[object, Mapping[str, str]], Asked]
+    read: Callable[[object], Asked]
     whole: Callable[[Asked, ChatResult], Json]
     stream: Callable[[Asked], StreamWriter]
     pace: Pace = Pace()
@@ -123,3 +100,8 @@ class ApiFormat(Generic[Asked]):
 def json_event(data: Json, kind: str = "message") -> SseEvent:
     """Make an event of JSON data; `kind` names it on a line `event:`."""
     return SseEvent(on_one_line(encodable(json.dumps(data, ensure_ascii=False))), kind)
+
+
+def named_events(*events: Json) -> list[SseEvent]:
+    """Make events that are named by their type, without which neither Claude Code nor Codex takes a stream."""
+    return [json_event(event, event["type"]) for event in events]

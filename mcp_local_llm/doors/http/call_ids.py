@@ -27,9 +27,6 @@ class CallIds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, as a call of its own."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         path, method = scope["path"].rstrip("/"), scope["method"]
         door = f"http {method} {path}" if path in self._paths else "http, another path"
         call = Call(door, known_id(Headers(scope=scope).get(HEADER)))

@@ -109,9 +109,10 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         WholeRequests(app),
         http=Connection,
+        # Requests over HTTP are all that reaches the application; `AccessGuard` looks for nothing else.
         ws="none",
-        loop="none",
         lifespan="off",
+        loop="none",
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

@@ -1,8 +1,8 @@
 """Anthropic's API: `POST /v1/messages` and `POST /v1/messages/count_tokens`, and their errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
+from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, named_events
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import Progress
@@ -25,28 +25,19 @@ class MessageStream:
 
     def begin(self) -> Sequence[SseItem]:
         """Return a ping, which may come before the message begins."""
-        return _named(PING)
+        return named_events(PING)
 
     def beat(self, progress: Progress | None) -> Sequence[SseItem]:
         """Return a ping."""
-        return _named(PING)
+        return named_events(PING)
 
     def chunk(self, chunk: ChatChunk) -> Sequence[SseItem]:
         """Return the events of one chunk."""
-        return _named(*self._events.events(chunk))
+        return named_events(*self._events.events(chunk))
 
     def failure(self, error: LocalLLMError, message: str) -> Sequence[SseItem]:
         """Return the event of a failure."""
-        return _named(failure(error, message).body)
-
-
-def _named(*events: Json) -> Sequence[SseItem]:
-    """Name each event by its type, without which Claude Code takes no stream."""
-    return [json_event(event, event["type"]) for event in events]
-
-
-def _read(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return read_messages_request(body)
+        return named_events(failure(error, message).body)
 
 
 def _whole(asked: IncomingRequest, result: ChatResult) -> Json:
@@ -61,5 +52,5 @@ def _count(counts: TokenCounts) -> Json:
     return {"input_tokens": counts.tokens[0]}
 
 
-MESSAGES = ApiFormat(_read, _whole, _stream, _PACE, _count)
+MESSAGES = ApiFormat(read_messages_request, _whole, _stream, _PACE, _count)
 MESSAGES_ERRORS = ErrorFormat(failure, refusal, AnthropicError)

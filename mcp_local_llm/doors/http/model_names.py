@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.values.errors import UnknownModelError
+from mcp_local_llm.values.errors import UnknownModelError, first_of
 
 MAX_NAMED = 20
 """Names of models in an error."""
@@ -41,5 +41,4 @@ class ModelNames:
     async def with_names(self, error: UnknownModelError) -> UnknownModelError:
         """Return the error with the names that there are."""
         names = await self.listed()
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        return UnknownModelError(f"{error} Models here: {', '.join(names[:MAX_NAMED]) or 'none'}{more}.")
+        return UnknownModelError(f"{error} Models here: {first_of(names, MAX_NAMED) or 'none'}.")

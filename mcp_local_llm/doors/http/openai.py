@@ -2,8 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 from mcp_local_llm.doors.http.api import ApiFormat, ErrorFormat, Json, Pace, json_event
 from mcp_local_llm.values.chat import ChatChunk, ChatResult
@@ -11,7 +10,7 @@ from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, Loca
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.wire.http_error import HttpError
 from mcp_local_llm.wire.openai.completions import TextCompletionStream, incoming_completion, text_completion
-from mcp_local_llm.wire.openai.errors import envelope, error_body
+from mcp_local_llm.wire.openai.errors import error_body, refusal
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.openai.response_schema import OpenAIError
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, CompletionStream, completion
@@ -19,21 +18,16 @@ from mcp_local_llm.wire.sse import DONE, SseComment, SseEvent, SseItem, progress
 
 _PACE = Pace(tell_progress=True)
 
-
-class ChunkEvents(Protocol):
-    """Turns chunks into events."""
-
-    def events(self, chunk: ChatChunk) -> list[dict[str, Any]]:
-        """Return the events of one chunk."""
-        ...
+Completions = CompletionStream | TextCompletionStream
+"""Turn chunks into events."""
 
 
 class OpenAIStream:
     """Writes OpenAI's streams: progress as comments, which clients ignore, and `[DONE]` at the end."""
 
-    def __init__(self, begin: Callable[[str], ChunkEvents]) -> None:
+    def __init__(self, begin: Callable[[str], Completions]) -> None:
         self._begin = begin
-        self._events: ChunkEvents | None = None
+        self._events: Completions | None = None
 
     def begin(self) -> Sequence[SseItem]:
         """Return nothing: the first event names the model, which the first chunk tells."""
@@ -57,14 +51,6 @@ class OpenAIStream:
 def _identity(kind: str, model: str) -> CompletionIdentity:
     """Make the id of a new answer; `kind` is its prefix."""
     return CompletionIdentity(f"{kind}-{uuid.uuid4().hex}", int(time.time()), model)
-
-
-def _read_chat(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return incoming_request(body)
-
-
-def _read_text(body: object, headers: Mapping[str, str]) -> IncomingRequest:
-    return incoming_completion(body)
 
 
 def _whole_chat(asked: IncomingRequest, result: ChatResult) -> Json:
@@ -91,10 +77,6 @@ def _failure(error: LocalLLMError, message: str) -> HttpError:
     return HttpError(error.status, error_body(error, message), {"x-should-retry": str(again).lower()})
 
 
-def _refusal(status: int, message: str, code: str | None) -> HttpError:
-    return HttpError(status, envelope(message, status=status, code=code))
-
-
-CHAT = ApiFormat(_read_chat, _whole_chat, _stream_chat, _PACE)
-TEXT = ApiFormat(_read_text, _whole_text, _stream_text, _PACE)
-OPENAI_ERRORS = ErrorFormat(_failure, _refusal, OpenAIError)
+CHAT = ApiFormat(incoming_request, _whole_chat, _stream_chat, _PACE)
+TEXT = ApiFormat(incoming_completion, _whole_text, _stream_text, _PACE)
+OPENAI_ERRORS = ErrorFormat(_failure, refusal, OpenAIError)

@@ -42,7 +42,6 @@ async def serve_standing(
     address: Address,
     announce: Callable[[str], None],
     *,
-    in_flight: InFlightAnswers,
     signals: Sequence[signal.Signals],
     load: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
@@ -52,7 +51,6 @@ async def serve_standing(
         llm: executes the verbs.
         address: where to listen.
         announce: takes the URL for clients once connections are taken.
-        in_flight: counts and cancels the answers.
         signals: end it.
         load: loads a model at once; None waits for the first call.
 
@@ -60,6 +58,7 @@ async def serve_standing(
         ConfigError: the address cannot be had, or would let other machines in without a key.
         LocalLLMError: `load` failed.
     """
+    in_flight = InFlightAnswers()
     with anyio.CancelScope() as scope, _on_signals(signals, in_flight, scope):
         async with serving_at(llm, address, in_flight) as url:
             announce(f"{url}/v1")

@@ -18,7 +18,7 @@ from mcp_types import (
 
 from mcp_local_llm.doors.mcp.file_tools import TemplateName
 from mcp_local_llm.llm.llm import LLM
-from mcp_local_llm.setup.places import read_prompt
+from mcp_local_llm.setup.places import read_prompt, split_front_matter
 from mcp_local_llm.values.errors import LocalLLMError, shortened
 
 ARGUMENTS = "$ARGUMENTS"
@@ -134,12 +134,3 @@ def _prompt(command: Command, text: str) -> Prompt:
         fn=render,
         context_kwarg=None,
     )
-
-
-def split_front_matter(text: str) -> tuple[dict[str, str], str]:
-    """Split off the `key: value` lines between two lines of three dashes at the top, if there are any."""
-    if not text.startswith("---\n"):
-        return {}, text
-    front, _, rest = text[4:].partition("\n---\n")
-    pairs = (line.partition(":") for line in front.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}, rest.lstrip("\n")

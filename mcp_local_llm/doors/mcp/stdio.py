@@ -21,7 +21,7 @@ async def serve_stdio(
     server: MCPServer[Any],
     leave: Callable[[], None],
     signals: Sequence[signal.Signals],
-    finish: Callable[[], Awaitable[None]] | None = None,
+    finish: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve until the client is gone: stdin ends, stdout has no reader, or the parent process has died.
 
@@ -45,16 +45,14 @@ async def serve_stdio(
 
         async def end() -> None:
             await gone.wait()
-            if finish is not None:
-                await finish()
+            await finish()
             leave()
 
         tasks.start_soon(end)
         await server.run_stdio_async()
         # The SDK has just put stdout back on the wire, and a library that is still loading may print.
         os.dup2(2, 1)
-        if finish is not None:
-            await finish()
+        await finish()
         tasks.cancel_scope.cancel()
 
 

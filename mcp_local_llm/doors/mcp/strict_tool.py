@@ -4,7 +4,6 @@ The SDK ignores arguments it does not know, publishes pydantic's titles with eve
 on with links to pydantic's manual. A small subclass mends all three through the SDK's public `Tool`.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any, Self, cast
 
@@ -16,7 +15,7 @@ from mcp_types import CallToolResult, ContentBlock, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
 from mcp_local_llm.doors.mcp.descriptions import SEARCH_HINTS
-from mcp_local_llm.doors.results_text import NoteWording, note, numbers_of
+from mcp_local_llm.doors.results_text import NoteWording, calls_text, note, numbers_of
 from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, shortened
@@ -121,6 +120,11 @@ class StrictTool(Tool):
         return " ".join(dict.fromkeys(sentences))
 
 
+def text_block(text: str) -> TextContent:
+    """Return a text as a block that UTF-8 can hold."""
+    return TextContent(type="text", text=encodable(text))
+
+
 def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     """Plain text first, then parsed tool calls as a JSON list, then the server's own words; no structured content.
 
@@ -130,11 +134,10 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     escaped line.
     """
     said = " ".join(part for part in (told_of(result), more) if part)
-    notes = [TextContent(type="text", text=f"[{said}]")] if said else []
-    blocks = [TextContent(type="text", text=encodable(result.text))] if result.text or not said else notes
-    calls = [{"name": call.name, "arguments": call.arguments} for call in result.tool_calls]
-    if calls:
-        blocks = [*blocks, TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False)))]
+    notes = [text_block(f"[{said}]")] if said else []
+    blocks = [text_block(result.text)] if result.text or not said else notes
+    if result.tool_calls:
+        blocks = [*blocks, text_block(calls_text(result.tool_calls))]
     if result.text:
         blocks += notes
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
@@ -154,7 +157,7 @@ def told_of(result: ChatResult) -> str:
 
 def report_result(report: BaseModel, *texts: str) -> CallToolResult:
     """Return a structured value and its texts side by side, each a block; a client shows the one or the others."""
-    blocks: list[ContentBlock] = [TextContent(type="text", text=encodable(text)) for text in texts]
+    blocks: list[ContentBlock] = [text_block(text) for text in texts]
     return CallToolResult(content=blocks, structured_content=report.model_dump(mode="json"))
 
 

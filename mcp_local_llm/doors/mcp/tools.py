@@ -1,6 +1,6 @@
 """The tools: each reads its arguments, calls one verb and writes the result."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
@@ -37,7 +37,6 @@ from mcp_local_llm.values.chat import (
     ToolSpec,
     TopP,
 )
-from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.values.results import ModelTable, QuickTest, QuickTestName, Status, Switch
 from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
 
@@ -124,12 +123,12 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
             max_thinking_tokens=max_thinking_tokens,
             response_schema=response_schema,
         )
+        task = FileTask(files or None, message, system, request, model or None, each_file, split, template, max_seconds)
         async with reporting(ctx) as report:
-            if files or template or each_file or split:
-                parts = (message, system, request, model or None, each_file, split, template, max_seconds)
-                return file_result(await delegation.chat(FileTask(files or None, *parts), report))
-            request = replace(request, messages=conversation(message, system, history or []))
-            result = await collect_result(llm.chat(request, report, model=model or None))
+            if task.on_files:
+                return file_result(await delegation.chat(task, report))
+            request = replace(request, messages=task.conversation())
+            result = await collect_result(llm.chat(request, report, model=task.model))
         return chat_result(result, unread_files(await delegation.named_in(message)))
 
     return StrictTool.of(
@@ -194,23 +193,6 @@ def report_tools(llm: LLM, delegation: Delegation) -> list[StrictTool]:
         assert schema is not None, f"{tool.name} lost its output schema"
         tool.fn_metadata.output_schema = without_titles(schema)
     return tools
-
-
-def conversation(message: str, system: str, history: Sequence[Message]) -> tuple[Message, ...]:
-    """Put the turns in order; a model that is given tool results answers them, with no message behind them.
-
-    Raises:
-        InvalidRequestError: there is nothing to answer.
-    """
-    turns = [Message(role="system", content=system)] if system else []
-    turns += history
-    if message:
-        turns.append(Message(role="user", content=message))
-    elif not history or history[-1].role != "tool":
-        raise InvalidRequestError(
-            "message is empty. Put the task into it; it may be empty only where history ends with a tool result."
-        )
-    return tuple(turns)
 
 
 def model_question(llm: LLM) -> Ask:

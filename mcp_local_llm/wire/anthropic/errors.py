@@ -60,7 +60,7 @@ def failure(error: LocalLLMError, message: str) -> HttpError:
     return _error(400 if isinstance(error, _LASTING) else error.status, message)
 
 
-def refusal(status: int, message: str, code: str | None = None) -> HttpError:
+def refusal(status: int, message: str, code: str | None) -> HttpError:
     """Refuse a request with a status of HTTP; Anthropic's envelope has no place for a code."""
     return _error(status, message)
 

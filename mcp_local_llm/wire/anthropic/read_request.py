@@ -6,7 +6,7 @@ editing of the context, the safety check of auto mode) is left out.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from mcp_local_llm.wire.json_values import as_text
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest
 from mcp_local_llm.wire.openai.tool_choice import choose_tools
+from mcp_local_llm.wire.request_object import body_object
 
 PLACEHOLDER = "DeferredToolPlaceholder"
 """A tool of Claude Code's that stands for nothing."""
@@ -32,9 +33,7 @@ def read_messages_request(body: object) -> IncomingRequest:
         ParameterError: a field is wrong; the message names it.
         UnknownThreadError: it holds only the newest part of a conversation.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    checked = _validated(cast(dict[str, Any], body))
+    checked = _validated(body_object(body))
     if checked.thread is not None and checked.thread.type == "continue":
         raise UnknownThreadError()
     tools, deferred, skipped = _tools(checked.tools or [])
@@ -71,10 +70,16 @@ def _validated(body: dict[str, Any]) -> MessagesRequest:
     try:
         return MessagesRequest.model_validate(body)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, problem["loc"]))
-        words = "Field required" if problem["type"] == "missing" else problem["msg"]
-        raise ParameterError(f"{place}: {words}.", place) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: ValidationError, *above: str) -> ParameterError:
+    """Tell the first fault as Anthropic does; `above` leads to what was checked."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    # Our own name of a tool's schema is another.
+    place = ".".join(map(str, (*above, *problem["loc"]))).replace("parameters", "input_schema")
+    words = "Field required" if problem["type"] == "missing" else problem["msg"]
+    return ParameterError(f"{place}: {words}.", place)
 
 
 def _tools(given: list[dict[str, Any]]) -> tuple[list[ToolSpec], list[ToolSpec], list[str]]:
@@ -94,21 +99,17 @@ def _tool(tool: Mapping[str, Any], place: str) -> ToolSpec:
     try:
         return ToolSpec.model_validate(fields)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join((place, *map(str, problem["loc"]))).replace("parameters", "input_schema")
-        words = "Field required" if problem["type"] == "missing" else problem["msg"]
-        raise ParameterError(f"{where}: {words}.", where) from error
+        raise _refusal(error, place) from error
 
 
 def _chosen(
     choice: Mapping[str, Any] | None, tools: tuple[ToolSpec, ...]
 ) -> tuple[tuple[ToolSpec, ...], tuple[str, ...], bool]:
     """Return the tools on offer, the names of those of which one must be called, and whether one call is allowed."""
-    kind = None if choice is None else choice.get("type")
-    if choice is None or kind not in ("auto", "any", "none", "tool"):
-        if choice is not None:
-            raise ParameterError(f"tool_choice.type: it is {_CHOICES}.", "tool_choice.type")
+    if choice is None:
         return tools, (), False
+    if choice.get("type") not in ("auto", "any", "none", "tool"):
+        raise ParameterError(f"tool_choice.type: it is {_CHOICES}.", "tool_choice.type")
     offered, must_call, single = choose_tools(dict(choice), tools)
     return offered, must_call, single or choice.get("disable_parallel_tool_use") is True
 

@@ -5,7 +5,6 @@ know its own reasoning again.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -48,20 +47,13 @@ def usage(counts: Usage) -> Event:
     }
 
 
-@dataclass
-class _OpenBlock:
-    """The block that is being written."""
-
-    kind: str
-    index: int
-
-
 class MessageEvents:
     """Turns the chunks of one answer into events; what was streamed already is not sent again at the end."""
 
     def __init__(self) -> None:
         self._begun = False
-        self._block: _OpenBlock | None = None
+        # The kind of the open block, which is the last one; empty where none is open.
+        self._open = ""
         self._blocks = 0
         self._text = 0
         self._reasoning = 0
@@ -70,7 +62,8 @@ class MessageEvents:
         """Return the events of one chunk; the progress in the first chunk tells the size of the prompt."""
         result = chunk.result
         if result is None:
-            return [*self._begin(chunk), *self._deltas(chunk.text, chunk.reasoning)] if _says(chunk) else []
+            says = chunk.text or chunk.reasoning
+            return [*self._begin(chunk), *self._deltas(chunk.text, chunk.reasoning)] if says else []
         events = [*self._begin(chunk), *self._deltas(result.text[self._text :], result.reasoning[self._reasoning :])]
         if not self._text:
             events += self._delta("text", _shown_text(result))
@@ -99,7 +92,7 @@ class MessageEvents:
     def _delta(self, kind: str, text: str) -> list[Event]:
         """Write a piece of text or of thinking, into a new block where another kind is open."""
         events: list[Event] = []
-        if self._block is None or self._block.kind != kind:
+        if self._open != kind:
             block = {"type": kind, kind: ""}
             events = self._start(kind, block if kind == "text" else {**block, "signature": ""})
         return [*events, self._piece({"type": f"{kind}_delta", kind: text})] if text else events
@@ -111,23 +104,19 @@ class MessageEvents:
 
     def _start(self, kind: str, block: Event) -> list[Event]:
         ended = self._end_block()
-        self._block = _OpenBlock(kind, self._blocks)
+        self._open = kind
         self._blocks += 1
-        return [*ended, {"type": "content_block_start", "index": self._block.index, "content_block": block}]
+        return [*ended, {"type": "content_block_start", "index": self._blocks - 1, "content_block": block}]
 
     def _piece(self, delta: Event) -> Event:
         return {"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}
 
     def _end_block(self) -> list[Event]:
-        block, self._block = self._block, None
-        if block is None:
+        kind, self._open = self._open, ""
+        if not kind:
             return []
-        signature = [] if block.kind != "thinking" else [self._piece({"type": "signature_delta", "signature": ""})]
-        return [*signature, {"type": "content_block_stop", "index": block.index}]
-
-
-def _says(chunk: ChatChunk) -> bool:
-    return bool(chunk.text or chunk.reasoning)
+        signature = [] if kind != "thinking" else [self._piece({"type": "signature_delta", "signature": ""})]
+        return [*signature, {"type": "content_block_stop", "index": self._blocks - 1}]
 
 
 def _shown_text(result: ChatResult) -> str:

@@ -17,6 +17,7 @@ from mcp_local_llm.wire.openai.read_request import ALIASES, IncomingRequest, inc
 from mcp_local_llm.wire.openai.request_schema import GenerationRequest, StreamOptions
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
+from mcp_local_llm.wire.request_object import body_object
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's default; a raw prompt has no natural end."""
@@ -46,9 +47,7 @@ def incoming_completion(body: object) -> IncomingRequest:
     Raises:
         ParameterError: a field is unsupported or wrong; `param` names it.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    given = cast(dict[str, Any], body)
+    given = body_object(body)
     prompt = _prompt(given.get("prompt"))
     fields = filled_in({name: value for name, value in given.items() if name != "prompt"})
     for name, nothing in CHAT_ONLY.items():
@@ -106,9 +105,6 @@ class TextCompletionStream:
 
 def _event(identity: CompletionIdentity, text: str, finish_reason: str | None) -> dict[str, Any]:
     return {
-        "id": identity.id,
-        "object": "text_completion",
-        "created": identity.created,
-        "model": identity.model,
+        **identity.members("text_completion"),
         "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}],
     }

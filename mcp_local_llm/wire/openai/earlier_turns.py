@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from mcp_local_llm.wire.json_values import require_few_values
+from mcp_local_llm.values.errors import first_of
+from mcp_local_llm.wire.json_values import as_object, require_few_values
 
 MAX_KEPT = 1000
 """Characters of a part in a form that is not known; of a longer one, or one with binary data, its type is kept."""
@@ -41,10 +42,7 @@ def with_readable_past(
         else turn
         for index, turn in enumerate(turns)
     ]
-    more = f" and {len(kept) - MAX_NAMED} more" if len(kept) > MAX_NAMED else ""
-    warning = (
-        f"Earlier turns hold what cannot be read here, which was kept as text: {', '.join(kept[:MAX_NAMED])}{more}."
-    )
+    warning = f"Earlier turns hold what cannot be read here, which was kept as text: {first_of(kept, MAX_NAMED)}."
     return read, [warning] if kept else []
 
 
@@ -56,13 +54,9 @@ def newest_turn(turns: Sequence[object], *, more: bool = False) -> int:
         more: another message follows, unless results of tools are at the end.
     """
     index = len(turns)
-    while index > 0 and _role(turns[index - 1]) == "tool":
+    while index > 0 and as_object(turns[index - 1]).get("role") == "tool":
         index -= 1
     return index if more else min(index, max(len(turns) - 1, 0))
-
-
-def _role(turn: object) -> object:
-    return cast(dict[str, Any], turn).get("role") if isinstance(turn, dict) else None
 
 
 def _readable(turn: Mapping[str, Any], place: str, kept: list[str], write_arguments: WriteArguments) -> dict[str, Any]:
@@ -110,19 +104,13 @@ def _shortened(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if len(text) <= MAX_KEPT and "base64" not in text and "data:" not in text:
         return text
-    kind = cast(dict[str, Any], value).get("type", "value") if isinstance(value, dict) else "value"
-    return f"[{str(kind)[:40]}]"
+    return f"[{str(as_object(value).get('type', 'value'))[:40]}]"
 
 
 def _call(call: object, write_arguments: WriteArguments) -> dict[str, Any] | None:
     """Return a call in OpenAI's form; None where it has no name, or arguments that are no JSON object."""
-    if not isinstance(call, dict):
-        return None
-    outer = cast(dict[str, Any], call)
-    function = outer.get("function", outer)
-    if not isinstance(function, dict):
-        return None
-    fields = cast(dict[str, Any], function)
+    outer = as_object(call)
+    fields = as_object(outer.get("function", outer))
     name, arguments = fields.get("name"), fields.get("arguments")
     if isinstance(arguments, str):
         try:

@@ -26,6 +26,7 @@ from mcp_local_llm.values.errors import (
     ModelLoadError,
     UnknownModelError,
 )
+from mcp_local_llm.wire.http_error import HttpError
 from mcp_local_llm.wire.json_values import as_count, as_object, as_text
 
 CODES: Mapping[type[LocalLLMError], str] = {
@@ -131,6 +132,11 @@ def envelope(message: str, *, status: int, code: str | None = None, param: str |
     """Write an error that is not a `LocalLLMError`, such as a missing key (401) or an unknown path (404)."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def refusal(status: int, message: str, code: str | None) -> HttpError:
+    """Write a refusal that is not an error of ours, such as a missing key (401)."""
+    return HttpError(status, envelope(message, status=status, code=code))
 
 
 def read_error(value: object) -> ServerError | None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from mcp_local_llm.values.chat import LONGEST_ANSWER, ChatRequest, Message, SamplingParams, ToolCall, ToolSpec
-from mcp_local_llm.values.errors import shortened
+from mcp_local_llm.values.errors import first_of, shortened
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.json_values import require_few_values
 from mcp_local_llm.wire.openai.earlier_turns import newest_turn, with_readable_past
@@ -26,6 +26,7 @@ from mcp_local_llm.wire.openai.request_schema import (
 )
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES, thinking_budget_of, thinking_of
 from mcp_local_llm.wire.openai.tool_choice import choose_tools
+from mcp_local_llm.wire.request_object import body_object
 
 MAX_NAMED, MAX_NAME = 10, 40
 """Unknown fields that a warning names, and characters of each name."""
@@ -127,9 +128,7 @@ def incoming_request(body: object) -> IncomingRequest:
     Raises:
         ParameterError: a field is unsupported or wrong; `param` names it.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    given = cast(dict[str, Any], body)
+    given = body_object(body)
     fields, warnings = _lowered(_supported(given))
     messages, kept = fields.get("messages"), list[str]()
     if isinstance(messages, list):
@@ -185,8 +184,7 @@ def _unknown(fields: Mapping[str, Any]) -> list[str]:
     names = [name for name in fields if name not in {*ChatCompletionRequest.model_fields, *SWITCHES, *BUDGETS}]
     if not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return [f"Fields that are unknown here were ignored: {', '.join(n[:MAX_NAME] for n in names[:MAX_NAMED])}{more}."]
+    return [f"Fields that are unknown here were ignored: {first_of([n[:MAX_NAME] for n in names], MAX_NAMED)}."]
 
 
 def _validated(body: dict[str, Any], sent_as: Mapping[str, str]) -> ChatCompletionRequest:

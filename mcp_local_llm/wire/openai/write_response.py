@@ -27,6 +27,10 @@ class CompletionIdentity:
     created: int
     model: str
 
+    def members(self, kind: str) -> dict[str, Any]:
+        """Write them for an object of this kind."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
 
 class CompletionStream:
     """Turns the chunks of one answer into events; what was streamed already is not sent again at the end."""
@@ -74,10 +78,7 @@ class CompletionStream:
 
     def _event(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         event: dict[str, Any] = {
-            "id": self._identity.id,
-            "object": "chat.completion.chunk",
-            "created": self._identity.created,
-            "model": self._identity.model,
+            **self._identity.members("chat.completion.chunk"),
             "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
         }
         # OpenAI: with include_usage every event has the member, null in all but the last.
@@ -95,19 +96,16 @@ def completion(result: ChatResult, identity: CompletionIdentity) -> dict[str, An
         message["tool_calls"] = [_call(call, number, identity) for number, call in enumerate(result.tool_calls)]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
     return {
-        "id": identity.id,
-        "object": "chat.completion",
-        "created": identity.created,
-        "model": identity.model,
+        **identity.members("chat.completion"),
         "choices": [choice],
         "usage": usage(result.usage),
         **write_extension(result),
     }
 
 
-def model_list(ids: Iterable[str], created: int = 0) -> dict[str, Any]:
+def model_list(ids: Iterable[str]) -> dict[str, Any]:
     """Write the answer of `GET /v1/models`, in the given order."""
-    data = [{"id": name, "object": "model", "created": created, "owned_by": "mcp-local-llm"} for name in ids]
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "mcp-local-llm"} for name in ids]
     return {"object": "list", "data": data}
 
 

@@ -18,7 +18,7 @@ from mcp_local_llm.values.errors import (
     UnknownModelError,
 )
 from mcp_local_llm.wire.http_error import HttpError
-from mcp_local_llm.wire.openai.errors import envelope, error_body
+from mcp_local_llm.wire.openai.errors import error_body
 
 RETRY_AFTER_S = 2
 """Seconds after which a client that was refused for a full queue or a server that is away may ask again."""
@@ -50,8 +50,3 @@ def failure(error: LocalLLMError, message: str) -> HttpError:
     status = 503 if again else 400 if final or isinstance(error, ConfigError) else error.status
     headers = {"x-should-retry": str(again).lower(), **({"retry-after": str(RETRY_AFTER_S)} if again else {})}
     return HttpError(status, error_body(error, message, status=status), headers)
-
-
-def refusal(status: int, message: str, code: str | None) -> HttpError:
-    """Write a refusal that is not an error of ours, such as a missing key (401)."""
-    return HttpError(status, envelope(message, status=status, code=code))

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mcp_local_llm.values.errors import shortened
+from mcp_local_llm.values.errors import first_of, shortened
 from mcp_local_llm.wire.json_values import JsonObject, as_object, as_text
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.responses.tool_names import CUSTOM_INPUT, ToolNames
@@ -69,8 +69,7 @@ class InputReader:
         if self._images:
             told.append(f"Images are left out, because models here read text only: {self._images}.")
         if self._left_out:
-            more = f" and {len(self._left_out) - 5} more" if len(self._left_out) > 5 else ""
-            told.append(f"Items of a type that is not read here were left out: {', '.join(self._left_out[:5])}{more}.")
+            told.append(f"Items of a type that is not read here were left out: {first_of(self._left_out, 5)}.")
         return told
 
     def _item(self, item: JsonObject, place: str, *, last: bool) -> None:

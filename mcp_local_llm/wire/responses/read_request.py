@@ -13,6 +13,7 @@ from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.json_values import as_object
 from mcp_local_llm.wire.openai.errors import ParameterError
 from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
+from mcp_local_llm.wire.request_object import body_object
 from mcp_local_llm.wire.responses.input_items import InputReader, WrittenTurn
 from mcp_local_llm.wire.responses.tool_names import ToolNames, function_choice, offered_functions
 
@@ -86,9 +87,7 @@ def incoming_response(body: object) -> IncomingResponse:
     Raises:
         ParameterError: a field is unsupported or wrong; `param` names it.
     """
-    if not isinstance(body, dict):
-        raise ParameterError("The body of the request must be a JSON object.", "body")
-    given = filled_in(cast(dict[str, Any], body))
+    given = filled_in(body_object(body))
     _refuse(given)
     tools = given.get("tools")
     if not isinstance(tools, list | None):

@@ -172,7 +172,7 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_an_end() -> None
 def test_progress_is_a_line_every_few_seconds_where_there_is_no_terminal() -> None:
     lines: list[str] = []
     now = [0.0]
-    with SparseLines(lines.append, clock=lambda: now[0], interval_s=5.0) as line:
+    with SparseLines(lines.append, clock=lambda: now[0]) as line:
         for second in range(13):
             now[0] = float(second)
             line.report(Progress("answer", second * 10, rate=10.0))

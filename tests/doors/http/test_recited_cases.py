@@ -34,7 +34,6 @@ MODELS = {
     for number, group in enumerate(found.items())
 }
 """The models by name, each with its markup and its cases; a sweep has those of the whole shared corpus."""
-SWEPT = [pytest.param(name, marks=[pytest.mark.sweep] * name.startswith("sweep")) for name in MODELS]
 
 
 @pytest.fixture(scope="module")

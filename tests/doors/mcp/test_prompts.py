@@ -4,9 +4,8 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import Prompt, PromptReference, TextContent
 
-from mcp_local_llm.doors.mcp.prompts import split_front_matter
 from mcp_local_llm.files.tasks.template import Templates
-from mcp_local_llm.setup.places import prompt_names, read_prompt
+from mcp_local_llm.setup.places import prompt_names, read_prompt, split_front_matter
 
 NAMES = ["switch-model", "delegate", "review", "commit", "condense"]
 MAX_BYTES = 2048

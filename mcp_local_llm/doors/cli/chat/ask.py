@@ -1,8 +1,6 @@
 """Asks one question and writes the answer while it comes; the command `chat` and the interactive chat share it."""
 
-import json
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,10 +13,9 @@ from mcp_local_llm.doors.cli.progress_line import progress_line
 from mcp_local_llm.doors.cli.run import Parts, note
 from mcp_local_llm.doors.cli.terminal import is_terminal
 from mcp_local_llm.llm.llm import OnText, collect_result
-from mcp_local_llm.values.chat import ChatResult, Message, ToolCall
+from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import rate_of
-from mcp_local_llm.wire.json_values import encodable
 
 NOTE_WORDING = results_text.NoteWording(
     longer="with a larger --max-tokens",
@@ -58,27 +55,18 @@ async def ask(parts: Parts, task: FileTask, writer: AnswerWriter | None) -> File
         # Streamed text is the beginning of the answer; one that no check allowed to stream comes whole.
         writer.write(answer.body.removeprefix(written))
         writer.end()
-        sys.stdout.write(calls_line(answer.result.tool_calls))
+        if answer.result.tool_calls:
+            print(results_text.calls_text(answer.result.tool_calls))
         sys.stdout.flush()
     return answer
 
 
 async def _answer(parts: Parts, task: FileTask, report: ReportProgress, on_text: OnText | None) -> FileAnswer:
-    if task.files or task.template or task.each_file or task.split:
+    if task.on_files:
         return await parts.delegation.chat(task, report, on_text)
-    turns = [Message(role="system", content=task.system)] if task.system else []
-    turns += [*task.request.messages, Message(role="user", content=task.message)]
-    request = replace(task.request, messages=tuple(turns), stream=on_text is not None)
+    request = replace(task.request, messages=task.conversation(), stream=on_text is not None)
     result = await collect_result(parts.llm.chat(request, report, model=task.model), on_text)
     return FileAnswer("", result.text, result, single=True)
-
-
-def calls_line(calls: Sequence[ToolCall]) -> str:
-    """Return parsed tool calls as one line of JSON; empty for none."""
-    if not calls:
-        return ""
-    listed = [{"name": call.name, "arguments": call.arguments} for call in calls]
-    return f"{encodable(json.dumps(listed, ensure_ascii=False))}\n"
 
 
 def is_complete(result: ChatResult) -> bool:

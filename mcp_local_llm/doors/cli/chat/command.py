@@ -30,14 +30,13 @@ from mcp_local_llm.doors.cli.run import (
     OpenLLM,
     Parts,
     act,
-    code_of,
     fail,
     note,
+    telling_failures,
 )
 from mcp_local_llm.doors.cli.show import JsonOption, print_json
 from mcp_local_llm.doors.cli.terminal import is_terminal
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Seed, Temperature
-from mcp_local_llm.values.errors import LocalLLMError
 
 EXAMPLES = """\b
 Examples:
@@ -116,7 +115,7 @@ def add_chat_command(commands: typer.Typer, open_llm: OpenLLM, names: CompleteNa
         as_json: JsonOption = False,
     ) -> None:
         """Ask the chosen model and write its answer while it comes."""
-        try:
+        with telling_failures():
             request = ChatRequest(
                 (),
                 read_tools(tools) if tools else (),
@@ -126,8 +125,6 @@ def add_chat_command(commands: typer.Typer, open_llm: OpenLLM, names: CompleteNa
             )
             text = _read_message(message, stdin, optional=template is not None)
             system = utf8(os.fsencode(system or ""), "--system")
-        except LocalLLMError as error:
-            fail(str(error), code_of(error))
         task = FileTask(file or None, text, system, request, model, each_file, split, template)
         alone = not (text.strip() or template or each_file or split or schema or tools or as_json)
         if alone and stdin_kind() == "none" and is_terminal(sys.stdin) and is_terminal(sys.stdout):

@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -51,18 +51,6 @@ class Conversation:
     parts: Parts
     task: FileTask
     answered_by: str = ""
-    _commands: Mapping[str, Callable[[str, ReportProgress], Awaitable[str]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._commands = {
-            "/model": self._model,
-            "/system": self._system,
-            "/file": self._file,
-            "/clear": self._clear,
-            "/save": self._save,
-            "/help": self._help,
-            "/exit": self._exit,
-        }
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -90,8 +78,17 @@ class Conversation:
             InvalidRequestError: there is no such command.
             LocalLLMError: it failed.
         """
+        commands: Mapping[str, Callable[[str, ReportProgress], Awaitable[str]]] = {
+            "/model": self._model,
+            "/system": self._system,
+            "/file": self._file,
+            "/clear": self._clear,
+            "/save": self._save,
+            "/help": self._help,
+            "/exit": self._exit,
+        }
         name, _, rest = line.strip().partition(" ")
-        run = self._commands.get(name)
+        run = commands.get(name)
         if run is None:
             near = difflib.get_close_matches(name, NAMES, n=1)
             meant = f" Did you mean {near[0]}?" if near else ""
