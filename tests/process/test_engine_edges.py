@@ -9,6 +9,7 @@ import pytest
 from tests.wire import Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
+NO_THREAD = Path(__file__).parent / "no_thread"
 GREETING = "Hello! How can I help you today?"
 
 
@@ -42,6 +43,16 @@ async def test_an_mlx_that_is_repaired_while_the_server_runs_is_used_by_the_next
         shutil.rmtree(broken / "mlx")
         for wire in (first, second):
             assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+
+
+async def test_a_thread_that_cannot_be_started_fails_one_call_and_the_next_starts_it(environ: dict[str, str]) -> None:
+    async with open_wire(environ | {"PYTHONPATH": str(NO_THREAD)}) as wire:
+        assert "can't start new thread" in await refused(wire)
+        now = (await wire.answer(await wire.call("status")))["result"]["structuredContent"]
+        assert (now["state"], now["calls_running"]) == ("unloaded", 0)
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0
 
 
 async def test_a_low_limit_of_open_files_keeps_nothing_from_loading(environ: dict[str, str]) -> None:
