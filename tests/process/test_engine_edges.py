@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_local_llm.models.find.roots import BUILTIN_FOLDER
 from tests.wire import Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
@@ -70,3 +71,23 @@ async def test_a_working_folder_that_was_removed_keeps_nothing_from_loading(
     async with open_wire(environ, command=command) as wire:
         shutil.rmtree(folder)
         assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+
+
+TWINS = (
+    "{% set ns = namespace(a=[0], b=[0]) %}{% for i in range(60) %}"
+    "{% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}"
+)
+
+
+async def test_a_template_that_keeps_native_code_busy_fails_its_call_and_leaves_the_process_alive(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(BUILTIN_FOLDER, tmp_path / "models" / "twins")
+    (folder / "chat_template.jinja").write_text(TWINS, encoding="utf-8")
+    async with open_wire(environ | {"MCP_LOCAL_LLM_FOLDERS": str(folder.parent)}) as wire:
+        result = (await wire.answer(await wire.call("chat", message="Hello", model="twins")))["result"]
+        assert result["isError"]
+        assert "The chat template of twins refused the conversation" in result["content"][0]["text"]
+        assert await wire.text(await wire.call("chat", message="Hello", model="tiny")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0

@@ -7,11 +7,11 @@ _sound: Any = threading.Thread.start
 _left = [1]
 
 
-def _start(thread: threading.Thread) -> None:
-    if thread.name == "mlx" and _left:
+def _start(self: threading.Thread) -> None:
+    if self.name == "mlx" and _left:
         _left.clear()
         raise RuntimeError("can't start new thread")
-    _sound(thread)
+    _sound(self)
 
 
 threading.Thread.start = _start
