@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_local_llm.models.find.roots import BUILTIN_FOLDER
-from tests.wire import Wire, open_wire
+from tests.wire import Json, Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
 NO_THREAD = Path(__file__).parent / "no_thread"
@@ -89,5 +89,16 @@ async def test_a_template_that_keeps_native_code_busy_fails_its_call_and_leaves_
         assert result["isError"]
         assert "The chat template of twins refused the conversation" in result["content"][0]["text"]
         assert await wire.text(await wire.call("chat", message="Hello", model="tiny")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0
+
+
+async def test_a_schema_that_takes_for_ever_to_compare_delays_nobody(environ: dict[str, str]) -> None:
+    parts = {f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(30)}
+    last: Json = {"type": "object", "properties": {}, "additionalProperties": False}
+    schema: Json = {"type": "object", "$ref": "#/$defs/a0", "$defs": {**parts, "a30": last}}
+    async with open_wire(environ) as wire:
+        assert await wire.text(await wire.call("chat", message="Hello", response_schema=schema)) == "{}"
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
         await wire.close_stdin()
         assert await wire.ended() == 0
