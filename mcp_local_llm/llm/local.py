@@ -84,7 +84,7 @@ class Local:
         with self._counters.call(), self._used_by(client), request_line(self._clock) as line:
             # Checked before a model is loaded, since no engine can answer a request with a broken schema.
             if request.callable_tools or request.response_schema is not None:
-                await anyio.to_thread.run_sync(self._schemas.check, request)
+                await anyio.to_thread.run_sync(self._schemas.check, request, abandon_on_cancel=True)
             wanted = await self._loading.wanted(model, caller)
             line.model = wanted.model.id
             if request.prompt is None:

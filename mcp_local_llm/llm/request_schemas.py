@@ -6,6 +6,7 @@ schema, and some fail for all requests of a batch.
 
 import json
 from collections.abc import Mapping
+from types import UnionType
 from typing import Any, cast
 
 from mcp_local_llm.values.chat import ChatRequest
@@ -13,6 +14,10 @@ from mcp_local_llm.values.errors import InvalidRequestError, shortened
 
 MAX_DEPTH = 100
 """The deepest nesting of objects and lists; JSON and grammar parsers fail at 128."""
+MAX_PARTS = 20_000
+"""Objects and lists in all schemas of a request: some seconds of the library that checks them."""
+MAX_MIXED = 500
+"""Items of a list that holds not only texts or only numbers: they are compared with each other, each with each."""
 KNOWN = 512
 """Checked schemas to remember: a client sends the same tools with every request."""
 
@@ -29,14 +34,15 @@ class SchemaCheck:
         Raises:
             InvalidRequestError: with the place and the fault.
         """
+        schemas = [(tool.parameters, f"the parameters of the tool {tool.name}") for tool in request.callable_tools]
         if request.response_schema is not None:
-            self._check(request.response_schema, "response_schema")
-        for tool in request.callable_tools:
-            self._check(tool.parameters, f"the parameters of the tool {tool.name}")
+            schemas.insert(0, (request.response_schema, "response_schema"))
+        room = MAX_PARTS
+        for schema, name in schemas:
+            room -= _parts(schema, name, room)
+            self._check(schema, name)
 
     def _check(self, schema: Mapping[str, Any], name: str) -> None:
-        if _too_deep(schema):
-            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists are nested.")
         key = json.dumps(schema)
         if key in self._sound:
             return
@@ -65,18 +71,37 @@ def _problem(schema: Mapping[str, Any]) -> str:
     return ""
 
 
-def _too_deep(schema: Mapping[str, Any]) -> bool:
-    """Measure the nesting without recursion, since a deep schema would exhaust the stack."""
-    left: list[tuple[object, int]] = [(schema, 1)]
+def _parts(schema: Mapping[str, Any], name: str, room: int) -> int:
+    """Count the objects and lists of a schema, without recursion, since a deep schema would exhaust the stack.
+
+    Raises:
+        InvalidRequestError: they are nested too deep, are more than `room`, or one takes too long to check.
+    """
+    parts, left = 0, list[tuple[object, int]]([(schema, 1)])
     while left:
         value, depth = left.pop()
+        parts += 1
         if depth > MAX_DEPTH:
-            return True
+            raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists are nested.")
+        if parts > room:
+            raise InvalidRequestError(
+                f"{name}: the schemas of this request hold more than {MAX_PARTS:,} objects and lists. Shorten them."
+            )
         if isinstance(value, Mapping):
-            left += [(inner, depth + 1) for inner in cast(Mapping[str, object], value).values() if _nests(inner)]
-        elif isinstance(value, list):
-            left += [(inner, depth + 1) for inner in cast(list[object], value) if _nests(inner)]
-    return False
+            items = list(cast(Mapping[str, object], value).values())
+        else:
+            items = cast(list[object], value)
+            if len(items) > MAX_MIXED and not (_all(items, str) or _all(items, int | float)):
+                raise InvalidRequestError(
+                    f"{name}: a list in it holds more than {MAX_MIXED} items that are not all texts or all numbers. "
+                    "Shorten it."
+                )
+        left += [(inner, depth + 1) for inner in items if _nests(inner)]
+    return parts
+
+
+def _all(items: list[object], kind: type | UnionType) -> bool:
+    return all(isinstance(item, kind) for item in items)
 
 
 def _nests(value: object) -> bool:

@@ -5,7 +5,7 @@ Pure. It must not know engines: one answer came from a grammar, another from a s
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
@@ -18,6 +18,15 @@ _MAX_SHOWN = 200
 _DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
 _LARGEST = 10**30
 
+_MAX_CHECKS = 100_000
+"""Checks of one answer: about a second."""
+_CHEAP = 50
+"""Comparisons of two values in the time of a check."""
+_STEPS_PER_CHECK = 1000
+"""Steps of a regular expression in that time."""
+_REPEATED = re.compile(r"[*+|]|\{\d*,")
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+
 _CHOICES = ("allOf", "anyOf", "oneOf")
 _ANY: Schema = {}
 _KEYWORDS = {
@@ -27,28 +36,81 @@ _KEYWORDS = {
 }
 
 
+class _TooLong(Exception):
+    """The comparison takes too long."""
+
+
 def schema_fault(text: str, schema: Schema) -> str | None:
     """Return why an answer does not validate; empty for one that does, None where the two cannot be compared."""
     # Imported here: the import takes a tenth of a second, and most requests have no schema.
     from jsonschema import Draft202012Validator
     from jsonschema.validators import validator_for
+    from referencing import Registry
 
     try:
         value: object = json.loads(text, parse_float=_exact)
     except (ValueError, RecursionError):
         return "it is no JSON"
     try:
-        exact: Any = json.loads(json.dumps(dict(schema)), parse_float=_exact)
-        validator: Any = validator_for(exact, default=Draft202012Validator)(exact)
-        error: Any = next(validator.iter_errors(value), None)
+        exact: Any = json.loads(json.dumps(dict(schema)), parse_float=_exact, object_hook=_without_dialect)
+        kind: Any = _bounded(validator_for(schema, default=Draft202012Validator))
+        # Without a registry, a reference is fetched from the network.
+        nothing = cast(Any, Registry)()
+        error: Any = next(kind(exact, registry=nothing).iter_errors(value), None)
     except Exception:
-        # A reference that leads nowhere, a pattern that Python cannot read: the library may raise anything.
+        # A reference that leads nowhere, a pattern that Python cannot read, `_TooLong`: the library may raise anything.
         return None
     if error is None:
         return ""
     place = "/".join(["#", *(str(part) for part in error.absolute_path)])
     told = _DECIMAL.sub(r"\1", error.message)
     return f"at {place}, {told[:_MAX_SHOWN]}"
+
+
+def _without_dialect(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave `$schema` out: a part that names a dialect would be given to another class of validators."""
+    return {key: value for key, value in schema.items() if key != "$schema" or not isinstance(value, str)}
+
+
+def _bounded(kind: Any) -> Any:
+    """Return a class of validators that give up: a schema decides how long a comparison takes, and nothing ends it."""
+    from jsonschema import validators
+
+    extend: Any = vars(validators)["extend"]
+    left = _MAX_CHECKS
+
+    def counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(validator: Any, said: Any, value: Any, schema: Any) -> Any:
+            nonlocal left
+            left -= _cost(keyword, said, value, schema)
+            if left < 0:
+                raise _TooLong
+            return check(validator, said, value, schema)
+
+        return checked
+
+    return extend(kind, {keyword: counted(keyword, check) for keyword, check in kind.VALIDATORS.items()})
+
+
+def _cost(keyword: str, said: Any, value: Any, schema: Any) -> int:
+    """Return about how many checks a keyword takes."""
+    if keyword == "pattern" and isinstance(value, str):
+        return _matching_cost([said], [value])
+    if keyword in ("additionalProperties", "patternProperties") and isinstance(value, dict):
+        return _matching_cost(schema.get("patternProperties", ()), cast(dict[str, object], value))
+    if keyword == "uniqueItems" and isinstance(value, list):
+        return 1 + len(cast(list[object], value)) ** 2 // _CHEAP
+    return 1 + (len(cast(list[object], said)) // _CHEAP if isinstance(said, list) else 0)
+
+
+def _matching_cost(patterns: Iterable[str], texts: Iterable[str]) -> int:
+    """Return about how many checks it takes Python to match texts: it tries each way in which repetitions share one."""
+    longest, cost = max(map(len, texts), default=0), 1
+    for pattern in patterns:
+        repeated = len(_REPEATED.findall(pattern))
+        ways = 2**longest if _REPEATED_GROUP.search(pattern) and repeated > 1 else longest ** (1 + repeated)
+        cost += ways // _STEPS_PER_CHECK
+    return cost
 
 
 def _exact(digits: str) -> Decimal | int:
@@ -139,18 +201,24 @@ def _follow(letter: str, top: _Open, stack: list[_Open]) -> None:
         top.key_next = False
 
 
-def _alternatives(place: str, schema: Schema, root: Schema, depth: int = 0) -> Iterator[tuple[str, Schema]]:
-    """Yield a schema and what it refers to or chooses from, each with its place."""
-    yield place, schema
-    if depth > 20:
-        return
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and (target := _referred(reference, root)) is not None:
-        yield from _alternatives(reference, target, root, depth + 1)
-    for keyword in _CHOICES:
-        for number, choice in enumerate(cast(list[object], schema.get(keyword, []))):
-            if isinstance(choice, dict):
-                yield from _alternatives(f"{place}/{keyword}/{number}", cast(Schema, choice), root, depth + 1)
+def _alternatives(place: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yield a schema and what it refers to or chooses from, each once and with its place."""
+    left, seen = [(place, schema)], set[int]()
+    while left:
+        where, one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield where, one
+        inner: list[tuple[str, Schema]] = []
+        reference = one.get("$ref")
+        if isinstance(reference, str) and (target := _referred(reference, root)) is not None:
+            inner.append((reference, target))
+        for keyword in _CHOICES:
+            for number, choice in enumerate(cast(list[object], one.get(keyword, []))):
+                if isinstance(choice, dict):
+                    inner.append((f"{where}/{keyword}/{number}", cast(Schema, choice)))
+        left += reversed(inner)
 
 
 def _referred(reference: str, root: Schema) -> Schema | None:

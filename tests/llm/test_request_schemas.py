@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_local_llm.llm.request_schemas import MAX_DEPTH, SchemaCheck
+from mcp_local_llm.llm.request_schemas import MAX_DEPTH, MAX_MIXED, MAX_PARTS, SchemaCheck
 from mcp_local_llm.values.chat import ChatRequest, Message, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
 from tests.wire import open_wire
@@ -33,6 +33,9 @@ BROKEN: list[tuple[Schema, str]] = [
     ({"$schema": {}}, "its $schema, or a reference in it, cannot be read"),
     (nested(900), f"more than {MAX_DEPTH}"),
     ({"allOf": [nested(60)]}, f"more than {MAX_DEPTH}"),
+    ({"properties": {f"p{at}": {} for at in range(MAX_PARTS)}}, f"more than {MAX_PARTS:,}"),
+    ({"type": [{"a": at} for at in range(MAX_MIXED + 1)]}, f"more than {MAX_MIXED} items"),
+    ({"$schema": "http://json-schema.org/draft-04/schema#", "enum": [1, "a"] * MAX_MIXED}, f"more than {MAX_MIXED}"),
 ]
 SOUND: list[Schema] = [
     {},
@@ -43,6 +46,8 @@ SOUND: list[Schema] = [
     {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
     {"title": "x", "x-vendor": {"anything": [1, 2]}},
     nested(40),
+    {"enum": [f"place {at}" for at in range(2 * MAX_PARTS)]},
+    {"enum": list(range(MAX_MIXED * 2))},
 ]
 
 
@@ -83,3 +88,24 @@ async def test_broken_schemas_fail_their_own_calls_and_no_other(environ: dict[st
         assert (await wire.text(long)).endswith("149, 150")
         assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
         assert "Traceback" not in wire.errors()
+
+
+def test_the_schemas_of_all_tools_are_bounded_together() -> None:
+    half: Schema = {"properties": {f"p{at}": {} for at in range(MAX_PARTS // 2)}}
+    tools = tuple(ToolSpec(name=f"tool_{at}", parameters=half) for at in range(3))
+    SchemaCheck().check(asking(tools=tools[:1]))
+    with pytest.raises(InvalidRequestError, match="the parameters of the tool tool_1: the schemas of this request"):
+        SchemaCheck().check(asking(tools=tools))
+
+
+async def test_a_schema_that_takes_minutes_to_check_holds_up_neither_a_call_nor_the_exit(
+    environ: dict[str, str],
+) -> None:
+    slow: Schema = {"type": [{"a": at} for at in range(12_000)]}
+    async with open_wire(environ) as wire:
+        result = (await wire.answer(await wire.call("chat", message="Hello", response_schema=slow)))["result"]
+        assert result["isError"]
+        assert "Shorten it" in result["content"][0]["text"]
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0

@@ -1,5 +1,6 @@
 """An answer compared with its schema: what is wrong with it, and where a cut one could have gone on for ever."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -72,3 +73,43 @@ def test_the_advice_is_to_bound_what_is_endless_and_more_tokens_where_only_a_tex
 )
 def test_an_answer_validates_or_its_fault_is_told(text: str, schema: Schema, told: str | None) -> None:
     assert schema_fault(text, schema) == told
+
+
+def _doubled(keyword: str, last: Schema) -> Schema:
+    """A schema whose every part refers to the next one twice."""
+    parts = {f"a{at}": {keyword: [{"$ref": f"#/$defs/a{at + 1}"}] * 9} for at in range(30)}
+    return {"$ref": "#/$defs/a0", "$defs": {**parts, "a30": last}}
+
+
+ENDLESS: list[tuple[str, Schema]] = [
+    ("{}", _doubled("allOf", {"type": "object"})),
+    ("{}", {"$schema": "http://json-schema.org/draft-07/schema#", **_doubled("oneOf", {"type": "object"})}),
+    ('"' + "a" * 60 + '"', {"anyOf": [{"pattern": "^(a|aa)+b$"}, TEXT]}),
+    ('"' + "a" * 9999 + '"', {"anyOf": [{"pattern": "a*a*a*b"}, TEXT]}),
+    ('{"' + "a" * 60 + 'b": 1}', {"additionalProperties": False, "patternProperties": {"^(a|aa)+$": True}}),
+    ("[" + "{}, " * 9999 + "1]", {"uniqueItems": True}),
+]
+
+
+@pytest.mark.parametrize(("text", "schema"), ENDLESS)
+def test_a_comparison_that_would_take_for_ever_is_given_up(text: str, schema: Schema) -> None:
+    assert schema_fault(text, schema) is None
+
+
+def test_a_cut_answer_to_doubled_choices_is_told_at_once() -> None:
+    assert unbounded_places("[1, ", _doubled("anyOf", LIST)) == ("#/$defs/a30 (maxItems)",)
+
+
+def test_usual_patterns_are_still_compared() -> None:
+    slug = {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"}
+    assert schema_fault('"a-slug-of-some-words"', slug) == ""
+    assert schema_fault('"A slug"', slug)
+
+
+def test_nothing_is_fetched_for_a_reference() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        assert schema_fault("{}", {"$ref": f"http://{host}:{port}/schema.json"}) is None
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()

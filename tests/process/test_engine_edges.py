@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire import Wire, open_wire
+from mcp_local_llm.models.find.roots import BUILTIN_FOLDER
+from tests.wire import Json, Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
+NO_THREAD = Path(__file__).parent / "no_thread"
 GREETING = "Hello! How can I help you today?"
 
 
@@ -44,6 +46,16 @@ async def test_an_mlx_that_is_repaired_while_the_server_runs_is_used_by_the_next
             assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
 
 
+async def test_a_thread_that_cannot_be_started_fails_one_call_and_the_next_starts_it(environ: dict[str, str]) -> None:
+    async with open_wire(environ | {"PYTHONPATH": str(NO_THREAD)}) as wire:
+        assert "can't start new thread" in await refused(wire)
+        now = (await wire.answer(await wire.call("status")))["result"]["structuredContent"]
+        assert (now["state"], now["calls_running"]) == ("unloaded", 0)
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0
+
+
 async def test_a_low_limit_of_open_files_keeps_nothing_from_loading(environ: dict[str, str]) -> None:
     command = ["sh", "-c", f"ulimit -n 64; exec {sys.executable} -m mcp_local_llm"]
     async with open_wire(environ, command=command) as wire:
@@ -59,3 +71,34 @@ async def test_a_working_folder_that_was_removed_keeps_nothing_from_loading(
     async with open_wire(environ, command=command) as wire:
         shutil.rmtree(folder)
         assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+
+
+TWINS = (
+    "{% set ns = namespace(a=[0], b=[0]) %}{% for i in range(60) %}"
+    "{% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}"
+)
+
+
+async def test_a_template_that_keeps_native_code_busy_fails_its_call_and_leaves_the_process_alive(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(BUILTIN_FOLDER, tmp_path / "models" / "twins")
+    (folder / "chat_template.jinja").write_text(TWINS, encoding="utf-8")
+    async with open_wire(environ | {"MCP_LOCAL_LLM_FOLDERS": str(folder.parent)}) as wire:
+        result = (await wire.answer(await wire.call("chat", message="Hello", model="twins")))["result"]
+        assert result["isError"]
+        assert "The chat template of twins refused the conversation" in result["content"][0]["text"]
+        assert await wire.text(await wire.call("chat", message="Hello", model="tiny")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0
+
+
+async def test_a_schema_that_takes_for_ever_to_compare_delays_nobody(environ: dict[str, str]) -> None:
+    parts = {f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(30)}
+    last: Json = {"type": "object", "properties": {}, "additionalProperties": False}
+    schema: Json = {"type": "object", "$ref": "#/$defs/a0", "$defs": {**parts, "a30": last}}
+    async with open_wire(environ) as wire:
+        assert await wire.text(await wire.call("chat", message="Hello", response_schema=schema)) == "{}"
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0

@@ -50,15 +50,28 @@ class MlxThread:
     def post(self, command: Command) -> None:
         """Hand over a command; returns at once."""
         with self._lock:
-            refused = self._closed
-            self._closed = refused or isinstance(command, Stop)
-            if not refused:
+            refused = _stopping() if self._closed else None
+            self._closed = self._closed or isinstance(command, Stop)
+            if refused is None and self._thread is None and not self._closed:
+                refused = self._start()
+            if refused is None:
                 self._commands.put(command)
-                if self._thread is None and not self._closed:
-                    self._thread = threading.Thread(target=self._run, name="mlx", daemon=False)
-                    self._thread.start()
-        if refused:
-            refuse(command, _stopping())
+        if refused is not None:
+            refuse(command, refused)
+
+    def _start(self) -> LocalLLMError | None:
+        """Start the thread; return why it could not be started, so that the next command tries again."""
+        thread = threading.Thread(target=self._run, name="mlx", daemon=False)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            log.exception("the MLX thread could not be started")
+            return ModelLoadError(
+                f"The MLX engine could not be started: {reason_of(error)}. The machine may have no room for another "
+                "thread: close other programs and send the request again."
+            )
+        self._thread = thread
+        return None
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the end after `Stop`; return whether it has ended."""

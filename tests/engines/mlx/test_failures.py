@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 from mlx_lm.generate import BatchGenerator
 
 from mcp_local_llm.engines.mlx import MlxLoader
+from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.solo_decoder import SoloDecoder
 from mcp_local_llm.engines.mlx.engine import MlxEngine
+from mcp_local_llm.engines.mlx.prefix.cache import PrefixCache
+from mcp_local_llm.engines.mlx.prompt.decoded_text import DecodedText
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.values.errors import GenerationError
 from mcp_local_llm.values.model import ModelInfo
@@ -99,6 +102,56 @@ async def test_a_second_failure_in_a_row_unloads_and_the_next_call_loads_again(t
     finally:
         backend.close()
         assert backend.join(WAIT_S)
+
+
+@pytest.mark.parametrize(("owner", "method"), [(PrefixCache, "put"), (memory, "held")])
+async def test_a_device_that_fails_behind_the_last_token_leaves_no_call_waiting(
+    tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: Any, method: str
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    async with engine_of(tiny) as engine:
+        cold = await ask(engine, "Hello")
+        sound = cast(Callable[..., Any], vars(owner)[method])
+        left = [1]
+
+        def broken(*arguments: Any) -> Any:
+            if left:
+                raise MemoryError(str(left.pop()))
+            return sound(*arguments)
+
+        monkeypatch.setattr(owner, method, broken)
+        assert (await ask(engine, "Hello")).text == cold.text
+        assert not left
+        assert (await ask(engine, "Hello")).text == cold.text
+
+
+class _Panic(BaseException):
+    """As the libraries' native code raises it."""
+
+
+async def test_a_panic_while_an_answer_is_written_ends_that_answer_alone(
+    tiny: ModelInfo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    sound = DecodedText.add
+    left = [1]
+
+    def broken(self: DecodedText, token: int) -> str:
+        if left:
+            raise _Panic(left.pop())
+        return sound(self, token)
+
+    async with engine_of(tiny) as engine:
+        cold = await ask(engine, "Write a poem.")
+        errors: list[str] = []
+        monkeypatch.setattr(DecodedText, "add", broken)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_failing, engine, "Write a poem.", errors)
+            await anyio.wait_all_tasks_blocked()
+            assert (await ask(engine, "Hello")).text
+        assert len(errors) == 1
+        assert "_Panic" in errors[0]
+        assert (await ask(engine, "Write a poem.")).text == cold.text
 
 
 async def test_an_error_of_one_request_does_not_reach_the_others(tiny: ModelInfo) -> None:

@@ -131,6 +131,14 @@ async def test_a_schema_that_nothing_can_satisfy_is_refused_before_anything_is_g
 
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+GROWS = (
+    "{{% set ns = namespace(kept=[], text='x' * 99999) %}}{{% for i in range(99999) %}}"
+    "{{% set ns.kept = ns.kept + [{}] %}}{{% endfor %}}"
+)
+NESTED = (
+    "{% set ns = namespace(a=[0], b=[0]) %}{% for i in range(60) %}"
+    "{% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}"
+)
 ENDLESS = {
     "nested loops": LOOPS,
     "filtered loops": "{% for i in range(99999) %}{% for j in range(99999) if j == -1 %}{% endfor %}{% endfor %}",
@@ -179,6 +187,30 @@ ENDLESS = {
     "lists that are added up": "{{ ([[1] * 99999] * 99999) | sum(start=[]) | length }}",
     "wide lines": "{{ ('a\n' * 9999) | indent(99999) }}",
     "many columns": "{{ [1] | slice(9000000000) | list }}",
+    "texts that are added and kept": GROWS.format("ns.text + 'y'"),
+    "slices that are kept": GROWS.format("ns.text[1:]"),
+    "texts that are repeated and kept": GROWS.format("'x' * 99999"),
+    "formats that are kept": GROWS.format("'%s' % ns.text"),
+    "twins as text": NESTED + "{{ ns.a | upper }}",
+    "twins in a text": NESTED + "{{ ns.a ~ '' }}",
+    "twins between texts": NESTED + "{{ ['a', 'b'] | join(ns.a) }}",
+    "twins that are compared": NESTED + "{{ ns.a == ns.b }}",
+    "twins that are searched": NESTED + "{{ ns.a[0] in ns.b }}",
+    "twins that are tested": NESTED + "{{ ns.a is eq(ns.b) }}",
+    "twins that are looked for": NESTED + "{{ ns.b.index(ns.a[0]) }}",
+    "twins that are sorted": NESTED + "{{ [ns.a, ns.b] | sort | length }}",
+    "twins that are chosen": NESTED + "{{ [ns.a, ns.b] | select('eq', ns.a) | list | length }}",
+    "twins as a key": NESTED.replace("[", "(").replace("]", ",)") + "{{ {ns.a: 1} | length }}",
+    "twins as a name": NESTED + "{{ ns.a[ns.b].x }}",
+    "a number of many digits": "{{ ('f' * 99999) | int(0, 16) % 7 }}",
+    "a date without end": "{{ strftime_now('%c' * 99999) }}",
+    "filters of filters": (
+        "{% set ns = namespace(x=range(9000)) %}{% for i in range(400) %}{% set ns.x = ns.x | select %}{% endfor %}"
+        "{{ ns.x | list | length }}"
+    ),
+    "groups of a long list": (
+        "{% set x = [{'a': 1}] * 9999 %}{% for i in range(9999) %}{% set _ = x | groupby('a') %}{% endfor %}"
+    ),
     "filters over long lists": "{% for i in range(60000) %}{% set _ = range(99999) | map('abs') | list %}{% endfor %}",
 }
 

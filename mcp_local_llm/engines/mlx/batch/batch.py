@@ -41,7 +41,6 @@ from mcp_local_llm.values.errors import GenerationError, LocalLLMError, reason_o
 WORTH_SHARING = 64
 """Tokens; for fewer the cache of a running request is not copied."""
 
-
 log = logging.getLogger(__name__)
 
 
@@ -154,7 +153,7 @@ class Batch:
             self._prefixes.drop_evicted()
 
     def _live_bytes(self) -> int:
-        return self._decoder.nbytes + (self._prefill.nbytes if self._prefill is not None else 0)
+        return self._decoder.nbytes + (self._prefill.nbytes if self._prefill else 0)
 
     def _read_prompts(self) -> None:
         """Read prompts for one step: one chunk of a long one, or several short ones that are joined together."""
@@ -167,8 +166,7 @@ class Batch:
                 continue
             step = self._live[prefill.uid].plan.prefill_step
             computed = prefill.advance(step if left is None else min(step, left))
-            reached = prefill.checkpoint()
-            if reached is not None:
+            if (reached := prefill.checkpoint()) is not None:
                 self._keep(prefill.tokens, reached[1], prefill.total, reached[0].kind)
             self._live[prefill.uid].state.job.emit(Prefilled(prefill.done, prefill.total))
             if prefill.finished:
@@ -258,40 +256,44 @@ class Batch:
         """Add a token to its answer, and end the request after the last one."""
         state = self._live[drawn.uid].state
         event = self._refusal() if drawn.token == NOT_A_NUMBER else self._event(state, drawn)
-        ended = isinstance(event, Finished | Failed)
+        try:
+            self._settle(drawn, len(state.prompt.tokens), ended=isinstance(event, Finished | Failed))
+        finally:
+            # Nobody else answers a request that was taken out, should the device fail while its cache is kept.
+            if event is not None:
+                state.job.emit(event)
+
+    def _settle(self, drawn: DrawnToken, prompt: int, *, ended: bool) -> None:
+        """Take a request out after its last token, and keep its cache."""
         if drawn.kept is not None:
             del self._live[drawn.uid]
             self._no_room = False
             if drawn.token != NOT_A_NUMBER:
-                self._keep(*drawn.kept, len(state.prompt.tokens))
+                self._keep(*drawn.kept, prompt)
         elif ended:
             self._remove(drawn.uid, keep=drawn.token != NOT_A_NUMBER)
         if ended:
             self.answered += 1
             # Before the caller gets the result, so that a status right after it shows the kept prefixes.
             self.look()
-        if event is not None:
-            state.job.emit(event)
 
     def _event(self, state: RequestState, drawn: DrawnToken) -> Event | None:
         """Add a token to its answer; an exception of its detokenizer or processors ends this answer alone."""
         try:
             return state.add(drawn.token, drawn.finish_reason, self._clock())
-        except Exception as error:
-            # No device works here: a tokenizer that came with the model turns ids into text, in native code.
+        except BaseException as error:
+            # No device works here: a tokenizer turns ids into text, in native code, whose panic is no Exception.
             log.exception("an answer could not be written", extra={"call": state.job.call})
             return Failed(GenerationError(f"The answer could not be written: {reason_of(error)}."))
 
     def _refusal(self) -> Failed:
         """Return the error for logits that are not finite, and drop the prefix cache."""
         self._prefixes.keep(0)
-        return Failed(
-            GenerationError(
-                f"{self._model.info.id} computed values that are no numbers (NaN or infinite), so there is no answer. "
-                "Its weights may be damaged, or too large for its number format: download it again, or choose another "
-                "model."
-            )
+        error = GenerationError(
+            f"{self._model.info.id} computed values that are no numbers (NaN or infinite), so there is no answer. Its "
+            "weights may be damaged, or too large for its number format: download it again, or choose another model."
         )
+        return Failed(error)
 
     def _report_places(self) -> None:
         for ahead, job in enumerate(self._line, start=1):

@@ -1,8 +1,10 @@
 """Renders chat templates within bounds: a template is a program that came with the model, and may loop for ever.
 
 Jinja's own sandbox bounds `range` alone. Here every turn of a loop, every call of a macro, function or filter and
-everything that is printed or joined is counted, and the rendering ends when a bound is passed or the request was
-cancelled. The environment is otherwise that of transformers (`utils/chat_template_utils.py`), so the text is the same.
+everything that is made, printed, joined or compared is counted, and the rendering ends when a bound is passed or the
+request was cancelled. What native code would go through is counted first: nothing ends it, and it may hold Python's
+lock, so that the whole process stands still. The environment is otherwise that of transformers
+(`utils/chat_template_utils.py`), so the text is the same.
 Pure: it must not know a tokenizer.
 """
 
@@ -19,17 +21,18 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
 
+from mcp_local_llm.engines.mlx.prompt.counted_template import BUILT, PRINTED, SEARCHED, SHOWN, STEP, with_counting
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget, RenderingLimit
-from mcp_local_llm.engines.mlx.prompt.template_sizes import product_bits, result_size, shown_size
+from mcp_local_llm.engines.mlx.prompt.template_sizes import SHALLOW, product_bits, result_size, shown_size
 
+MAX_LAYOUT = 256
+"""Characters of the layout of a date."""
 MAX_EXPONENT = 64
 MAX_BITS = 2**14
 """Of a whole number; Python writes none of more than 4,300 digits."""
 
 _BUDGET = "_rendering_budget"
-_STEP, _PRINTED, _BUILT, _SHOWN = "_count_step", "_count_printed", "_check_size", "_check_shown"
 
 
 class ChatTemplate:
@@ -48,8 +51,7 @@ class ChatTemplate:
         tree = environment.parse(source)
         self.names = frozenset(name.name for name in tree.find_all(nodes.Name))
         self.words = frozenset(word.value for word in tree.find_all(nodes.Const) if isinstance(word.value, str))
-        counted = _Counting().visit(tree)
-        self._template = environment.from_string(cast(nodes.Template, counted))
+        self._template = environment.from_string(with_counting(tree))
 
     def render(self, variables: Mapping[str, Any], budget: RenderingBudget) -> str:
         """Return the text.
@@ -76,7 +78,8 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         self.filters |= {"tojson": _tojson}
         self.filters = {name: _bounded(name, one) for name, one in self.filters.items()}
-        self.filters |= {_STEP: _count_step, _PRINTED: _count_printed, _BUILT: _check_size, _SHOWN: _check_shown}
+        self.filters |= {STEP: _count_step, PRINTED: _count_printed, BUILT: _check_size, SHOWN: _check_shown}
+        self.filters |= {SEARCHED: _check_searched}
         del self.globals["lipsum"]
         self.globals |= {
             "raise_exception": _raise_exception,
@@ -95,73 +98,22 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "%":
             _require_room(context, "%", left, right if isinstance(right, tuple) else (right,), {})
         elif operator == "+":
-            _budget(context).built(_size(left) + _size(right))
+            # A tuple can be a key: its hash goes through all that is in it.
+            deep = isinstance(left, tuple)
+            _budget(context).built(sum(_shown(context, one) if deep else _size(one) for one in (left, right)))
         elif isinstance(left, int) != isinstance(right, int):
             sequence, count = (right, left) if isinstance(left, int) else (left, right)
             if isinstance(count, int):
-                _budget(context).built(_size(sequence) * max(count, 0))
+                _budget(context).built(_shown(context, sequence) * max(count, 0))
         return super().call_binop(context, operator, left, right)
 
     def call(self, __context: Context, __obj: Any, *arguments: Any, **named: Any) -> Any:
-        """Call a function or method, unless a text or number would become too large by it."""
+        """Call a function or method, unless a text, number or list would become too large, or be searched too long."""
         method = getattr(__obj, "__wrapped__", __obj)
         owner = getattr(method, "__self__", None)
-        if isinstance(owner, str | int):
+        if isinstance(owner, str | int | list | tuple):
             _require_room(__context, f".{method.__name__}", owner, arguments, named)
         return super().call(__context, __obj, *arguments, **named)
-
-
-class _Counting(NodeTransformer):
-    """Inserts counting into a template's syntax tree."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        self.generic_visit(node)
-        node.body.insert(0, _step(node))
-        if node.test is not None:
-            # A filtered loop tests what its body never sees.
-            node.test = nodes.And(nodes.Not(_step_expression(1, node), lineno=node.lineno), node.test)
-        return node
-
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
-        self.generic_visit(node)
-        node.body.insert(0, _step(node))
-        return node
-
-    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:
-        # The call itself must stay a call: the block becomes its argument.
-        self.generic_visit(node.call)
-        node.body = [self.visit(child) for child in node.body]
-        node.body.insert(0, _step(node))
-        return node
-
-    def visit_Output(self, node: nodes.Output) -> nodes.Node:
-        self.generic_visit(node)
-        node.nodes = [
-            child if isinstance(child, nodes.TemplateData) else _filtered(child, _PRINTED) for child in node.nodes
-        ]
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        # Before they become texts: a list may be short, and its text without end.
-        node.nodes = [_filtered(child, _SHOWN) for child in node.nodes]
-        return _filtered(node, _BUILT)
-
-    def visit_Call(self, node: nodes.Call) -> nodes.Node:
-        return self._checked(node)
-
-    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:
-        inner: nodes.Expr | None = node
-        while isinstance(inner, nodes.Filter):
-            inner = inner.node
-        if inner is None:
-            self.generic_visit(node)  # The filter of a block: what it gets is printed, and counted there.
-            return node
-        return self._checked(node)
-
-    def _checked(self, node: nodes.Expr) -> nodes.Node:
-        self.generic_visit(node)
-        return _filtered(node, _BUILT)
 
 
 class _Generation(Extension):
@@ -196,20 +148,6 @@ class _TemplateNamespace(Namespace):
         super().__setitem__(name, value)
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-
-
-def _step_expression(cost: int, place: nodes.Node) -> nodes.Filter:
-    return _filtered(nodes.Const(cost, lineno=place.lineno), _STEP)
-
-
-def _step(place: nodes.For | nodes.Macro | nodes.CallBlock) -> nodes.Node:
-    """Count a turn; the fixed text that it writes costs, too."""
-    fixed = sum(len(data.data) for child in place.body for data in child.find_all(nodes.TemplateData))
-    return nodes.ExprStmt(_step_expression(1 + fixed // 64, place), lineno=place.lineno)
-
-
 def _budget(context: Context) -> RenderingBudget:
     return cast(RenderingBudget, context.resolve(_BUDGET))
 
@@ -236,16 +174,22 @@ def _check_shown(context: Context, value: Any) -> Any:
 
 
 @pass_context
+def _check_searched(context: Context, value: Any) -> Any:
+    # A key is found in a mapping without a look at the others.
+    return value if isinstance(value, Mapping) else _check_shown(context, value)
+
+
+@pass_context
 def _check_size(context: Context, value: Any) -> Any:
-    budget, size = _budget(context), _size(value)
-    budget.built(size)
-    budget.step(1 + size // 16)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise RenderingLimit(f"it computes a number of more than {MAX_BITS:,} bits")
+    _budget(context).built(_size(value))
     return value
 
 
 def _shown(context: Context, value: Any) -> int:
     budget = _budget(context)
-    size = len(value) if isinstance(value, str) else shown_size(value, budget.largest)
+    size = len(value) if isinstance(value, str) else shown_size(value, budget.room)
     if not isinstance(value, str):
         budget.built(size)
     return size
@@ -255,7 +199,14 @@ def _require_room(
     context: Context, name: str, value: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]
 ) -> None:
     budget = _budget(context)
-    budget.built(result_size(name, value, arguments, named, budget.largest))
+    budget.built(result_size(name, value, arguments, named, budget.room))
+
+
+def _counted(budget: RenderingBudget, items: Iterator[Any]) -> Iterator[Any]:
+    """Count what passes from one filter to the next."""
+    for item in items:
+        budget.step()
+        yield item
 
 
 def _bounded(name: str, one: Callable[..., Any]) -> Callable[..., Any]:
@@ -264,8 +215,9 @@ def _bounded(name: str, one: Callable[..., Any]) -> Callable[..., Any]:
 
     @pass_context
     def bounded(context: Context, value: Any = "", *arguments: Any, **named: Any) -> Any:
-        if name == "join" and isinstance(value, Iterator):
-            value = [*cast(Iterator[Any], value)]
+        if isinstance(value, Iterator):
+            items = _counted(_budget(context), cast(Iterator[Any], value))
+            value = items if name in SHALLOW else [*items]
         _require_room(context, name, value, arguments, named)
         if wants is None:
             return one(value, *arguments, **named)
@@ -281,9 +233,11 @@ def _tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _raise_exception(message: str) -> None:
-    raise TemplateError(message)
+def _raise_exception(message: object) -> None:
+    raise TemplateError(message if isinstance(message, str) else "it says no reason")
 
 
 def _strftime_now(layout: str) -> str:
+    if len(layout) > MAX_LAYOUT:
+        raise RenderingLimit(f"it writes a date by a layout of more than {MAX_LAYOUT} characters")
     return datetime.now().strftime(layout)

@@ -9,7 +9,9 @@ STEPS_PER_CHARACTER = 8
 """What a template may do for each character of the conversation and its tools."""
 MAX_SECONDS = 10.0
 """Longest rendering; a long conversation takes a few milliseconds."""
-CHECK_EVERY = 512
+SIZE_PER_STEP = 16
+"""Characters or items that are made, searched or compared for the price of a step."""
+CHECK_EVERY = 32
 """Steps between two looks at the clock and at the request."""
 
 
@@ -60,11 +62,16 @@ class RenderingBudget:
             raise RenderingLimit("it writes without end")
 
     @property
-    def largest(self) -> int:
-        """How many characters or items one value may have."""
-        return self._largest
+    def room(self) -> int:
+        """How many characters or items one value may have now."""
+        return min(self._largest, SIZE_PER_STEP * max(self._steps, 0))
 
     def built(self, size: int) -> None:
-        """Refuse a text or list that is larger than any prompt."""
+        """Count a text or list, which may be kept; refuse one that is larger than any prompt.
+
+        Raises:
+            RenderingLimit: it is too large, or as `step`.
+        """
         if size > self._largest:
             raise RenderingLimit(f"it makes a text or list of more than {self._largest:,} characters or items")
+        self.step(1 + size // SIZE_PER_STEP)

@@ -9,8 +9,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+ITEM = 3
+"""Characters of an item at least, with a comma and a blank."""
 MAX_INDENT = 64
 """Of JSON in a prompt, in characters."""
+
+SHALLOW = frozenset(
+    {"attr", "batch", "count", "d", "default", "first", "items", "last", "length", "list", "map", "random"}
+    | {"reject", "rejectattr", "reverse", "select", "selectattr", "slice"}
+)
+"""Filters that do not look into the items of a list; all others may write them out, or compare them."""
 
 _WIDTH = re.compile(r"\d{4,}|\*")
 _NAMED = re.compile(r"\{\w+|%\(\w+\)")
@@ -25,7 +33,7 @@ def shown_size(value: object, limit: int) -> int:
     size, left = 0, [value]
     while left and size <= limit:
         one = left.pop()
-        size += 1
+        size += ITEM
         if isinstance(one, str | bytes):
             size += len(one)
         elif isinstance(one, int):
@@ -50,11 +58,11 @@ def product_bits(operator: str, left: object, right: object) -> int:
 
 
 def result_size(name: str, value: object, given: tuple[Any, ...], named: Mapping[str, Any], limit: int) -> int:
-    """Return how large the result of a filter, or of a method of a text or number, is at most.
+    """Return how large the result of a filter, or of a method, is at most; or what it goes through, if that is more.
 
     Args:
         name: of the filter; of a method, with a dot before it; `%` is the operator.
-        value: what it is applied to.
+        value: what it is applied to; of a method, a text, number or list.
         given: its arguments.
         named: its arguments by name.
         limit: above it the size need not be right.
@@ -64,6 +72,11 @@ def result_size(name: str, value: object, given: tuple[Any, ...], named: Mapping
     longest = max((len(one) for one in arguments if isinstance(one, str)), default=0)
     text = value if isinstance(value, str) else ""
     method = name.startswith(".")
+    read = sum(shown_size(one, limit) for one in (arguments if method or name in SHALLOW else (value, *arguments)))
+    if read > limit:
+        return read
+    if method and not isinstance(value, str | int):
+        return _length(value) * read
     match name.removeprefix("."):
         case "replace":
             old, new, *_ = (*given, named.get("old", ""), named.get("new", ""))
@@ -83,11 +96,9 @@ def result_size(name: str, value: object, given: tuple[Any, ...], named: Mapping
         case "format" | "format_map" | "%":
             return _formatted_size(text, arguments, limit)
         case "tojson":
-            return limit + 1 if max(number, longest) > MAX_INDENT else shown_size(value, limit)
-        case "string" | "sum" | "pprint" | "escape" | "e" | "urlencode" | "xmlattr":
-            return shown_size(value, limit)
+            return limit + 1 if max(number, longest) > MAX_INDENT else read
         case _:
-            return number
+            return max(number, read)
 
 
 def _formatted_size(text: str, arguments: tuple[Any, ...], limit: int) -> int:
