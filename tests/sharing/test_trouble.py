@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 
@@ -91,6 +92,55 @@ async def test_a_folder_in_place_of_the_lock_is_named_and_nothing_stays_locked(
             assert "cannot be used" in told
         lock.rmdir()
         assert await ask(first) == await ask(second) == GREETING
+
+
+async def found_again(session: Wire, holder: Wire) -> None:
+    """Wait until a session finds the holder."""
+    with anyio.fail_after(WAIT_S):
+        while (await report(session, "status"))["model"] is None:
+            await anyio.sleep(POLL_S)
+    assert await ask(session) == GREETING
+    assert (await report(session, "status"))["holder_pid"] == holder.process.pid
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a file", "a dangling link", "a socket of nobody", "a folder"])
+async def test_a_socket_that_was_replaced_is_made_anew(environ: dict[str, str], kind: str) -> None:
+    path = runtime(environ) / "holder.sock"
+    async with sessions(environ, 2) as (holder, other):
+        await ask(holder)
+        path.unlink()
+        match kind:
+            case "a FIFO":
+                os.mkfifo(path)
+            case "a file":
+                path.write_text("x")
+            case "a dangling link":
+                path.symlink_to("nowhere")
+            case "a folder":
+                path.mkdir()
+            case _:
+                with socket.socket(socket.AF_UNIX) as nobody:
+                    nobody.bind(str(path))
+        told = await report(other, "status")
+        assert told["model"] or told["holder_pid"] == holder.process.pid
+        if kind == "a folder":
+            path.rmdir()
+        await found_again(other, holder)
+
+
+async def test_a_runtime_folder_that_was_away_is_used_again(environ: dict[str, str]) -> None:
+    folder = runtime(environ)
+    away = folder.with_name("away")
+    async with sessions(environ, 2) as (holder, other):
+        await ask(holder)
+        folder.rename(away)
+        folder.write_text("in the way")
+        with anyio.fail_after(WAIT_S):
+            while "do not find this process" not in holder.errors():
+                await anyio.sleep(POLL_S)
+        folder.unlink()
+        away.rename(folder)
+        await found_again(other, holder)
 
 
 @pytest.mark.slow
