@@ -17,7 +17,6 @@ from mcp_local_llm.doors.results_text import numbers_of
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.values.numbers import NO_BOOLEAN
-from mcp_local_llm.wire.json_values import encodable
 
 TemplateName = Literal[
     "boilerplate",
@@ -98,13 +97,12 @@ def file_result(answer: FileAnswer) -> CallToolResult:
     """Put this program's words and the model's into blocks of their own; links to files follow."""
     said = told_of(answer.result) if answer.single else answer.result.switch_note
     texts = (" ".join(part for part in (answer.head, f"[{said}]" if said else "") if part), answer.body)
-    blocks: list[ContentBlock] = [TextContent(type="text", text=encodable(text)) for text in texts if text]
+    blocks: list[ContentBlock] = [TextContent(type="text", text=text) for text in texts if text]
     if answer.result.tool_calls:
         calls = [{"name": call.name, "arguments": call.arguments} for call in answer.result.tool_calls]
-        blocks.append(TextContent(type="text", text=encodable(json.dumps(calls, ensure_ascii=False))))
+        blocks.append(TextContent(type="text", text=json.dumps(calls, ensure_ascii=False)))
     blocks += [
-        ResourceLink(type="resource_link", name=encodable(path.name), uri=path.absolute().as_uri())
-        for path in answer.files
+        ResourceLink(type="resource_link", name=path.name, uri=path.absolute().as_uri()) for path in answer.files
     ]
     numbers = numbers_of(answer.result) | {"files": answer.saved.as_json()}
     return CallToolResult(content=blocks, is_error=answer.failed, _meta={RESULT_META: numbers})
