@@ -11,7 +11,19 @@ import anyio
 import pytest
 
 from tests.clients import POLL_S, WAIT_S
-from tests.sharing.sessions import GREETING, ask, begin, control, failure, holder_of, remote, report, runtime, sessions
+from tests.sharing.sessions import (
+    ENDLESS,
+    GREETING,
+    ask,
+    begin,
+    control,
+    failure,
+    holder_of,
+    remote,
+    report,
+    runtime,
+    sessions,
+)
 from tests.wire import Wire, open_wire
 
 NO_ROOM = ("/bin/sh", "-c", f"ulimit -f 0; exec {sys.executable} -m mcp_local_llm")
@@ -160,6 +172,17 @@ async def test_unload_is_refused_while_others_use_the_model_and_can_be_forced(en
         assert await failure(other, running)
         assert (await report(other, "status"))["state"] == "unloaded"
         assert await ask(other) == GREETING
+
+
+async def test_a_forced_unload_ends_calls_whose_model_was_still_being_loaded(environ: dict[str, str]) -> None:
+    async with sessions(environ, 1) as (only,):
+        request = await only.call("chat", **ENDLESS)
+        with anyio.fail_after(WAIT_S):
+            while (await report(only, "status"))["state"] != "loading":
+                await anyio.sleep(POLL_S)
+        assert (await remote(environ).unload(lambda progress: None, force=True)).state == "unloaded"
+        assert "Send the request again" in await failure(only, request)
+        assert await ask(only) == GREETING
 
 
 async def survive_kills(environ: dict[str, str], count: int) -> None:
