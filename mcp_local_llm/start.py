@@ -35,8 +35,12 @@ INTERRUPTED = 128 + signal.SIGINT
 _LOG = logging.getLogger(__name__)
 
 
-def run_stdio() -> NoReturn:
-    """Serve MCP on stdin and stdout until the client closes them; ends the process."""
+def run_stdio(client: int) -> NoReturn:
+    """Serve MCP on stdin and stdout until the client closes them or has died; ends the process.
+
+    Args:
+        client: id of the process that started this one.
+    """
     # Imported here: the command line needs no MCP, and the SDK takes half a second.
     from mcp_local_llm.doors.mcp import build_server, serve_stdio
 
@@ -64,7 +68,7 @@ def run_stdio() -> NoReturn:
             if app.settings.preload:
                 tasks.start_soon(_preload, app.llm, greeted)
             server = build_server(app.llm, app.delegation, greeted.set)
-            await serve_stdio(server, leave, _ending_signals(), app.llm.finish_others)
+            await serve_stdio(server, leave, _ending_signals(), client, app.llm.finish_others)
             leave()
 
     try:

@@ -76,11 +76,12 @@ class VerbServer:
 
     @property
     def reachable(self) -> bool:
-        """Whether the socket is open, and nobody has removed or replaced it."""
+        """Whether the socket is open, and nobody has removed or replaced it, or changed its mode."""
         try:
-            return self._place is not None and os.path.samestat(self._path.lstat(), self._place)
+            now, made = self._path.lstat(), self._place
         except OSError:
             return False
+        return made is not None and os.path.samestat(now, made) and now.st_mode == made.st_mode
 
     def open(self, tasks: TaskGroup) -> None:
         """Open the socket and accept connections in `tasks`; the caller owns the lease, so no other process listens.

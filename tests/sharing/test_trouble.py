@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -47,28 +49,53 @@ import subprocess, sys
 server = subprocess.Popen([{sys.executable!r}, "-m", "mcp_local_llm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 # A child of the parent keeps the pipes open, as a shell's background job does.
 keeper = subprocess.Popen(["sleep", "600"], stdin=server.stdout, stdout=server.stdin)
-server.stdin.write(b'{{"jsonrpc":"2.0","id":1,"method":"ping"}}\\n')
-server.stdin.flush()
-server.stdout.readline()
+if sys.argv[1] == "serving":
+    server.stdin.write(b'{{"jsonrpc":"2.0","id":1,"method":"ping"}}\\n')
+    server.stdin.flush()
+    server.stdout.readline()
 print(server.pid, keeper.pid, flush=True)
 sys.stdin.read()
 """
 
+UNTIL_THE_PARENT_DIES = """
+import os, sys, time
+class Wait:
+    def find_spec(self, name, path, target=None):
+        if name == "mcp_local_llm.start":
+            parent = os.getppid()
+            open(os.path.join(os.environ["HOME"], "importing"), "w").close()
+            while os.getppid() == parent:
+                time.sleep(0.01)
+sys.meta_path.insert(0, Wait())
+"""
+"""Makes the server's own imports take until its parent has died."""
 
-async def test_a_server_whose_parent_has_died_ends_though_its_pipes_stay_open(environ: dict[str, str]) -> None:
-    command = [sys.executable, "-c", PARENT]
+
+@pytest.mark.parametrize("state", ["serving", "importing"])
+async def test_a_server_whose_parent_has_died_ends_though_its_pipes_stay_open(
+    environ: dict[str, str], home: Path, tmp_path: Path, state: str
+) -> None:
+    if state == "importing":
+        (tmp_path / "sitecustomize.py").write_text(UNTIL_THE_PARENT_DIES)
+        environ |= {"PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))}
+    command = [sys.executable, "-c", PARENT, state]
     parent = await anyio.open_process(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     async with parent:
         assert parent.stdout is not None
         server, keeper = map(int, (await parent.stdout.receive()).split())
         try:
             handle = os.pidfd_open(server)
+            with anyio.fail_after(WAIT_S):
+                while state == "importing" and not (home / "importing").exists():
+                    await anyio.sleep(POLL_S)
             parent.kill()
             with anyio.fail_after(WAIT_S):
                 await anyio.wait_readable(handle)
             os.close(handle)
         finally:
             os.kill(keeper, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
 
 
 @pytest.mark.fault(
@@ -115,13 +142,18 @@ async def found_again(session: Wire, holder: Wire) -> None:
     assert (await report(session, "status"))["holder_pid"] == holder.process.pid
 
 
-@pytest.mark.parametrize("kind", ["a FIFO", "a file", "a dangling link", "a socket of nobody", "a folder"])
+@pytest.mark.parametrize(
+    "kind", ["a FIFO", "a file", "a dangling link", "a socket of nobody", "a folder", "a socket that nobody may use"]
+)
 async def test_a_socket_that_was_replaced_is_made_anew(environ: dict[str, str], kind: str) -> None:
     path = runtime(environ) / "holder.sock"
     async with sessions(environ, 2) as (holder, other):
         await ask(holder)
-        path.unlink()
+        if kind != "a socket that nobody may use":
+            path.unlink()
         match kind:
+            case "a socket that nobody may use":
+                path.chmod(0)
             case "a FIFO":
                 os.mkfifo(path)
             case "a file":
@@ -137,6 +169,9 @@ async def test_a_socket_that_was_replaced_is_made_anew(environ: dict[str, str], 
         assert told["model"] or told["holder_pid"] == holder.process.pid
         if kind == "a folder":
             path.rmdir()
+        with anyio.fail_after(WAIT_S):
+            while not (path.is_socket() and path.stat().st_mode & 0o777 == 0o600):
+                await anyio.sleep(POLL_S)
         await found_again(other, holder)
 
 
