@@ -155,7 +155,7 @@ class Lease:
         try:
             value = json.loads(read_regular(self._folder / LOCK, MAX_BYTES))
             return LeaseOwner(int(value["pid"]), str(value["version"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def inspect(self) -> None:
