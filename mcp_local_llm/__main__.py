@@ -10,6 +10,8 @@ COMPLETION = "_MCP_LOCAL_LLM_COMPLETE"
 
 def main() -> None:
     """Run the stdio server or a command."""
+    # First of all: a client that dies during the imports, which take up to a second, has died as well.
+    client = os.getppid()
     if sys.argv[1:2] and sys.argv[1] in VERBOSE:
         # As a variable, which wins over the settings file.
         os.environ["MCP_LOCAL_LLM_LOG_LEVEL"] = "INFO"
@@ -24,7 +26,7 @@ def main() -> None:
             run_cli()
         if sys.stdin is not None and sys.stdin.isatty():
             run_welcome()
-        run_stdio()
+        run_stdio(client)
     except KeyboardInterrupt:
         # Ctrl-C during the imports; later, each command says what it interrupts.
         os._exit(130)

@@ -98,7 +98,7 @@ def compose(environ: Mapping[str, str], home: Path, model: str | None = None, fo
     return App(session, settings, Delegation(session, lambda: _workplace(environ, home, settings, folder)), engines)
 
 
-def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path) -> App:
+def compose_refusing(error: ConfigError, environ: Mapping[str, str]) -> App:
     """Make an application that refuses every verb with the error in the settings.
 
     A client shows a server that ends before the handshake as failed, without a reason; so the server must run.
@@ -108,7 +108,7 @@ def compose_refusing(error: ConfigError, environ: Mapping[str, str], home: Path)
     def refuse() -> NoReturn:
         raise refusal
 
-    lease = lease_of_user(environ, home)
+    lease = lease_of_user(environ, Path("/"))  # Never taken.
     session = Session(lease=lease, version=__version__, make_local=refuse, caller=Caller(), share=False)
     return App(session, Settings(), Delegation(session, refuse))
 

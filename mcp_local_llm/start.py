@@ -18,7 +18,7 @@ from mcp_local_llm import __version__
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.log import flush_log, log_to_stderr
-from mcp_local_llm.setup.places import settings_file, state_folder
+from mcp_local_llm.setup.places import settings_file, state_folder, user_home
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
@@ -36,8 +36,12 @@ INTERRUPTED = 128 + signal.SIGINT
 _LOG = logging.getLogger(__name__)
 
 
-def run_stdio() -> NoReturn:
-    """Serve MCP on stdin and stdout until the client closes them; ends the process."""
+def run_stdio(client: int) -> NoReturn:
+    """Serve MCP on stdin and stdout until the client closes them or has died; ends the process.
+
+    Args:
+        client: id of the process that started this one.
+    """
     # Imported here: the command line needs no MCP, and the SDK takes half a second.
     from mcp_local_llm.doors.mcp import build_server, serve_stdio
 
@@ -47,10 +51,10 @@ def run_stdio() -> NoReturn:
     folder = _working_folder()
     os.chdir("/")
     try:
-        app = compose(os.environ, Path.home(), folder=folder)
+        app = compose(os.environ, user_home(), folder=folder)
     except ConfigError as error:
         _LOG.error(str(error))
-        app = compose_refusing(error, os.environ, Path.home())
+        app = compose_refusing(error, os.environ)
 
     def leave(code: int = 0) -> NoReturn:
         # At once, from inside the event loop: closing the loop, the socket and the threads takes a third of a second,
@@ -65,7 +69,7 @@ def run_stdio() -> NoReturn:
             if app.settings.preload:
                 tasks.start_soon(_preload, app.llm, greeted)
             server = build_server(app.llm, app.delegation, greeted.set)
-            await serve_stdio(server, leave, _ending_signals(), app.llm.finish_others)
+            await serve_stdio(server, leave, _ending_signals(), client, app.llm.finish_others)
             leave()
 
     try:
@@ -95,10 +99,14 @@ def run_cli() -> NoReturn:
 
     def service(arguments: Sequence[str]) -> "LoginService":
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
-        return login_service(platform.system(), Path.home(), os.environ, command, os.getuid())
+        return login_service(platform.system(), user_home(), os.environ, command, os.getuid())
 
     log_to_stderr()
-    home = Path.home()
+    try:
+        home = user_home()
+    except ConfigError as error:
+        _LOG.error(str(error))
+        _leave(1)
     parts = CommandParts(
         open_llm=_opened,
         serve=ServeActions(_serve, service),
@@ -125,7 +133,7 @@ def _storage() -> "Storage":
     # Imported here: only the commands that remove something need it.
     from mcp_local_llm.local_parts import storage
 
-    home = Path.home()
+    home = user_home()
     return storage(os.environ, home, load_settings(settings_file(os.environ, home), os.environ))
 
 
@@ -140,7 +148,7 @@ def _bench() -> "BenchParts":
 
     here = read_machine(local_machine_reader())
     machine = f"{here.chip}, {here.cores} cores, {human_bytes(here.memory.total)} of memory, {here.system}"
-    folder = state_folder(os.environ, Path.home()) / "bench"
+    folder = state_folder(os.environ, user_home()) / "bench"
     return BenchParts(Bench(machine, f"mcp-local-llm {__version__}, {engine_versions()}"), ReportFolder(folder))
 
 
@@ -148,7 +156,7 @@ def _installer() -> "Installer":
     # Imported here: only `install` and `uninstall` need the readers of the clients' formats.
     from mcp_local_llm.agents.install.install import installer
 
-    return installer(Path.home(), os.environ, platform.system())
+    return installer(user_home(), os.environ, platform.system())
 
 
 async def _examine(ports: Sequence[int]) -> "Examination":
@@ -157,7 +165,7 @@ async def _examine(ports: Sequence[int]) -> "Examination":
     from mcp_local_llm.engines.http import EndpointModels
     from mcp_local_llm.local_parts import examine, find_parts
 
-    home = Path.home()
+    home = user_home()
     setup = read_setup(settings_file(os.environ, home), os.environ)
     served = EndpointModels(setup.settings.endpoints, os.environ)
     return await examine(find_parts(os.environ, home, setup.settings, served), setup, ports)
@@ -168,7 +176,7 @@ def _serve(options: "ServeOptions", announce: Callable[[str], None]) -> None:
     from mcp_local_llm.doors.http import Address, serve_standing
 
     idle = {} if options.idle_minutes is None else {"MCP_LOCAL_LLM_IDLE_MINUTES": str(options.idle_minutes)}
-    app = compose({**os.environ, **idle}, Path.home(), options.model)
+    app = compose({**os.environ, **idle}, user_home(), options.model)
     settings = app.settings
     key = settings.api_key.get_secret_value() if settings.api_key else None
     address = Address(
@@ -212,7 +220,7 @@ async def _launch(order: "LaunchOrder", say: Callable[[str], None], report: "Rep
     folder = _working_folder()
     if folder is None:
         raise ConfigError("The working folder was removed. Start the agent in another one.")
-    around = Surroundings(os.environ, Path.home(), folder, say, report)
+    around = Surroundings(os.environ, user_home(), folder, say, report)
     program = [sys.executable, "-m", "mcp_local_llm"]
     async with _opened(say, order.model) as app:
         if order.subagents_local:
@@ -235,7 +243,7 @@ async def _launch(order: "LaunchOrder", say: Callable[[str], None], report: "Rep
 @asynccontextmanager
 async def _opened(note: Callable[[str], None], model: str | None = None) -> AsyncGenerator[App]:
     """Open a session for one command; `note` receives a sentence for the user; `model` as in `compose`."""
-    app = compose(os.environ, Path.home(), model, folder=_working_folder())
+    app = compose(os.environ, user_home(), model, folder=_working_folder())
     try:
         async with app.llm:
             yield app

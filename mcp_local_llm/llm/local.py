@@ -23,7 +23,7 @@ from mcp_local_llm.llm.request_schemas import SchemaCheck
 from mcp_local_llm.models.catalog import Catalog, NameCompletion
 from mcp_local_llm.models.downloads import Downloads
 from mcp_local_llm.models.profiles import complete_request
-from mcp_local_llm.models.resolve import Resolution, require_template
+from mcp_local_llm.models.resolve import Resolution, model_of_role, require_template
 from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.setup.log import last_failures
@@ -225,11 +225,12 @@ class Local:
         plan, bandwidth = self._catalog.planner(resident), self._machine().bandwidth
         measured = await anyio.to_thread.run_sync(self._speeds.measured, abandon_on_cancel=True)
         prefill = await anyio.to_thread.run_sync(self._prefill_speeds.measured, abandon_on_cancel=True)
+        by_role = {role: model_of_role(name, listing.models) for role, name in listing.roles.items() if name}
         rows: list[ModelRow] = []
         for number, model in enumerate(listing.models, start=1):
             speed = measured(model) or estimate_speed(model, bandwidth)
             row = model_row(number, plan(model), speed, prefill(model), resident=is_resident(model, resident))
-            roles = [role for role, name in listing.roles.items() if name == model.id]
+            roles = [role for role, meant in by_role.items() if meant is model]
             rows.append(row.model_copy(update={"roles": roles, "chosen": model.id == chosen}))
         profiles = profile_rows(self._catalog.profiles, chosen=name)
         return ModelTable(models=rows, chosen=chosen, profiles=profiles, warnings=warnings)

@@ -76,25 +76,35 @@ class Ownership:
         return True
 
     async def _watch(self) -> None:
-        """Make lock and socket anew where somebody removed them, so that there are not two owners for long.
+        """Make lock and socket anew where somebody removed or replaced them, so that there are not two owners for long.
 
         Programs that clean caches and temporary folders do that.
         """
+        told = ""
         while self._lease.held:
             await anyio.sleep(WATCH_S)
-            if self._lease.held and not self._lease.intact:
-                try:
-                    self._find_again()
-                except ConfigError as error:
+            try:
+                self._make_findable()
+                told = ""
+            except ConfigError as error:
+                if told != (told := str(error)):
                     _LOG.warning("Other sessions do not find this process: %s", error)
         self._watching = False
 
-    def _find_again(self) -> None:
-        assert self._server is not None, "the lease is held"
+    def _make_findable(self) -> None:
+        """Take the lease again and open the socket again where other processes would not find them.
+
+        Raises:
+            ConfigError: it is not possible now. Lock and socket stay as they are: what hides them may go away.
+        """
+        server = self._server
+        if server is None or not self._lease.held or (self._lease.intact and server.reachable):
+            return
         assert self.tasks is not None
-        self._server.close()
-        if self._lease.renew(self._version):
-            self._server.open(self.tasks)
+        owned = self._lease.renew(self._version)
+        server.close()
+        if owned:
+            server.open(self.tasks)
         else:
             self._drain()
 

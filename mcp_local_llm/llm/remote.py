@@ -20,6 +20,7 @@ from mcp_local_llm.values.chat import ChatChunk, ChatRequest, TokenCounts
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError
 from mcp_local_llm.values.progress import Progress, ReportProgress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.wire.json_values import as_count
 
 SILENCE_S = 10.0
 """Seconds without a line after which the lease owner counts as stopped; a running one writes every two."""
@@ -133,7 +134,7 @@ class Remote:
         with self._connect() as socket:
             hello = await self._begin(socket, sent, silence)
             await self._check(hello, takes_lease=kind.takes_lease)
-            pid = int(hello.get("pid", 0))
+            pid = as_count(hello.get("pid")) or 0
             while True:
                 line = await self._line(socket, silence, pid)
                 if "progress" in line:

@@ -171,8 +171,9 @@ class Session:
                 status = await self._remote.status()
                 own = {"pid": os.getpid(), "version": self._version, "failures": joined_failures(status.failures)}
                 return status.model_copy(update=own)
-            except HolderGoneError:
-                pass  # The lease owner has just ended, or starts its socket.
+            except HolderGoneError as error:
+                # It has just ended, or it starts its socket, or something is in the way of that.
+                note = str(error) if self._elsewhere() else ""
             except BackendError as error:
                 note = str(error)
         own = await self._own_status()
@@ -241,14 +242,13 @@ class Session:
         Raises:
             ConfigError: the folder for the lock and the socket cannot be used.
         """
-        if not self._share or self._lease.held:
-            return await self._here()
-        if not VERBS[verb].takes_lease:
-            return self._remote if self._lease.elsewhere() else await self._here()
-        if self._lease.elsewhere():
+        if self._elsewhere():
             return self._remote
         local = await self._here()
-        return local if self._owner.take(local) else self._remote
+        # Asked anew even where this process held the lease above: a verb that failed meanwhile may have released it.
+        if self._share and VERBS[verb].takes_lease and not self._owner.take(local):
+            return self._remote
+        return local
 
     @contextmanager
     def _running(self, llm: LLM) -> Generator[None]:

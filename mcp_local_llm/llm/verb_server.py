@@ -68,10 +68,20 @@ class VerbServer:
         self._drain = drain
         self._sessions = AttachedSessions()
         self._accepting: anyio.CancelScope | None = None
+        self._place: os.stat_result | None = None
 
     def sessions(self) -> tuple[int, ...]:
         """Return the ids of the processes that have sent a verb since the socket was opened, and still run."""
         return self._sessions.pids()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the socket is open, and nobody has removed or replaced it, or changed its mode."""
+        try:
+            now, made = self._path.lstat(), self._place
+        except OSError:
+            return False
+        return made is not None and os.path.samestat(now, made) and now.st_mode == made.st_mode
 
     def open(self, tasks: TaskGroup) -> None:
         """Open the socket and accept connections in `tasks`; the caller owns the lease, so no other process listens.
@@ -81,6 +91,7 @@ class VerbServer:
         """
         try:
             listener = Listener(self._path)
+            self._place = self._path.lstat()
         except OSError as error:
             raise ConfigError(f"The socket {self._path} cannot be made: {error}.") from error
         self._accepting = anyio.CancelScope()
@@ -90,7 +101,7 @@ class VerbServer:
         """Accept no more connections; open ones continue."""
         if self._accepting is not None:
             self._accepting.cancel()
-            self._accepting = None
+            self._accepting = self._place = None
 
     async def _accept(self, listener: Listener, tasks: TaskGroup, scope: anyio.CancelScope) -> None:
         with listener, scope:

@@ -236,7 +236,7 @@ class Catalog:
         if "/" in resident.id:
             return True
         registry = await _on_thread(self._registry)
-        return resident.id.casefold() not in {role.casefold() for role in registry.roles}
+        return resident.id.casefold() not in registry.roles
 
     async def _local_files(self) -> _LocalFiles:
         return await _on_thread(self._read_files)

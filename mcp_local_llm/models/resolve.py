@@ -70,7 +70,7 @@ def resolve(
     Args:
         query: a number of the list, a role, an id, or words of an id, ignoring case.
         models: all models.
-        roles: role → id; a role without an id is ignored.
+        roles: role in lower case → id; a role without an id is ignored.
         fits: returns whether a model fits into memory now.
 
     Raises:
@@ -90,8 +90,7 @@ def resolve(
         )
     if number := _NUMBER.fullmatch(text):
         return Resolution(_sound(_numbered(int(number[1]), listed)))
-    wanted = {role.casefold(): model for role, model in roles.items()}.get(text)
-    if wanted:
+    if wanted := roles.get(text):
         return _of_role(query.strip(), wanted, listed)
     if exact := _exact(text, listed):
         return _choose(query, exact, listed, fits)
@@ -99,9 +98,7 @@ def resolve(
         hits = _by_words(text, [model for model in candidates if not model.diagnostic])
         if hits:
             return _choose(query, hits, listed, fits)
-    raise UnknownModelError(
-        _unknown(query.strip(), text, listed, unset_role=text in {role.casefold() for role in roles})
-    )
+    raise UnknownModelError(_unknown(query.strip(), text, listed, unset_role=text in roles))
 
 
 def require_template(model: ModelInfo) -> None:
@@ -123,15 +120,20 @@ def _numbered(number: int, listed: Sequence[ModelInfo]) -> ModelInfo:
     raise UnknownModelError(f"The list has {_count(len(listed))}; there is no number {number}. Call list_models.")
 
 
+def model_of_role(wanted: str, models: Sequence[ModelInfo]) -> ModelInfo | None:
+    """Return the model whose id, or its last part, the registry names for a role; None where it is not here."""
+    hits = _exact(wanted.casefold(), models)
+    return next((model for model in hits if model.usable), hits[0]) if hits else None
+
+
 def _of_role(role: str, wanted: str, listed: Sequence[ModelInfo]) -> Resolution:
-    hits = _exact(wanted.casefold(), listed)
-    if not hits:
+    model = model_of_role(wanted, listed)
+    if model is None:
         raise UnknownModelError(
             f"The role {role!r} stands for {wanted}, which is not on this machine. "
             f"Get it, or name another model.{_nearest(wanted.casefold(), listed)}"
         )
-    model = _sound(next((model for model in hits if model.usable), hits[0]))
-    return Resolution(model, f"The role {role!r} stands for {model.id}.")
+    return Resolution(_sound(model), f"The role {role!r} stands for {model.id}.")
 
 
 def _exact(text: str, listed: Sequence[ModelInfo]) -> list[ModelInfo]:

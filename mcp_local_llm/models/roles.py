@@ -25,7 +25,7 @@ class Registry:
     """The content of the registry.
 
     Attributes:
-        roles: role → model id, None for no model; contains all of ROLES.
+        roles: role in lower case → model id, None for no model; contains all of ROLES.
         endpoints: name → URL of a server, e.g. `mlx_local`.
         warnings: one sentence for each entry that was ignored.
     """
@@ -55,7 +55,7 @@ def read_registry(path: Path) -> Registry:
     models = _texts(path, "models", entries.get("models"), warnings)
     endpoints = _texts(path, "endpoints", entries.get("endpoints"), warnings)
     return Registry(
-        roles={**dict.fromkeys(ROLES), **models},
+        roles={**dict.fromkeys(ROLES), **{role.strip().casefold(): model for role, model in models.items()}},
         endpoints={name: url for name, url in endpoints.items() if url is not None},
         warnings=tuple(warnings),
     )

@@ -74,10 +74,10 @@ class Lease:
             raise self._unusable(LOCK, error) from error
         try:
             # A socket that is still here is left over: its process would hold the lock.
-            self.socket.unlink(missing_ok=True)
-        except OSError as error:
+            self._remove_socket()
+        except ConfigError:
             os.close(handle)
-            raise self._unusable(SOCKET, error) from error
+            raise
         # The content only names the owner in messages, so a full disk must not stop the session.
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
@@ -85,16 +85,25 @@ class Lease:
         self._handle = handle
         return True
 
+    def _remove_socket(self) -> None:
+        try:
+            self.socket.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(SOCKET, error) from error
+
     def _unusable(self, name: str, reason: object) -> ConfigError:
         return ConfigError(f"{self._folder / name} cannot be used: {reason}. Remove it, or free space on its disk.")
 
     def renew(self, version: str) -> bool:
-        """Take the lease again where a file of it was removed; return whether this process still owns it.
+        """Take the lease again where a file of it was replaced; return whether this process still owns it.
+
+        Then no socket is there, as after `take`.
 
         Raises:
             ConfigError: as `take`; this process owns the lease as before.
         """
-        if self._has_its_lock():
+        if self.intact:
+            self._remove_socket()
             return True
         before, self._handle = self._handle, None
         try:
@@ -108,10 +117,7 @@ class Lease:
 
     @property
     def intact(self) -> bool:
-        """Whether other processes find this owner: nobody has removed its lock file or its socket."""
-        return self._has_its_lock() and self.socket.is_socket()
-
-    def _has_its_lock(self) -> bool:
+        """Whether the lock file of this owner has its place, so that no other process can take the lease."""
         try:
             return self._handle is not None and os.path.samestat((self._folder / LOCK).lstat(), os.fstat(self._handle))
         except OSError:
@@ -138,7 +144,7 @@ class Lease:
         """Release the lease. The lock file stays, since two processes could lock a removed file and its successor."""
         if self._handle is not None:
             with contextlib.suppress(OSError):
-                if self._has_its_lock():  # Else the socket is that of another process.
+                if self.intact:  # Else the socket is that of another process.
                     self.socket.unlink(missing_ok=True)
                 os.ftruncate(self._handle, 0)
             os.close(self._handle)
@@ -149,7 +155,7 @@ class Lease:
         try:
             value = json.loads(read_regular(self._folder / LOCK, MAX_BYTES))
             return LeaseOwner(int(value["pid"]), str(value["version"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def inspect(self) -> None:

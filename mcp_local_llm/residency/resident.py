@@ -172,11 +172,16 @@ class Resident:
 
     async def unload(self, *, force: bool = False) -> None:
         """Unload the model when the running calls have ended; with `force` at once, and those calls fail."""
-        engine = self._engine
-        if force and engine is not None:
-            await engine.unload()
+        if force:
+            await self._end_calls()
         async with self._change:
+            if force:
+                await self._end_calls()  # Those of a model that was being loaded until now.
             await self._unload()
+
+    async def _end_calls(self) -> None:
+        if self._engine is not None:
+            await self._engine.unload()
 
     @asynccontextmanager
     async def _beside(self, model: ModelInfo, report: ReportProgress) -> AsyncGenerator[Engine]:

@@ -191,7 +191,8 @@ def _sysctl() -> str:
                 "machdep.cpu.brand_string",
             ],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=SYSCTL_TIMEOUT_S,
             check=False,
         )

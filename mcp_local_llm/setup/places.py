@@ -4,12 +4,26 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from mcp_local_llm.values.errors import ConfigError
+
 PACKAGED = Path(__file__).parents[1] / "prompts"
 CHECKOUT = Path(__file__).parents[2] / "prompts"
 
 
 TASKS = "tasks"
 """The folder of task templates in `prompts/`; the slash commands lie beside it."""
+
+
+def user_home() -> Path:
+    """Return the home folder of the user of this process.
+
+    Raises:
+        ConfigError: nothing names it, as in a container whose user has no entry in the list of users.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise ConfigError("The home folder of this user is not known. Set HOME to the whole path of it.") from error
 
 
 def prompt_names(below: str = "") -> tuple[str, ...]:

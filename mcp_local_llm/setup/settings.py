@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeVar
 
@@ -24,6 +23,7 @@ from mcp_local_llm.values.cluster import Cluster
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.numbers import NO_BOOLEAN
 from mcp_local_llm.values.profile import Profile, ProfileName
+from mcp_local_llm.values.user_path import UserPath
 
 TABLES: Mapping[str, type[BaseModel]] = {"endpoints": Endpoint, "cluster": Cluster, "profiles": Profile}
 """Settings that are tables; they can only be set in the file."""
@@ -140,8 +140,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    folders: tuple[Path, ...] = ()
-    roots: tuple[Path, ...] = ()
+    folders: tuple[UserPath, ...] = ()
+    roots: tuple[UserPath, ...] = ()
     secret_names: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     reserve_context: Annotated[int, Field(ge=512, le=1_048_576), NO_BOOLEAN] = 8192
@@ -170,7 +170,7 @@ class Settings(BaseModel):
     allowed_hosts: tuple[AllowedHost, ...] = ()
     allowed_origins: tuple[AllowedOrigin, ...] = ()
     serve_any_model: bool = False
-    llama_server: Path | None = None
+    llama_server: UserPath | None = None
     llama_slots: Annotated[int, Field(ge=1, le=64), NO_BOOLEAN] = 1
     log_level: LogLevel = "WARNING"
     log_file_mb: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False), NO_BOOLEAN] = 4.0

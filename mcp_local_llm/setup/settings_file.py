@@ -75,19 +75,15 @@ def settings_of(path: Path, content: dict[str, Any], environ: Mapping[str, str])
         raw = environ[variable].strip()
         if not is_text(raw):
             raise ConfigError(f"{variable} is not UTF-8. Write it as text, or set '{name}' in {path}.")
-        values[name] = [part.strip() for part in raw.split(LISTS[name])] if name in LISTS else raw
+        # A separator at the end, as in many a PATH, names nothing: an empty path would be the working folder.
+        values[name] = [part for part in map(str.strip, raw.split(LISTS[name])) if part] if name in LISTS else raw
         origin[name] = variable
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, origin)) from error
     _require_known_variables(environ, settings.endpoints)
-    paths: dict[str, object] = {
-        name: tuple(folder.expanduser() for folder in getattr(settings, name)) for name in ("folders", "roots")
-    }
-    if settings.llama_server is not None:
-        paths["llama_server"] = settings.llama_server.expanduser()
-    return settings.model_copy(update=paths).warned(warnings)
+    return settings.warned(warnings)
 
 
 def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -136,20 +132,25 @@ def _renamed(path: Path, values: dict[str, Any]) -> tuple[dict[str, Any], tuple[
 
 
 def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoint, ...]) -> None:
-    """Refuse an unknown variable with our prefix, unless it holds an endpoint's key."""
+    """Refuse unknown variables with our prefix, all at once, unless they hold an endpoint's key."""
     names = [name for name in Settings.model_fields if name not in TABLES]
     known = {PREFIX + name.upper() for name in names}
     keys = {endpoint.api_key_env for endpoint in endpoints}
+    sentences, all_known = list[str](), ""
     for variable in sorted(environ):
         # As with a setting's own variable, an empty one counts as unset.
         if not variable.startswith(PREFIX) or variable in known | keys or not environ[variable].strip():
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in TABLES or name in RENAMED:
-            raise ConfigError(f"{variable}: '{RENAMED.get(name, name)}' can only be set in the file.")
+            sentences.append(f"{variable}: '{RENAMED.get(name, name)}' can only be set in the file.")
+            continue
         near = _nearest(name, names)
-        remedy = f"Did you mean {PREFIX}{near.upper()}?" if near else f"Known variables: {', '.join(sorted(known))}."
-        raise ConfigError(f"{variable}: there is no such setting. {remedy}")
+        meant = f" Did you mean {PREFIX}{near.upper()}?" if near else ""
+        sentences.append(f"{shortened(variable)}: there is no such setting.{meant}")
+        all_known = all_known if near else f" Known variables: {', '.join(sorted(known))}."
+    if sentences:
+        raise ConfigError(" ".join(sentences) + all_known)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

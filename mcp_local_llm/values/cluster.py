@@ -3,13 +3,13 @@
 It runs with `mlx.launch`: each machine holds a part of the weights, and the first one answers.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, model_validator
 
 from mcp_local_llm.values.endpoint import EndpointName
 from mcp_local_llm.values.numbers import NO_BOOLEAN
+from mcp_local_llm.values.user_path import UserPath
 
 ClusterBackend = Literal["ring", "jaccl"]
 """The network backend: `ring` over any network, `jaccl` with RDMA over Thunderbolt 5."""
@@ -36,16 +36,11 @@ class Cluster(BaseModel):
     name: EndpointName
     model: Annotated[str, Field(min_length=1)]
     hosts: tuple[IPvAnyAddress, ...] = ()
-    hostfile: Path | None = None
+    hostfile: UserPath | None = None
     backend: ClusterBackend = "ring"
     mode: ClusterMode = "tensor"
     port: Annotated[int, Field(ge=1024, le=65_000), NO_BOOLEAN] = 32_323
     python: str | None = None
-
-    @field_validator("hostfile")
-    @classmethod
-    def _expanded(cls, hostfile: Path | None) -> Path | None:
-        return None if hostfile is None else hostfile.expanduser()
 
     @model_validator(mode="after")
     def _machines_named_once(self) -> "Cluster":

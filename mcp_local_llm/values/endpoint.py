@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mcp_local_llm.values.numbers import NO_BOOLEAN
+from mcp_local_llm.values.user_path import UserPath
 
 FlavorName = Literal[
     "auto",
@@ -54,7 +55,7 @@ class Endpoint(BaseModel):
     url: str
     flavor: FlavorName = "auto"
     api_key_env: VariableName | None = None
-    api_key_file: Path | None = None
+    api_key_file: UserPath | None = None
     models: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     files: bool = False
     context_length: Annotated[int, Field(gt=0), NO_BOOLEAN] | None = None
@@ -79,11 +80,8 @@ class Endpoint(BaseModel):
 
     @field_validator("api_key_file")
     @classmethod
-    def _expanded(cls, file: Path | None) -> Path | None:
-        if file is None:
-            return None
-        file = file.expanduser()
-        if not file.is_absolute():
+    def _whole(cls, file: Path | None) -> Path | None:
+        if file is not None and not file.is_absolute():
             raise ValueError("give the file's whole path, or one that begins with ~")
         return file
 

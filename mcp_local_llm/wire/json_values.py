@@ -40,6 +40,15 @@ def encodable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def encodable_values(value: Any) -> Any:
+    """Return JSON values whose texts UTF-8 can hold: paths and variables may have any bytes; see `encodable`."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {encodable(name): encodable_values(item) for name, item in cast(dict[str, Any], value).items()}
+    return [encodable_values(item) for item in cast(list[Any], value)] if isinstance(value, list) else value
+
+
 def on_one_line(text: str) -> str:
     """Return the text of JSON without what some programs take for the end of a line: JSON escapes none above U+001F."""
     return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

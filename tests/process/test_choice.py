@@ -54,6 +54,26 @@ async def test_set_model_takes_a_number_a_fragment_an_id_or_a_role(
 
 
 @pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("role", "named"), [("Coding", SMALL), (" coding ", SMALL.upper()), ("CODING", SMALL.rpartition("/")[2])]
+)
+async def test_a_role_means_the_same_model_wherever_it_is_asked(
+    environ: dict[str, str], home: Path, role: str, named: str
+) -> None:
+    registry = home / ".config" / "ai-stack" / "registry.json"
+    registry.parent.mkdir(parents=True)
+    registry.write_text(json.dumps({"models": {role: named, "default": LARGE}}))
+    async with stdio_client(environ | {"MCP_LOCAL_LLM_MODEL": "coding"}) as client:
+        await client.call_tool("chat", {"message": "Hello", "model": LARGE})
+        table = (await client.call_tool("list_models")).structured_content
+        assert table is not None
+        assert table["chosen"] == SMALL
+        assert [row["name"] for row in table["models"] if "coding" in row["roles"]] == [SMALL]
+        assert numbers(await client.call_tool("chat", {"message": "Hello", "model": "coding"}))["model"] == SMALL
+        assert numbers(await client.call_tool("chat", {"message": "Hello"}))["model"] == SMALL
+
+
+@pytest.mark.usefixtures("hub")
 async def test_an_ambiguous_name_lists_numbers_that_work(environ: dict[str, str], era: str) -> None:
     async with stdio_client(environ, era) as client:
         text = await refusal(client, "set_model", {"name": "coder"})

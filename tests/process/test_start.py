@@ -60,6 +60,14 @@ async def test_listing_models_imports_no_mlx_either(environ: dict[str, str], tmp
         assert " mlx.core " not in wire.errors()
 
 
+async def test_a_locale_without_utf8_keeps_no_tool_from_answering(environ: dict[str, str]) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    async with open_wire(environ | plain) as wire:
+        assert "tiny" in await wire.text(await wire.call("list_models"))
+        assert "tiny" in await wire.text(await wire.call("chat", message="Grüße", thinking=False))
+        assert "ready tiny" in await wire.text(await wire.call("status"))
+
+
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize(("model", "answers"), [(None, "tiny"), ("", "tiny"), ("32b", LARGE)])
 async def test_the_example_configuration_starts_a_server_that_answers(

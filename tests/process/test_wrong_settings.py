@@ -1,10 +1,14 @@
 """A wrong setting: the server serves, and every tool says what to mend."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.wire import open_wire
+
+SERVER = (sys.executable, "-m", "mcp_local_llm")
 
 CALLS: list[tuple[str, dict[str, str]]] = [
     ("status", {}),
@@ -22,6 +26,8 @@ CALLS: list[tuple[str, dict[str, str]]] = [
         ("", {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "1"}, "MCP_LOCAL_LLM_RESERVE_CONTEXT: 'reserve_context' is '1'"),
         ('modell = "32b"', {}, "there is no setting 'modell'. Did you mean 'model'?"),
         ("model = ", {}, "config.toml cannot be read"),
+        ('roots = ["~nobody-here/x"]', {}, "'roots[1]' is '~nobody-here/x'"),
+        ("", {"HOME": "~"}, "Set HOME to the whole path"),
     ],
 )
 async def test_every_tool_answers_with_the_sentence(
@@ -30,7 +36,7 @@ async def test_every_tool_answers_with_the_sentence(
     file = home / ".config" / "mcp-local-llm" / "config.toml"
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    async with open_wire(environ | variables) as wire:
+    async with open_wire(environ, command=("/usr/bin/env", *assigned(variables), *SERVER)) as wire:
         listed = await wire.answer(await wire.request("tools/list", {}))
         assert [tool["name"] for tool in listed["result"]["tools"]] == [
             "chat", "set_model", "quick_test", "list_models", "status", "draft"
@@ -43,6 +49,25 @@ async def test_every_tool_answers_with_the_sentence(
         await wire.close_stdin()
         assert await wire.ended() == 0
         assert words in wire.errors()
+
+
+def assigned(variables: dict[str, str]) -> list[str]:
+    """The variables as `env` takes them."""
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+@pytest.mark.parametrize(
+    "variable", ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "MCP_LOCAL_LLM_\udcff", "MCP_LOCAL_LLM_MODEL"]
+)
+async def test_bytes_that_are_no_text_are_answered_too(environ: dict[str, str], home: Path, variable: str) -> None:
+    odd = os.fsdecode(bytes(home) + b"/\xff")
+    Path(odd).mkdir()
+    # A file in the place of a folder: what is said of it names the path.
+    Path(odd, "mcp-local-llm").write_text("")
+    async with open_wire(environ | {variable: odd}) as wire:
+        for tool, arguments in CALLS[:3]:
+            await wire.answer(await wire.call(tool, **arguments))
+        assert "\ufffd" in await wire.text(await wire.call("chat", message="Hello")) or variable.endswith("MODEL")
 
 
 async def test_a_variable_that_is_misspelt_is_told_with_the_right_one(environ: dict[str, str], era: str) -> None:

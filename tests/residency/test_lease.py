@@ -43,6 +43,16 @@ def test_the_first_takes_it_and_the_second_does_not(tmp_path: Path) -> None:
     assert second.owner() == LeaseOwner(os.getpid(), "1.0.0")
 
 
+@pytest.mark.parametrize(
+    "content", ["", "x", "[]", "\udcff", '{"pid": 1e400, "version": "1"}', '{"pid": "x", "version": 1}', "[" * 4000]
+)
+def test_a_lock_file_that_names_nobody_has_no_owner(tmp_path: Path, content: str) -> None:
+    lease = Lease(tmp_path)
+    lease.take("1.0.0")
+    (tmp_path / "holder.lock").write_bytes(os.fsencode(content))
+    assert lease.owner() is None
+
+
 def test_taking_it_twice_is_one_lease(tmp_path: Path) -> None:
     lease = Lease(tmp_path)
     assert lease.take("1.0.0")

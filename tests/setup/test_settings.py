@@ -57,6 +57,8 @@ def test_a_choice_among_numbers_is_read_from_the_file_and_from_a_variable(
     assert load_settings(file, environ).kv_bits == 8
 
 
+BOX = "[[endpoints]]\nname='box'\nurl='http://h/v1'"
+
 REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
     ('modell = "32b"', {}, ["config.toml", "there is no setting 'modell'", "model, folders"]),
     ("reserve_context = 1", {}, ["config.toml", "'reserve_context' is 1", "greater than or equal to 512"]),
@@ -83,6 +85,17 @@ REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
     ("", {"MCP_LOCAL_LLM_ALLOWED_ORIGINS": "a.example"}, ["MCP_LOCAL_LLM_ALLOWED_ORIGINS", "scheme with a host"]),
     ("kv_bits = 2", {}, ["config.toml", "'kv_bits' is 2", "4 or 8"]),
     ("", {"MCP_LOCAL_LLM_KV_BITS": "eight"}, ["MCP_LOCAL_LLM_KV_BITS", "'kv_bits' is 'eight'", "4 or 8"]),
+    ('folders = ["~nobody-here/x"]', {}, ["config.toml", "'folders[1]' is '~nobody-here/x'", "write the whole path"]),
+    ("", {"MCP_LOCAL_LLM_ROOTS": "/a:~nobody-here"}, ["MCP_LOCAL_LLM_ROOTS: 'roots[2]'", "write the whole path"]),
+    ('llama_server = "/a\\u0000b"', {}, ["config.toml", "'llama_server'", "a NUL"]),
+    (f"{BOX}\napi_key_file='~nobody-here/key'", {}, ["'endpoints[1].api_key_file'", "write the whole path"]),
+    (f'{BOX}\napi_key_file="/a\\u0000b"', {}, ["'endpoints[1].api_key_file'", "a NUL"]),
+    ("[[cluster]]\nname='two'\nmodel='m'\nhostfile='~nobody-here/h'", {}, ["'cluster[1].hostfile'", "whole path"]),
+    (
+        "",
+        {"MCP_LOCAL_LLM_MODLE": "x", "MCP_LOCAL_LLM_BATCH_SIZ": "3", "MCP_LOCAL_LLM_PROFILES": "x"},
+        ["mean MCP_LOCAL_LLM_MODEL?", "mean MCP_LOCAL_LLM_BATCH_SIZE?", "'profiles' can only be set in the file"],
+    ),
     ("", {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "many"}, ["MCP_LOCAL_LLM_RESERVE_CONTEXT", "valid integer"]),
 ]
 
@@ -108,6 +121,11 @@ def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_settings(file, {})
+
+
+@pytest.mark.parametrize(("value", "roots"), [("/data:", ("/data",)), (" : /a::/b ", ("/a", "/b")), (":", ())])
+def test_a_separator_with_nothing_beside_it_names_no_folder(file: Path, value: str, roots: tuple[str, ...]) -> None:
+    assert load_settings(file, {"MCP_LOCAL_LLM_ROOTS": value}).roots == tuple(map(Path, roots))
 
 
 @pytest.mark.parametrize("environ", [{"MCP_LOCAL_LLM_MODLE": ""}, {"MCP_LOCAL_LLM_MODLE": "  "}, {"MCP_LOCAL": "x"}])

@@ -30,7 +30,7 @@ TOLD_WITHIN_S = 2.0
 
 OLDER = (
     "import sys, mcp_local_llm; mcp_local_llm.__version__ = sys.argv[1];"
-    "from mcp_local_llm.start import run_stdio; run_stdio()"
+    "import os; from mcp_local_llm.start import run_stdio; run_stdio(os.getppid())"
 )
 """A server that takes itself for another version."""
 

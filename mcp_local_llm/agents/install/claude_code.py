@@ -116,7 +116,7 @@ class ClaudeCodeSettings:
                 env=dict(self.around.environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 timeout=RUN_S,
                 check=False,

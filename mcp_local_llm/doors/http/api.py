@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from mcp_local_llm.values.chat import ChatChunk, ChatResult, TokenCounts
 from mcp_local_llm.values.errors import LocalLLMError
@@ -95,6 +96,12 @@ class ApiFormat(Generic[Asked]):
     stream: Callable[[Asked], StreamWriter]
     pace: Pace = Pace()
     count: Callable[[TokenCounts], Json] | None = None
+
+
+def json_response(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Make a response of JSON data; its texts may hold what UTF-8 cannot, as a path can."""
+    body = encodable(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return Response(body, status, headers, media_type="application/json")
 
 
 def json_event(data: Json, kind: str = "message") -> SseEvent:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from mcp_local_llm.doors.http.api import ErrorFormat
+from mcp_local_llm.doors.http.api import ErrorFormat, json_response
 from mcp_local_llm.doors.http.messages import MESSAGES_ERRORS
 from mcp_local_llm.doors.http.openai import OPENAI_ERRORS
 from mcp_local_llm.doors.http.responses import RESPONSES_ERRORS
@@ -32,7 +32,7 @@ def refusal(path: str, status: int, message: str, code: str | None = None) -> Ht
 
 def error_response(error: HttpError, headers: Mapping[str, str] | None = None) -> Response:
     """Make the response of an error, with more headers."""
-    return JSONResponse(error.body, error.status, {**error.headers, **(headers or {})})
+    return json_response(error.body, error.status, {**error.headers, **(headers or {})})
 
 
 async def _failure(request: Request, error: Exception) -> Response:

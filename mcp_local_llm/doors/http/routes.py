@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from mcp_local_llm.doors.http.answer_route import AnswerRoute
+from mcp_local_llm.doors.http.api import json_response
 from mcp_local_llm.doors.http.error_responses import EXCEPTION_HANDLERS
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.http.messages import MESSAGES
@@ -60,23 +61,23 @@ class ReportRoutes:
 
     async def models(self, request: Request) -> Response:
         """List what a request can name: the resident model first, then roles and profiles, then the other models."""
-        return JSONResponse(model_list(await self.names.listed()))
+        return json_response(model_list(await self.names.listed()))
 
     async def model(self, request: Request) -> Response:
         """Return one model of the list."""
         name = request.path_params["name"]
         if name not in await self.names.listed():
             message = f"The model {shortened(name)!r} does not exist. GET /v1/models lists what there is."
-            return JSONResponse(envelope(message, status=404, code="model_not_found", param="model"), 404)
-        return JSONResponse(model_list([name])["data"][0])
+            return json_response(envelope(message, status=404, code="model_not_found", param="model"), 404)
+        return json_response(model_list([name])["data"][0])
 
     async def health(self, request: Request) -> Response:
         """Name this program; clients recognise a server by it that requires a key."""
-        return JSONResponse({"status": "ok", "server": "mcp-local-llm"})
+        return json_response({"status": "ok", "server": "mcp-local-llm"})
 
     async def description(self, request: Request) -> Response:
         """Describe the routes as OpenAPI does; only a request that may use them gets to know them."""
-        return JSONResponse(description())
+        return json_response(description())
 
     async def metrics(self, request: Request) -> Response:
         """Return the metrics."""

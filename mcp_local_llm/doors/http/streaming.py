@@ -3,7 +3,6 @@
 Both cancel the work when the client disconnects.
 """
 
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
@@ -11,14 +10,13 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mcp_local_llm.doors.http.api import Json, Pace, StreamWriter
+from mcp_local_llm.doors.http.api import Json, Pace, StreamWriter, json_response
 from mcp_local_llm.doors.http.in_flight import InFlightAnswers
 from mcp_local_llm.doors.results_text import without_tools
 from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Progress, ReportProgress
-from mcp_local_llm.wire.json_values import encodable
 from mcp_local_llm.wire.sse import SseItem, sse_bytes
 
 _HEADERS = (
@@ -62,8 +60,7 @@ class WholeResponse(Response):
 
     async def _answer(self) -> None:
         try:
-            body = json.dumps(await self._work(_ignore), ensure_ascii=False, separators=(",", ":"))
-            self._result = Response(encodable(body), media_type="application/json")
+            self._result = json_response(await self._work(_ignore))
         except LocalLLMError as error:
             # Kept: raised here it would arrive inside an exception group.
             self._failure = error

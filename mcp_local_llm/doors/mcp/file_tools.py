@@ -5,19 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from mcp.server.mcpserver import Context
-from mcp_types import CallToolResult, ContentBlock, ResourceLink, ToolAnnotations
+from mcp_types import CallToolResult, ContentBlock, ResourceLink, TextContent, ToolAnnotations
 from pydantic import Field
 
 from mcp_local_llm.delegation.delegation import Delegation
 from mcp_local_llm.delegation.task import DraftOrder, FileAnswer, FileTask
 from mcp_local_llm.doors.mcp.descriptions import DRAFT
 from mcp_local_llm.doors.mcp.progress import reporting
-from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, text_block, told_of
+from mcp_local_llm.doors.mcp.strict_tool import RESULT_META, StrictTool, told_of
 from mcp_local_llm.doors.results_text import calls_text, numbers_of
 from mcp_local_llm.values.chat import ChatRequest, MaxTokens, SamplingParams, Temperature
 from mcp_local_llm.values.errors import FileAccessError
 from mcp_local_llm.values.numbers import NO_BOOLEAN
-from mcp_local_llm.wire.json_values import encodable
 
 TemplateName = Literal[
     "boilerplate",
@@ -98,12 +97,11 @@ def file_result(answer: FileAnswer) -> CallToolResult:
     """Put this program's words and the model's into blocks of their own; links to files follow."""
     said = told_of(answer.result) if answer.single else answer.result.switch_note
     texts = (" ".join(part for part in (answer.head, f"[{said}]" if said else "") if part), answer.body)
-    blocks: list[ContentBlock] = [text_block(text) for text in texts if text]
+    blocks: list[ContentBlock] = [TextContent(type="text", text=text) for text in texts if text]
     if answer.result.tool_calls:
-        blocks.append(text_block(calls_text(answer.result.tool_calls)))
+        blocks.append(TextContent(type="text", text=calls_text(answer.result.tool_calls)))
     blocks += [
-        ResourceLink(type="resource_link", name=encodable(path.name), uri=path.absolute().as_uri())
-        for path in answer.files
+        ResourceLink(type="resource_link", name=path.name, uri=path.absolute().as_uri()) for path in answer.files
     ]
     numbers = numbers_of(answer.result) | {"files": answer.saved.as_json()}
     return CallToolResult(content=blocks, is_error=answer.failed, _meta={RESULT_META: numbers})

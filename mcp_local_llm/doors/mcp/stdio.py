@@ -21,6 +21,7 @@ async def serve_stdio(
     server: MCPServer[Any],
     leave: Callable[[], None],
     signals: Sequence[signal.Signals],
+    client: int,
     finish: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve until the client is gone: stdin ends, stdout has no reader, or the parent process has died.
@@ -33,6 +34,7 @@ async def serve_stdio(
         leave: ends the process. Called on `signals`, and where the client is gone although stdin is open, or reads
             nothing although stdin has ended.
         signals: end the process at once.
+        client: id of the parent process when this one started.
         finish: awaited once the client is gone, before the end; a signal does not wait for it.
     """
     gone = anyio.Event()
@@ -40,7 +42,7 @@ async def serve_stdio(
         # Ctrl-Z in the client's terminal stops its whole group; the other sessions wait for this process.
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         tasks.start_soon(_leave_on_signal, signals, leave)
-        tasks.start_soon(_watch_client, os.getppid(), os.dup(0), os.dup(1), gone)
+        tasks.start_soon(_watch_client, client, os.dup(0), os.dup(1), gone)
         _watch_reader(os.dup(1), gone)
 
         async def end() -> None:

@@ -20,7 +20,7 @@ from mcp_local_llm.values.call import mark_failed
 from mcp_local_llm.values.chat import ChatResult
 from mcp_local_llm.values.errors import InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.placeholders import filled_in
-from mcp_local_llm.wire.json_values import encodable, require_few_values
+from mcp_local_llm.wire.json_values import encodable_values, require_few_values
 
 NOTE_WORDING = NoteWording(
     longer="with a larger max_tokens",
@@ -120,11 +120,6 @@ class StrictTool(Tool):
         return " ".join(dict.fromkeys(sentences))
 
 
-def text_block(text: str) -> TextContent:
-    """Return a text as a block that UTF-8 can hold."""
-    return TextContent(type="text", text=encodable(text))
-
-
 def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     """Plain text first, then parsed tool calls as a JSON list, then the server's own words; no structured content.
 
@@ -134,20 +129,23 @@ def chat_result(result: ChatResult, more: str = "") -> CallToolResult:
     escaped line.
     """
     said = " ".join(part for part in (told_of(result), more) if part)
-    notes = [text_block(f"[{said}]")] if said else []
-    blocks = [text_block(result.text)] if result.text or not said else notes
+    notes = [TextContent(type="text", text=f"[{said}]")] if said else []
+    blocks = [TextContent(type="text", text=result.text)] if result.text or not said else notes
     if result.tool_calls:
-        blocks = [*blocks, text_block(calls_text(result.tool_calls))]
+        blocks = [*blocks, TextContent(type="text", text=calls_text(result.tool_calls))]
     if result.text:
         blocks += notes
     return CallToolResult(content=[*blocks], _meta={RESULT_META: numbers_of(result)})
 
 
 def with_request_id(result: HandlerResult, ident: str) -> HandlerResult:
-    """Return the result of a tool, as it goes onto the wire, with the id of its call in `_meta`."""
+    """Return the result of a tool, as it goes onto the wire, with the id of its call in `_meta`.
+
+    The SDK drops an answer that UTF-8 cannot hold, and the client would wait for it for ever.
+    """
     if not isinstance(result, dict):
         return result
-    return {**result, "_meta": {**result.get("_meta", {}), REQUEST_META: ident}}
+    return encodable_values({**result, "_meta": {**result.get("_meta", {}), REQUEST_META: ident}})
 
 
 def told_of(result: ChatResult) -> str:
@@ -157,7 +155,7 @@ def told_of(result: ChatResult) -> str:
 
 def report_result(report: BaseModel, *texts: str) -> CallToolResult:
     """Return a structured value and its texts side by side, each a block; a client shows the one or the others."""
-    blocks: list[ContentBlock] = [text_block(text) for text in texts]
+    blocks: list[ContentBlock] = [TextContent(type="text", text=text) for text in texts]
     return CallToolResult(content=blocks, structured_content=report.model_dump(mode="json"))
 
 

@@ -132,7 +132,7 @@ def _known_to_transformers() -> frozenset[str] | None:
     """
     folder = _folder_of("transformers")
     try:
-        source = (folder / "models" / "auto" / "tokenization_auto.py").read_text() if folder else ""
+        source = (folder / "models" / "auto" / "tokenization_auto.py").read_text(encoding="utf-8") if folder else ""
     except OSError:
         return None
     return frozenset(re.findall(r'"([\w.-]+)"', source)) or None

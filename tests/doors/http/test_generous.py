@@ -1,6 +1,7 @@
 """What the door takes from clients of other servers, seen from a plain socket."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import httpx
 import pytest
 
 from mcp_local_llm.wire.openai.read_request import incoming_request
+from tests.apps import opened
+from tests.clients import private_environ
+from tests.doors.http.conftest import open_door
 from tests.doors.http.door import ENDLESS, LEGS, Door, Json, events, question
 
 CHAT = "/v1/chat/completions"
@@ -121,3 +125,24 @@ async def test_a_long_path_is_not_sent_back(door: Door) -> None:
     for path in ("/nowhere/" + "x" * 20_000, "/v1/models/" + "x" * 20_000):
         reply = await door.http.get(path)
         assert (reply.status_code, len(reply.content) < 500) == (404, True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "Hello"}]}),
+        ("/v1/completions", {"prompt": "Hello"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}),
+        ("/v1/responses", {"input": "Hello"}),
+    ],
+)
+async def test_an_error_with_a_path_that_is_no_text_arrives(
+    tmp_path: Path, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    config = tmp_path / os.fsdecode(b"odd\xff")
+    (config / "mlx-mcp" / "active_model").mkdir(parents=True)
+    environ = private_environ(tmp_path) | {"XDG_CONFIG_HOME": str(config)}
+    async with opened(environ, tmp_path) as app, open_door(app) as door:
+        reply = await door.http.post(path, json=body | {"stream": stream})
+    assert "odd\ufffd" in reply.text, reply.text
