@@ -24,6 +24,10 @@ _CHEAP = 50
 """Comparisons of two values in the time of a check."""
 _STEPS_PER_CHECK = 1000
 """Steps of a regular expression in that time."""
+_SLOW = 1000
+"""Checks from which on a pattern is matched by an engine whose time grows with the text alone."""
+_SETS = re.compile(r"\[\^?\[|&&|--|~~")
+"""Written in a class of characters, that engine reads them as operations on sets."""
 _REPEATED = re.compile(r"[*+|]|\{\d*,")
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
 
@@ -82,10 +86,12 @@ def _bounded(kind: Any) -> Any:
     def counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Any]:
         def checked(validator: Any, said: Any, value: Any, schema: Any) -> Any:
             nonlocal left
-            left -= _cost(keyword, said, value, schema)
+            cost = _cost(keyword, said, value, schema)
+            linear = keyword == "pattern" and cost > _SLOW and not _SETS.search(said)
+            left -= 1 + len(value) // _CHEAP if linear else cost
             if left < 0:
                 raise _TooLong
-            return check(validator, said, value, schema)
+            return _linear_pattern(validator, said, value, schema) if linear else check(validator, said, value, schema)
 
         return checked
 
@@ -101,6 +107,20 @@ def _cost(keyword: str, said: Any, value: Any, schema: Any) -> int:
     if keyword == "uniqueItems" and isinstance(value, list):
         return 1 + len(cast(list[object], value)) ** 2 // _CHEAP
     return 1 + (len(cast(list[object], said)) // _CHEAP if isinstance(said, list) else 0)
+
+
+def _linear_pattern(validator: Any, pattern: str, text: str, schema: Any) -> Iterator[Any]:
+    """Match a pattern whose repetitions share a text in many ways, by Rust's engine, which never goes back.
+
+    Raises:
+        pydantic_core.SchemaError: the pattern looks around or refers back.
+    """
+    from jsonschema import ValidationError
+    from pydantic_core import SchemaValidator, core_schema
+
+    engine = SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    if not engine.isinstance_python(text):
+        yield ValidationError(f"{text[:40]!r} … does not match {pattern!r}")
 
 
 def _matching_cost(patterns: Iterable[str], texts: Iterable[str]) -> int:

@@ -1,5 +1,6 @@
 """Finds the programs that run servers, and lists the models that can be started with them."""
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,4 +70,4 @@ def _of_cluster(cluster: Cluster, models: Iterable[ModelInfo], programs: Program
 
 
 def _is(model: ModelInfo, name: str) -> bool:
-    return model.id == name or str(model.path) == str(Path(name).expanduser())
+    return model.id == name or str(model.path) == os.path.expanduser(name)

@@ -19,6 +19,8 @@ from mcp_local_llm.doors.http.streaming import EventStreamResponse, WholeRespons
 from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import BackendUnavailableError, BusyError, LocalLLMError
 from mcp_local_llm.values.progress import PROGRESS_INTERVAL_S, Progress, ReportProgress
+from mcp_local_llm.wire.openai.completions import TextCompletionStream
+from mcp_local_llm.wire.openai.write_response import CompletionIdentity
 from mcp_local_llm.wire.sse import SseItem
 from tests.clients import WAIT_S
 from tests.virtual_time import VirtualTimeLoop
@@ -54,8 +56,11 @@ class Connection:
             self.whole = not message.get("more_body", False)
 
 
-class Texts:
+class Texts(TextCompletionStream):
     """Each text is an event."""
+
+    def __init__(self) -> None:
+        super().__init__(CompletionIdentity("", 0, ""))
 
     def events(self, chunk: ChatChunk) -> list[dict[str, Any]]:
         return [{"text": chunk.text}]

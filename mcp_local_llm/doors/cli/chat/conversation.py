@@ -133,7 +133,7 @@ class Conversation:
             raise InvalidRequestError("/save needs the name of a file.")
         if not self.messages:
             raise InvalidRequestError("There is nothing to save yet.")
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         text = self._json() if path.suffix == ".json" else self._markdown()
         await anyio.to_thread.run_sync(_write_new, path, text)
         return f"{path} is written."
