@@ -191,12 +191,30 @@ file.write_text(json.dumps(told))
 """Stands for Claude Code's own command here; the real one runs in tests/client_programs."""
 
 
-def test_claude_code_is_told_by_its_own_command_and_gets_the_slash_commands(alone: dict[str, str], home: Path) -> None:
+@pytest.fixture
+def with_claude(alone: dict[str, str], home: Path) -> dict[str, str]:
+    """The environment, with a command `claude` on its PATH."""
     program = home / "bin" / "claude"
     program.parent.mkdir()
     program.write_text(CLAUDE)
     program.chmod(0o755)
-    environ = {**alone, "PATH": f"{program.parent}:{alone['PATH']}:/usr/bin:/bin"}
+    return {**alone, "PATH": f"{program.parent}:{alone['PATH']}:/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_slash_command_that_cannot_be_read_is_told(command: str, with_claude: dict[str, str], home: Path) -> None:
+    folder = home / ".claude" / "commands" / "switch-model.md"
+    folder.mkdir(parents=True)
+    done = run(with_claude, command, "--client", "claude-code")
+    assert done.returncode == 1
+    assert f"{folder} cannot be read" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_claude_code_is_told_by_its_own_command_and_gets_the_slash_commands(
+    with_claude: dict[str, str], home: Path
+) -> None:
+    environ = with_claude
     commands = home / ".claude" / "commands"
     commands.mkdir(parents=True)
     (commands / "local-review.md").write_text("mine")

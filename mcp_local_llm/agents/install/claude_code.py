@@ -68,7 +68,10 @@ class ClaudeCodeSettings:
 
     def planned(self, command: Sequence[str]) -> ClientChange:
         """Plan to add the server for all projects, and the slash commands that are not there."""
-        known, files = self.command(), self._missing_commands()
+        try:
+            known, files = self.command(), self._missing_commands()
+        except ConfigError as error:
+            return self._failed(error)
         add = ("mcp", "add", "--scope", "user", NAME, "--", *command)
         remove = ("mcp", "remove", "--scope", "user", NAME)
         calls = [] if known == tuple(command) else [remove, add] if known else [add]
@@ -77,8 +80,14 @@ class ClaudeCodeSettings:
     def undone(self) -> ClientChange:
         """Plan to remove the server, and those of the slash commands that are as we wrote them."""
         calls = [("mcp", "remove", "--scope", "user", NAME)] if self.command() else []
-        files = [path for name, path in self._commands() if self._ours(name, path)]
+        try:
+            files = [path for name, path in self._commands() if self._ours(name, path)]
+        except ConfigError as error:
+            return self._failed(error)
         return self._change(calls, [f"- {path}" for path in files], partial(self._uninstall, calls, files))
+
+    def _failed(self, error: ConfigError) -> ClientChange:
+        return ClientChange(*self.identity, note=str(error), failed=True)
 
     def _change(self, calls: Sequence[Sequence[str]], files: Sequence[str], make: Callable[[], str]) -> ClientChange:
         lines = [f"$ claude {' '.join(call)}" for call in calls]
@@ -135,7 +144,7 @@ class ClaudeCodeSettings:
         return {
             path: read_prompt(name)
             for name, path in self._commands()
-            if not path.exists() or (self._ours(name, path) and read_file(path) != read_prompt(name).encode())
+            if read_file(path) is None or (self._ours(name, path) and read_file(path) != read_prompt(name).encode())
         }
 
     def _ours(self, name: str, path: Path) -> bool:
