@@ -217,7 +217,7 @@ ENDLESS = {
 
 @pytest.mark.fault(
     "Models that are broken or hostile",
-    "one of thirty chat templates that loop, or grow a text, a list or a number without end",
+    "one of fifty chat templates that loop, or grow a text, a list or a number without end",
     promised="the rendering ends within its bounds",
     tries=1,
 )

@@ -105,7 +105,8 @@ class RequestState:
         if self._control is not None:
             self._control.drawn(self._tokens, token)
             if self._control.failure is not None:
-                return Failed(GenerationError(f"Constrained decoding failed: {self._control.failure}."))
+                said = f"Constrained decoding failed: {self._control.failure}. Make the schema simpler."
+                return Failed(GenerationError(said))
             if self._control.json_from == self._tokens:
                 self._begin_json()
         self._tokens += 1
