@@ -1,10 +1,13 @@
 """Half of a surrogate pair in an answer breaks no door: no text that is sent can hold it."""
 
+import json
+
 import pytest
+from mcp_types import CallToolResult
 
 from mcp_local_llm.doors.cli import show
 from mcp_local_llm.doors.cli.chat.answer_writer import PlainAnswer
-from mcp_local_llm.doors.mcp.strict_tool import chat_result
+from mcp_local_llm.doors.mcp.strict_tool import chat_result, with_request_id
 from mcp_local_llm.values.chat import ChatResult, Timings, ToolCall, Usage
 from mcp_local_llm.wire.json_values import encodable
 from tests.doors.mcp.answers import texts
@@ -26,9 +29,9 @@ def test_halves_are_replaced_and_pairs_are_joined(text: str, sent: str) -> None:
 
 
 def test_a_tool_s_result_can_be_sent() -> None:
-    result = chat_result(HALF)
-    assert result.model_dump_json()
-    text, calls = texts(result)
+    sent = with_request_id(chat_result(HALF).model_dump(by_alias=True), "1")
+    assert json.dumps(sent, ensure_ascii=False).encode()
+    text, calls = texts(CallToolResult.model_validate(sent))
     assert text == "half \ufffd"
     assert "\ufffd" in calls
 

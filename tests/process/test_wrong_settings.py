@@ -59,9 +59,10 @@ def assigned(variables: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     "variable", ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "MCP_LOCAL_LLM_\udcff", "MCP_LOCAL_LLM_MODEL"]
 )
-async def test_bytes_that_are_no_text_are_answered_too(environ: dict[str, str], home: Path, variable: str) -> None:
-    odd = os.fsdecode(bytes(home) + b"/\xff")
-    Path(odd).mkdir()
+async def test_bytes_that_are_no_text_are_answered_too(environ: dict[str, str], variable: str) -> None:
+    # Its path is short: one that is too long for a socket is not used.
+    odd = os.fsdecode(os.fsencode(environ["XDG_RUNTIME_DIR"]) + b"/\xff")
+    Path(odd).mkdir(parents=True)
     # A file in the place of a folder: what is said of it names the path.
     Path(odd, "mcp-local-llm").write_text("")
     async with open_wire(environ | {variable: odd}) as wire:
