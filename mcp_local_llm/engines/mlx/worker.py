@@ -223,6 +223,8 @@ class Worker:
         assert loaded is not None, "only where a model is loaded"
         try:
             work(loaded.batch)
+            if not loaded.batch.busy:
+                loaded.batch.look()
         except Exception as error:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.
@@ -231,8 +233,6 @@ class Worker:
             return self._recover(loaded, str(error) or type(error).__name__)
         if loaded.batch.answered != loaded.answered:
             loaded.answered, loaded.failures = loaded.batch.answered, 0
-        if not loaded.batch.busy:
-            loaded.batch.look()
         return None
 
     def _recover(self, loaded: _ActiveModel, reason: str) -> str | None:
