@@ -74,6 +74,12 @@ def compare(
     return Row(what, model, middle, other, unit, median_ratio(ours, theirs), least, most)
 
 
+def require_tokens(count: int, tokens: int) -> None:
+    """Raise where an answer is shorter than was asked: both sides of a comparison must compute the same."""
+    if count != tokens:
+        raise RuntimeError(f"the answer has {count} tokens, not {tokens}")
+
+
 def table(rows: Sequence[Row]) -> str:
     """Write the rows as a Markdown table."""
     lines = [

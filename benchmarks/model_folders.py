@@ -11,27 +11,18 @@ import mlx.core
 # mlx declares its types in part only.
 mx: Any = mlx.core
 
-NO_TOKEN = 10_000_000
-"""An id that no vocabulary has."""
 REVISION = "0" * 40
 
 
 def make_endless_tiny(folder: Path) -> None:
     """Copy the built-in model, so that it never ends an answer, with a longer window: lengths must not depend on words.
 
-    What its files name is not enough: the engine ends an answer at each token with which the template ends a turn. So
-    the last layer gives those no probability.
+    The last layer gives no probability to the tokens that end a turn.
     """
     shutil.copytree(_tiny(), folder, dirs_exist_ok=True)
-    for name in ("config.json", "generation_config.json"):
-        values = json.loads((folder / name).read_text())
-        values |= {"eos_token_id": NO_TOKEN, "tie_word_embeddings": False}
-        if "max_position_embeddings" in values:
-            values["max_position_embeddings"] = 32_768
-        (folder / name).write_text(json.dumps(values))
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    settings |= {"eos_token": None, "model_max_length": 32_768}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    changes = {"max_position_embeddings": 32_768, "tie_word_embeddings": False}
+    for name, more in {"config.json": changes, "tokenizer_config.json": {"model_max_length": 32_768}}.items():
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | more))
     added = json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
     weights = mx.load(str(folder / "model.safetensors"))
     last = mx.array(weights["model.embed_tokens.weight"])

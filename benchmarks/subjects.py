@@ -12,6 +12,7 @@ from mcp import Client, StdioServerParameters
 
 from benchmarks.bare import Bare
 from benchmarks.discovered import model_in
+from benchmarks.figures import require_tokens
 from benchmarks.model_folders import make_endless_tiny
 from benchmarks.peers import Installed
 from benchmarks.random_model import DENSE_05B, HALF, QWEN_05B, SMALL, Shape, make_model
@@ -156,12 +157,6 @@ async def ask_stdio(client: Client, message: str, tokens: int) -> tuple[dict[str
     numbers: dict[str, Any] = result.meta["local-llm/result"]
     require_tokens(numbers["usage"]["completion_tokens"], tokens)
     return numbers, seconds
-
-
-def require_tokens(count: int, tokens: int) -> None:
-    """Raise where an answer is shorter than was asked: both sides of a comparison must compute the same."""
-    if count != tokens:
-        raise RuntimeError(f"the answer has {count} tokens, not {tokens}")
 
 
 @dataclass(frozen=True)

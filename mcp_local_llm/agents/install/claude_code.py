@@ -141,18 +141,21 @@ class ClaudeCodeSettings:
         return [(name, folder / f"{name if name in AS_IT_IS else f'local-{name}'}.md") for name in prompt_names()]
 
     def _missing_commands(self) -> dict[Path, str]:
-        return {
-            path: read_prompt(name)
-            for name, path in self._commands()
-            if read_file(path) is None or (self._ours(name, path) and read_file(path) != read_prompt(name).encode())
-        }
+        missing: dict[Path, str] = {}
+        for name, path in self._commands():
+            content, text = read_file(path), read_prompt(name)
+            if content is None or (content != text.encode() and self._written(path, content)):
+                missing[path] = text
+        return missing
 
     def _ours(self, name: str, path: Path) -> bool:
         content = read_file(path)
-        if content is None:
-            return False
+        return content is not None and (content == read_prompt(name).encode() or self._written(path, content))
+
+    def _written(self, path: Path, content: bytes) -> bool:
+        """Whether a file is as an earlier `install` left it."""
         kept = self.backups.of(_key(path), path)
-        return content == read_prompt(name).encode() or (kept is not None and kept.after == fingerprint(content))
+        return kept is not None and kept.after == fingerprint(content)
 
 
 def _key(path: Path) -> str:

@@ -7,11 +7,12 @@ that double a letter make a terabyte of it, and a token with the id four billion
 import base64
 import json
 import struct
-from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, cast
+
+from mcp_local_llm.engines.mlx.prompt.tokenizer_bounds import tokenizer_parts
 
 MAX_GROWTH = 256
 """How many times as long a normalizer, pre-tokenizer, post-processor or decoder may make a text. Usual ones put one
@@ -89,7 +90,7 @@ def _check_ids(model: dict[str, Any], added: list[dict[str, Any]], rows: int) ->
 
 def _growth(part: object) -> int:
     """Return how many times as long a part, and all parts inside it, can make a text."""
-    return prod(_own_growth(inner) for inner in _parts(part))
+    return prod(_own_growth(inner) for inner in tokenizer_parts(part))
 
 
 def _own_growth(part: dict[str, Any]) -> int:
@@ -120,16 +121,3 @@ def _longest_of_charsmap(text: str) -> int:
     except (ValueError, struct.error) as error:
         raise TokenizerFileError("the normalizer of tokenizer.json has a broken table") from error
     return max(1, *map(len, table[4 + size :].split(b"\0")))
-
-
-def _parts(part: object) -> Iterator[dict[str, Any]]:
-    """Go through a part and, where it is a sequence, its parts."""
-    left = [part]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            inner = cast(dict[str, Any], one)
-            yield inner
-            for name in ("normalizers", "pretokenizers", "processors", "decoders"):
-                more: object = inner.get(name)
-                left += cast(list[object], more) if isinstance(more, list) else []

@@ -5,6 +5,7 @@ Both are derived from the parts of a fast tokenizer; other tokenizers have none.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, cast
 
 CUT = re.compile("(?<=[A-Za-z]) (?=[A-Za-z])")
@@ -105,9 +106,17 @@ def _parts(component: Any) -> list[dict[str, Any]]:
     By what it is pickled to, its part of `tokenizer.json`: with the vocabulary that is twelve megabytes of a usual
     model.
     """
-    parts, left = list[dict[str, Any]](), [] if component is None else [json.loads(component.__getstate__())]
+    return [] if component is None else list(tokenizer_parts(json.loads(component.__getstate__())))
+
+
+def tokenizer_parts(part: object) -> Iterator[dict[str, Any]]:
+    """Go through a part of a `tokenizer.json` and, where it is a sequence, its parts; what is no object is left out."""
+    left = [part]
     while left:
-        part = cast(dict[str, Any], left.pop())
-        parts.append(part)
-        left += part.get("pretokenizers", part.get("normalizers", ()))
-    return parts
+        one = left.pop()
+        if isinstance(one, dict):
+            inner = cast(dict[str, Any], one)
+            yield inner
+            for name in ("normalizers", "pretokenizers", "processors", "decoders"):
+                more: object = inner.get(name)
+                left += cast(list[object], more) if isinstance(more, list) else []
