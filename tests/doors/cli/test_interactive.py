@@ -46,6 +46,8 @@ def test_a_conversation_on_a_terminal(environ: dict[str, str], home: Path, tmp_p
         talk.until("is written.")
         talk.type(f"/save {saved}\r")
         talk.until("is there already")
+        talk.type("/save ~nobody-here/talk.md\r")
+        talk.until("cannot be written")
         talk.type("\x04")
         assert talk.ended() == 0
         assert "Traceback" not in talk.shown

@@ -72,6 +72,12 @@ def test_a_cluster_of_a_model_that_is_not_here_says_so() -> None:
     assert "every machine of the cluster needs its files first" in model.problems[0]
 
 
+def test_a_cluster_of_a_home_folder_that_nobody_has_is_not_here_either(tiny: ModelInfo) -> None:
+    found = startable_models([tiny], [Cluster.model_validate({**TWO, "model": "~nobody-here/m"})], MLX_LAUNCH)
+    (model,) = (one for one in found if one.cluster is not None)
+    assert "~nobody-here/m is not on this machine" in model.problems[0]
+
+
 def test_the_first_host_is_this_machine_and_needs_no_ssh() -> None:
     assert machines_of(Cluster.model_validate(TWO)) == [
         {"ssh": "127.0.0.1", "ips": ["10.0.0.1"]},
