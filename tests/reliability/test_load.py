@@ -6,6 +6,7 @@ from random import Random
 from string import ascii_lowercase
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import httpx
 import pytest
@@ -25,7 +26,9 @@ TOO_LONG, WORDS, WORDS_MB = 50, 6000, 0.25
 REFUSED, REFUSED_BYTES, REFUSED_MB = 30, 5_000_000, 1.0
 """Messages that are too long by far, and what each may leave behind: the errors about them once held 6 MB each."""
 OVER_HTTP, BODY_BYTES, BODY_MB = 18, 1_000_000, 0.3
-"""The same over HTTP; `/v1/messages` counts all tokens of them, because its clients read the number."""
+"""The same over HTTP; where all tokens are counted, because clients read the number, 18 MB of some once stayed."""
+TOGETHER, TOGETHER_MB = 6, 40
+"""Such messages side by side, and what all of them may leave behind: it was 300 MB and more, in the heap's pieces."""
 HTTP: dict[str, Callable[[str], dict[str, Any]]] = {
     "/v1/chat/completions": lambda text: {"messages": [{"role": "user", "content": text}]},
     "/v1/messages": lambda text: {"messages": [{"role": "user", "content": text}], "max_tokens": 5},
@@ -127,25 +130,35 @@ async def test_refused_messages_leave_no_memory_behind(environ: dict[str, str], 
 
 @pytest.mark.fault(
     "Load",
-    f"{OVER_HTTP} messages of 1 MB over HTTP, to each API, in one piece and as a stream",
+    f"{OVER_HTTP} messages of 1 MB over HTTP, to each API, in one piece and as a stream, then {TOGETHER} at once",
     promised="they are refused, and memory does not grow with each",
 )
 async def test_refused_requests_leave_no_memory_behind(environ: dict[str, str], record_property: Any) -> None:
-    record_property("tries", OVER_HTTP)
+    record_property("tries", OVER_HTTP + TOGETHER)
     with serve(environ) as served:
         async with httpx.AsyncClient(base_url=served.url.removesuffix("/v1"), timeout=WAIT_S) as client:
 
-            async def ask(count: int) -> float:
-                for number in range(count):
-                    path = [*HTTP][number % len(HTTP)]
-                    asked = HTTP[path](f"sentence{number} " * (BODY_BYTES // 10))
-                    body = {**asked, "model": "tiny", "stream": number % 2 > 0}
-                    reply = await client.post(path, json=body)
-                    # A stream that had to begin says it in its last event.
-                    assert reply.status_code == 400 or body["stream"], reply.text
-                    assert "4096" in reply.text.replace(",", ""), reply.text
+            async def refused(number: int) -> None:
+                path = [*HTTP][number % len(HTTP)]
+                asked = HTTP[path](f"sentence{number} " * (BODY_BYTES // 10))
+                body = {**asked, "model": "tiny", "stream": number % 2 > 0}
+                reply = await client.post(path, json=body)
+                # A stream that had to begin says it in its last event.
+                assert reply.status_code == 400 or body["stream"], reply.text
+                assert "4096" in reply.text.replace(",", ""), reply.text
+
+            def memory() -> float:
                 return resident_megabytes(served.process.pid)
 
-            before = await ask(6)
-            after = await ask(OVER_HTTP)
+            for number in range(6):
+                await refused(number)
+            before = memory()
+            for number in range(OVER_HTTP):
+                await refused(number)
+            after = memory()
+            async with anyio.create_task_group() as group:
+                for number in range(TOGETHER):
+                    group.start_soon(refused, number)
+            together = memory()
     assert after - before < OVER_HTTP * BODY_MB, (before, after)
+    assert together - after < TOGETHER_MB, (after, together)

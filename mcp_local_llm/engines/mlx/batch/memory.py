@@ -3,26 +3,19 @@
 Runs on the MLX thread only.
 """
 
-import ctypes
 import gc
 import importlib
 import traceback
 
 import mlx.core as mx
 
+from mcp_local_llm.engines.mlx import heap
 from mcp_local_llm.engines.mlx.batch.admission import FreeMemory
 from mcp_local_llm.engines.mlx.limits import EngineLimits, WiredPolicy
 from mcp_local_llm.values.engine import EngineMemory
 
 BUFFER_CACHE_BYTES = 2**30
 """Freed buffers that MLX may keep for reuse. Its own default is as large as its memory limit, so it never lets go."""
-
-MAPPED_BYTES = 2**17
-"""glibc maps allocations from this size on by themselves, so that freeing returns them to the system. Its own default,
-until it raises it."""
-
-M_MMAP_THRESHOLD = -3
-"""Parameter of `mallopt`; glibc's malloc.h."""
 
 UNLIMITED = 2**62
 
@@ -34,7 +27,7 @@ def set_up() -> None:
     (ml-explore/mlx issue 3186, ml-explore/mlx-lm issues 883 and 1666).
     """
     mx.set_cache_limit(BUFFER_CACHE_BYTES)
-    _map_large_pieces()
+    heap.map_large_pieces()
     generate = importlib.import_module("mlx_lm.generate")
     vars(generate)["maybe_set_recommended_wired_limit"] = _no_wired_limit
 
@@ -79,31 +72,7 @@ def release() -> None:
     # Modules and their arrays refer to each other, so only the collector finds them all.
     gc.collect()
     mx.clear_cache()
-    _trim_heap()
-
-
-def _map_large_pieces() -> None:
-    """Keep large pieces out of the C library's heap.
-
-    glibc raises the bound by itself, up to 32 MB, with each piece that is freed, and then weights and KV caches lie
-    between small pieces that stay: measured, 37 of the 54 MB that a model of 0.5B left behind.
-    """
-    _tell_libc("mallopt", M_MMAP_THRESHOLD, MAPPED_BYTES)
-
-
-def _trim_heap() -> None:
-    """Let the C library return free pages.
-
-    glibc keeps what was freed in pieces below 32 MB: measured, 300 of the 309 MB of a model stayed with the process.
-    """
-    _tell_libc("malloc_trim", 0)
-
-
-def _tell_libc(function: str, *numbers: int) -> None:
-    """Call one of glibc's own functions; other C libraries do not have it."""
-    call = getattr(ctypes.CDLL(None), function, None)
-    if call is not None:
-        call(*numbers)
+    heap.trim()
 
 
 def _no_wired_limit() -> None:

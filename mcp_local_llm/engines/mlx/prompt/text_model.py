@@ -3,6 +3,7 @@
 Runs on worker threads: it must not touch an mlx array.
 """
 
+import contextlib
 import math
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from mcp_local_llm.engines.mlx import heap
 from mcp_local_llm.engines.mlx.prompt.bounded_template import ChatTemplate, compiled
 from mcp_local_llm.engines.mlx.prompt.control_tokens import ControlTokens
 from mcp_local_llm.engines.mlx.prompt.rendering_budget import RenderingBudget
@@ -17,6 +19,10 @@ from mcp_local_llm.parsing.markup import TagPair
 
 LARGEST_TEXT = 256 * 2**20
 """Characters of a prompt for a model that names no context window."""
+
+LONG_TEXT = 2**17
+"""Characters of a text after which the heap is trimmed: tokenizing 1 MB takes 120 MB of it in small pieces,
+of which most stayed with the process. Trimming takes 2 to 6 % of the time of tokenizing."""
 
 Switches = Mapping[str, Any]
 """Variables of a chat template beside messages and tools."""
@@ -130,10 +136,12 @@ class TextModel:
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """Return the ids of `text`; a fast tokenizer releases the interpreter's lock while it works."""
-        if getattr(self.tokenizer, "is_fast", False):
-            return cast(list[int], self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
-        with self._lock:
-            return cast(list[int], self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
+        fast = getattr(self.tokenizer, "is_fast", False)
+        with contextlib.nullcontext() if fast else self._lock:
+            tokens = cast(list[int], self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
+        if len(text) >= LONG_TEXT:
+            heap.trim()
+        return tokens
 
 
 def apply_template(
