@@ -28,7 +28,7 @@ FLOORS: Rooms = (
 
 INSIDE: Mapping[str, Rooms] = {
     "engines.mlx": (
-        {"limits", "file_limit"},
+        {"limits", "file_limit", "heap"},
         {"prompt"},
         {"messages"},
         {"load"},
