@@ -12,6 +12,7 @@ def main() -> None:
     """Run the stdio server or a command."""
     # First of all: a client that dies during the imports, which take up to a second, has died as well.
     client = os.getppid()
+    _open_closed_streams()
     if sys.argv[1:2] and sys.argv[1] in VERBOSE:
         # As a variable, which wins over the settings file.
         os.environ["MCP_LOCAL_LLM_LOG_LEVEL"] = "INFO"
@@ -30,6 +31,14 @@ def main() -> None:
     except KeyboardInterrupt:
         # Ctrl-C during the imports; later, each command says what it interrupts.
         os._exit(130)
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in place of standard streams that are closed: the next file would get their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
 
 
 if __name__ == "__main__":

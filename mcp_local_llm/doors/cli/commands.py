@@ -99,6 +99,9 @@ def run_command(parts: CommandParts) -> int:
         build_commands(parts)(prog_name="mcp-local-llm")
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 0
+        if isinstance(leave.__context__, BrokenPipeError):  # Typer's own code for it is 1.
+            drop_stdout()
+            code = BROKEN_PIPE
     except KeyboardInterrupt:
         code = INTERRUPTED
     else:

@@ -146,12 +146,13 @@ def test_without_arguments_on_a_terminal_it_says_what_it_is(environ: dict[str, s
         assert told.ended() == 0
 
 
-def test_a_table_whose_reader_goes_away_ends_without_a_word(held: dict[str, str]) -> None:
+@pytest.mark.parametrize("arguments", ["models", "--help", "config", "prompt delegate", "chat --help"])
+def test_a_text_whose_reader_goes_away_ends_without_a_word(held: dict[str, str], arguments: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as nobody:
         done = subprocess.run(
-            [*COMMAND, "models"],
+            [*COMMAND, *arguments.split()],
             env=held,
             stdin=subprocess.DEVNULL,
             stdout=nobody,
@@ -159,6 +160,28 @@ def test_a_table_whose_reader_goes_away_ends_without_a_word(held: dict[str, str]
             timeout=WAIT_S,
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"),
+    [
+        ("config", ">&-", 0),
+        ("models", ">&-", 0),
+        ("doctor --ports none --json", ">&-", 0),
+        ("config get modell", "2>&-", 2),
+        ("chat Hello", "<&-", 0),
+        ("", "<&-", 0),
+    ],
+)
+def test_a_stream_that_is_closed_from_the_beginning_is_no_fault(
+    held: dict[str, str], arguments: str, closed: str, code: int
+) -> None:
+    # At 0, 1 or 2 a shell that closes a stream leaves a number that the next file would get.
+    command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments.split()]
+    done = subprocess.run(command, env=held, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT_S)
+    assert "Traceback" not in done.stderr
+    assert "CRITICAL" not in done.stderr
+    assert done.returncode in (code, 1 if arguments.startswith("doctor") else code)
 
 
 def test_help_has_examples_and_exit_codes(environ: dict[str, str]) -> None:
