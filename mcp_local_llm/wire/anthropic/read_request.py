@@ -1,7 +1,7 @@
 """Reads the body of a `POST /v1/messages`, and of `/v1/messages/count_tokens`. Pure.
 
-Unknown fields are ignored, as betas add some every month; what Anthropic's own servers would do (their tools, the
-editing of the context, the safety check of auto mode) is left out.
+Unknown fields are ignored with a warning, as betas add some every month; what Anthropic's own servers would do (their
+tools, the editing of the context, the safety check of auto mode) is left out.
 """
 
 from collections import Counter
@@ -11,17 +11,33 @@ from typing import Any
 from pydantic import ValidationError
 
 from mcp_local_llm.values.chat import ChatRequest, SamplingParams, ToolSpec
+from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.anthropic.conversation import ConversationReader
 from mcp_local_llm.wire.anthropic.errors import UnknownThreadError
 from mcp_local_llm.wire.anthropic.request_schema import MessagesRequest
-from mcp_local_llm.wire.json_values import as_text
+from mcp_local_llm.wire.json_values import as_object, as_text
 from mcp_local_llm.wire.openai.errors import ParameterError
-from mcp_local_llm.wire.openai.read_request import IncomingRequest
+from mcp_local_llm.wire.openai.read_request import IncomingRequest, too_high, unknown_fields
 from mcp_local_llm.wire.openai.tool_choice import choose_tools
 from mcp_local_llm.wire.request_object import body_object
 
 PLACEHOLDER = "DeferredToolPlaceholder"
 """A tool of Claude Code's that stands for nothing."""
+
+IGNORED = frozenset(
+    {
+        "cache_control",
+        "container",
+        "context_management",
+        "diagnostics",
+        "inference_geo",
+        "metadata",
+        "safeguards",
+        "service_tier",
+        "speed",
+    }
+)
+"""Fields that steer Anthropic's own servers and not what the answer says."""
 
 _CHOICES = "auto, any, none, or tool with the name of one"
 
@@ -33,7 +49,8 @@ def read_messages_request(body: object) -> IncomingRequest:
         ParameterError: a field is wrong; the message names it.
         UnknownThreadError: it holds only the newest part of a conversation.
     """
-    checked = _validated(body_object(body))
+    given = filled_in(body_object(body))
+    checked = _validated(given)
     if checked.thread is not None and checked.thread.type == "continue":
         raise UnknownThreadError()
     tools, deferred, skipped = _tools(checked.tools or [])
@@ -62,7 +79,7 @@ def read_messages_request(body: object) -> IncomingRequest:
         must_call=must_call,
         parallel_tool_calls=not single,
     )
-    warnings = _warnings(Counter(reader.left_out), skipped)
+    warnings = (*_changed(given), *_warnings(Counter(reader.left_out), skipped))
     return IncomingRequest(request, checked.model, checked.stream or False, warnings=warnings)
 
 
@@ -121,6 +138,13 @@ def _schema(checked: MessagesRequest) -> dict[str, Any] | None:
     if form.json_schema is None:
         raise ParameterError("output_config.format.schema: Field required.", "output_config.format.schema")
     return form.json_schema
+
+
+def _changed(given: Mapping[str, Any]) -> list[str]:
+    """Tell the limits that were lowered, and the fields that nothing here reads."""
+    budget = as_object(given.get("thinking")).get("budget_tokens")
+    lowered = too_high({"max_tokens": given.get("max_tokens"), "thinking.budget_tokens": budget})
+    return [*lowered.values(), *unknown_fields(given, MessagesRequest.model_fields.keys() | IGNORED)]
 
 
 def _warnings(left_out: Counter[str], skipped: list[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ cannot change the answer is ignored, and so is an unknown one, with a warning.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -170,21 +170,29 @@ def _supported(body: dict[str, Any]) -> dict[str, Any]:
 
 def _lowered(fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Lower limits of tokens that are above the largest one, with a warning for each."""
-    high = {
-        name: value
-        for name in ("max_tokens", "max_completion_tokens", "max_thinking_tokens")
-        if isinstance(value := fields.get(name), int | float) and value > LONGEST_ANSWER
+    names = ("max_tokens", "max_completion_tokens", "max_thinking_tokens")
+    high = too_high({name: fields.get(name) for name in names})
+    return fields | dict.fromkeys(high, LONGEST_ANSWER), list(high.values())
+
+
+def too_high(limits: Mapping[str, object]) -> dict[str, str]:
+    """Return the limits of tokens that are lowered because they are above the largest one, each with its warning."""
+    return {
+        name: f"{name} was lowered to {LONGEST_ANSWER:,}, the largest value."
+        for name, value in limits.items()
+        if isinstance(value, int | float) and value > LONGEST_ANSWER
     }
-    warnings = [f"{name} was lowered to {LONGEST_ANSWER:,}, the largest value." for name in high]
-    return fields | dict.fromkeys(high, LONGEST_ANSWER), warnings
 
 
 def _unknown(fields: Mapping[str, Any]) -> list[str]:
     """Return the warning about fields that nothing here reads."""
-    names = [name for name in fields if name not in {*ChatCompletionRequest.model_fields, *SWITCHES, *BUDGETS}]
-    if not names:
-        return []
-    return [f"Fields that are unknown here were ignored: {first_of([n[:MAX_NAME] for n in names], MAX_NAMED)}."]
+    return unknown_fields(fields, {*ChatCompletionRequest.model_fields, *SWITCHES, *BUDGETS})
+
+
+def unknown_fields(fields: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return the warning about fields that are not `known`, if there are any."""
+    names = [name[:MAX_NAME] for name in fields if name not in known]
+    return [f"Fields that are unknown here were ignored: {first_of(names, MAX_NAMED)}."] if names else []
 
 
 def _validated(body: dict[str, Any], sent_as: Mapping[str, str]) -> ChatCompletionRequest:

@@ -170,6 +170,27 @@ def test_what_is_left_out_is_told_in_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "warnings"),
+    [
+        ({"max_tokens": 10**6}, ["max_tokens was lowered to 131,072, the largest value."]),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 200_000}},
+            ["thinking.budget_tokens was lowered to 131,072, the largest value."],
+        ),
+        ({"seed": 7, "min_p": 0.1}, ["Fields that are unknown here were ignored: seed, min_p."]),
+        ({"max_tokens": 131_072, "seed": None, "metadata": {"user_id": "u"}, "service_tier": "auto"}, []),
+    ],
+)
+def test_what_is_lowered_or_not_read_is_told_in_a_warning(fields: Json, warnings: list[str]) -> None:
+    assert list(read_messages_request({"messages": [turn(USER, "Hi")], **fields}).warnings) == warnings
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_recorded_request_has_a_field_that_is_unknown(name: str) -> None:
+    assert "unknown" not in " ".join(read_messages_request(recorded(name)["body"]).warnings)
+
+
+@pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"messages": None}, "messages"),
