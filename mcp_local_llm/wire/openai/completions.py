@@ -10,10 +10,10 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from mcp_local_llm.values.chat import ChatChunk, ChatResult
+from mcp_local_llm.values.chat import ChatChunk, ChatResult, SamplingParams
 from mcp_local_llm.values.placeholders import filled_in
 from mcp_local_llm.wire.openai.errors import ParameterError
-from mcp_local_llm.wire.openai.read_request import ALIASES, IncomingRequest, incoming_request
+from mcp_local_llm.wire.openai.read_request import IncomingRequest, incoming_request
 from mcp_local_llm.wire.openai.request_schema import GenerationRequest, StreamOptions
 from mcp_local_llm.wire.openai.thinking_switches import BUDGETS, SWITCHES
 from mcp_local_llm.wire.openai.write_response import CompletionIdentity, usage, write_extension
@@ -53,10 +53,10 @@ def incoming_completion(body: object) -> IncomingRequest:
     for name, nothing in CHAT_ONLY.items():
         if name in fields and fields.pop(name) not in nothing:
             raise ParameterError(f"{name} has no meaning for a raw prompt; leave it out, or send messages.", name)
-    if not fields.keys() & {"max_tokens", "max_completion_tokens", *ALIASES}:
-        fields["max_tokens"] = DEFAULT_MAX_TOKENS
     incoming = incoming_request({**fields, "messages": [{"role": "user", "content": prompt}]})
-    return dataclasses.replace(incoming, request=dataclasses.replace(incoming.request, messages=(), prompt=prompt))
+    sampling = incoming.request.sampling.over(SamplingParams(max_tokens=DEFAULT_MAX_TOKENS))
+    request = dataclasses.replace(incoming.request, messages=(), prompt=prompt, sampling=sampling)
+    return dataclasses.replace(incoming, request=request)
 
 
 def _prompt(value: object) -> str:

@@ -18,6 +18,7 @@ from mcp_local_llm.values.chat import (
 )
 from mcp_local_llm.values.errors import InvalidRequestError
 from mcp_local_llm.wire.flavors import FLAVORS
+from mcp_local_llm.wire.openai.completions import incoming_completion
 from mcp_local_llm.wire.openai.errors import CODES, ParameterError, error_body, error_type, read_error
 from mcp_local_llm.wire.openai.read_request import incoming_request
 from mcp_local_llm.wire.openai.read_response import AnswerMessage, ServedModel, read_answer, read_models
@@ -267,6 +268,21 @@ def test_a_limit_above_the_largest_is_lowered_with_a_warning(name: str) -> None:
     incoming = incoming_request({"messages": USER, name: 10_000_000})
     assert 131_072 in (incoming.request.sampling.max_tokens, incoming.request.max_thinking_tokens)
     assert incoming.warnings == (f"{name} was lowered to 131,072, the largest value.",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({}, 16),
+        ({"repeat_penalty": 1.1}, 16),
+        ({"n_predict": -1}, 16),
+        ({"n_predict": 40}, 40),
+        ({"max_tokens": 0}, 16),
+        ({"max_completion_tokens": 40}, 40),
+    ],
+)
+def test_a_raw_prompt_without_a_limit_has_that_of_openai(fields: dict[str, Any], limit: int) -> None:
+    assert incoming_completion({"prompt": "Once", **fields}).request.sampling.max_tokens == limit
 
 
 REFUSED: dict[str, tuple[Any, str, str]] = {
