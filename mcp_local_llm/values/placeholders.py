@@ -5,6 +5,7 @@ from typing import Any, cast
 
 NO_NUMBERS: Mapping[str, tuple[int, ...]] = {
     "max_completion_tokens": (0, -1),
+    "max_seconds": (0, -1),
     "max_thinking_tokens": (-1,),
     "max_tokens": (0, -1),
     "min_p": (-1,),
