@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.settings import TABLES, Settings
@@ -155,7 +156,7 @@ def _require_known_variables(environ: Mapping[str, str], endpoints: tuple[Endpoi
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that was probably meant: one that begins with `name`, else a similar one, or empty."""
-    names = list(known)
+    names, name = list(known), name.lower()
     begun = [one for one in names if len(name) > 2 and one.startswith(name)]
     return next(iter(begun or difflib.get_close_matches(name, names, n=1, cutoff=0.7)), "")
 
@@ -175,10 +176,28 @@ def _explain(error: ValidationError, origin: Mapping[str, str]) -> str:
                 f"{where}: there is no setting '{shortened(str(unknown))}'.{meant} Known settings: {allowed}."
             )
         else:
-            parts = (f"[{part + 1}]" if isinstance(part, int) else f".{shortened(part)}" for part in problem["loc"])
-            place = "".join(parts)
-            # A key that was written in place of its variable's name, or into a URL, must not appear in a message.
-            secret = place.endswith((".api_key", ".api_key_env", ".url"))
-            value = "wrong" if secret else shortened(repr(problem["input"]))
-            sentences.append(f"{where}: '{place.removeprefix('.')}' is {value}. {problem['msg']}.")
+            sentences.append(f"{where}: {_wrong(problem)}")
     return " ".join(sentences)
+
+
+def _wrong(problem: ErrorDetails) -> str:
+    """Say what is wrong with one value, in the words of TOML."""
+    parts = (f"[{part + 1}]" if isinstance(part, int) else f".{shortened(part)}" for part in problem["loc"])
+    place = "".join(parts).removeprefix(".")
+    if problem["type"] == "missing":
+        return f"'{place}' is missing."
+    # A key may stand in the place of its variable's name, in a URL, or anywhere in a table; no message may repeat it.
+    secret = isinstance(problem["input"], dict | list) or place.endswith(("api_key", "api_key_env", "url"))
+    value = "wrong" if secret else shortened(f"{problem['input']!r}")
+    allowed = _SHAPES.get(problem["type"], problem["msg"])
+    if problem["type"] == "tuple_type" and place in TABLES:
+        allowed += f" of tables: write [[{place}]] above each"
+    return f"'{place}' is {value}. {allowed}."
+
+
+_SHAPES = {
+    "tuple_type": "It should be a list",
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "It should be a table"),
+    "path_type": "It should be the text of a path",
+}
+"""Kinds of faults whose own words are Python's."""

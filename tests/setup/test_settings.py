@@ -96,6 +96,11 @@ REFUSED: list[tuple[str, dict[str, str], list[str]]] = [
         {"MCP_LOCAL_LLM_MODLE": "x", "MCP_LOCAL_LLM_BATCH_SIZ": "3", "MCP_LOCAL_LLM_PROFILES": "x"},
         ["mean MCP_LOCAL_LLM_MODEL?", "mean MCP_LOCAL_LLM_BATCH_SIZE?", "'profiles' can only be set in the file"],
     ),
+    ('MODEL = "x"', {}, ["there is no setting 'MODEL'. Did you mean 'model'?"]),
+    ('folders = "/x"', {}, ["'folders' is '/x'. It should be a list."]),
+    ('[endpoints]\nname="a"', {}, ["It should be a list of tables: write [[endpoints]] above each"]),
+    ("[[endpoints]]\nname='a'", {}, ["'endpoints[1].url' is missing."]),
+    ("profiles.a = 3", {}, ["'profiles.a' is 3. It should be a table."]),
     ("", {"MCP_LOCAL_LLM_RESERVE_CONTEXT": "many"}, ["MCP_LOCAL_LLM_RESERVE_CONTEXT", "valid integer"]),
 ]
 
@@ -108,6 +113,25 @@ def test_a_wrong_setting_is_refused_with_its_place_and_what_is_allowed(
     with pytest.raises(ConfigError) as caught:
         load_settings(file, environ)
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[endpoints]\nname = "a"\nurl = "http://h/v1"\napi_key = "sk-mark"',
+        '[endpoints.a]\nurl = "http://me:sk-mark@h/v1"',
+        '[[endpoints]]\napi_key_env = "sk-mark"',
+        '[[endpoints]]\nurl = "http://me:sk-mark@h/v1"',
+        '[[endpoints]]\nname = "a"\nurl = "http://h/v1"\napi_key_env = "mark"\napi_key_file = "/key"',
+        '[[cluster]]\nname = "a"\ntoken = "sk-mark"',
+        '[model]\napi_key = "sk-mark"',
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    assert "mark" not in str(caught.value)
 
 
 def test_a_long_wrong_value_is_shortened(file: Path) -> None:
