@@ -143,12 +143,13 @@ async def test_each_response_over_http_has_an_id_which_may_be_the_client_s(priva
     body = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 4, "model": "tiny"}
     own = "0f8fad5b-d9cb-469f-a165-70867728950e"
     key = {"authorization": f"Bearer {KEY}"}
-    async with served(private) as http:
+    async with served(private | {"MCP_LOCAL_LLM_LOG_FILE_LEVEL": "debug"}) as http:
         answered = await http.post("/chat/completions", json=body, headers=key | {"x-request-id": own})
         assert (answered.status_code, answered.headers["x-request-id"]) == (200, own)
         streamed = await http.post("/messages", json=body | {"stream": True}, headers=key)
         refused = await http.post("/messages", json=body | {"model": f"no-{PROMPT}"}, headers=key)
         odd = await http.get(f"/{PROMPT}", headers=key | {"x-request-id": PROMPT})
+        await http.request(PROMPT, "/models", headers=key)
         locked = await http.get("/models")
         ids = [response.headers["x-request-id"] for response in (answered, streamed, refused, odd, locked)]
         assert len(set(ids)) == 5
@@ -161,6 +162,8 @@ async def test_each_response_over_http_has_an_id_which_may_be_the_client_s(priva
         ):
             lines = await lines_of(home, ident, says)
             assert [line for line in lines if "tokens" in line or "UnknownModelError" in line]
+    # httpx writes the method, which a client chooses, in capitals.
+    assert PROMPT.upper() not in log_of(home)
     assert [word for word in PRIVATE if word in log_of(home)] == []
 
 

@@ -13,6 +13,8 @@ from mcp_local_llm.setup.log import logged_call
 from mcp_local_llm.values.call import Call, known_id
 
 HEADER = "x-request-id"
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""Methods that the log names; any other word is what the client wrote."""
 
 
 class CallIds:
@@ -28,7 +30,8 @@ class CallIds:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, as a call of its own."""
         path, method = scope["path"].rstrip("/"), scope["method"]
-        door = f"http {method} {path}" if path in self._paths else "http, another path"
+        named = path in self._paths and method in METHODS
+        door = f"http {method} {path}" if named else "http, another path or method"
         call = Call(door, known_id(Headers(scope=scope).get(HEADER)))
         call.outcome = "its client disconnected"
 
