@@ -18,12 +18,16 @@ def user_home() -> Path:
     """Return the home folder of the user of this process.
 
     Raises:
-        ConfigError: nothing names it, as in a container whose user has no entry in the list of users.
+        ConfigError: nothing names it, as in a container whose user has no entry in the list of users, or HOME is a
+            relative path, which would be another folder in each working folder.
     """
     try:
-        return Path.home()
-    except RuntimeError as error:
-        raise ConfigError("The home folder of this user is not known. Set HOME to the whole path of it.") from error
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise ConfigError("The home folder of this user is not known. Set HOME to the whole path of it.")
+    return home
 
 
 def prompt_names(below: str = "") -> tuple[str, ...]:

@@ -28,6 +28,7 @@ CALLS: list[tuple[str, dict[str, str]]] = [
         ("model = ", {}, "config.toml cannot be read"),
         ('roots = ["~nobody-here/x"]', {}, "'roots[1]' is '~nobody-here/x'"),
         ("", {"HOME": "~"}, "Set HOME to the whole path"),
+        ("", {"HOME": "work"}, "Set HOME to the whole path"),
     ],
 )
 async def test_every_tool_answers_with_the_sentence(
