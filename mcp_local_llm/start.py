@@ -1,6 +1,7 @@
 """Starts and ends the process: the stdio server, the command line and `serve`, with their exit codes."""
 
 import contextlib
+import io
 import logging
 import os
 import platform
@@ -101,6 +102,10 @@ def run_cli() -> NoReturn:
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
         return login_service(platform.system(), user_home(), os.environ, command, os.getuid())
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name or an answer with a letter that the terminal's encoding lacks must not end the command.
+            stream.reconfigure(errors="replace")
     log_to_stderr()
     try:
         home = user_home()

@@ -184,6 +184,17 @@ def test_a_stream_that_is_closed_from_the_beginning_is_no_fault(
     assert done.returncode in (code, 1 if arguments.startswith("doctor") else code)
 
 
+@pytest.mark.parametrize("arguments", [("config",), ("config", "--json"), ("config", "get", "model"), ("models",)])
+def test_a_letter_that_the_encoding_of_stdout_lacks_does_not_end_a_command(
+    environ: dict[str, str], home: Path, arguments: tuple[str, ...]
+) -> None:
+    file = home / ".config" / "mcp-local-llm" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('model = "größe"\n', encoding="utf-8")
+    done = run(environ | {"PYTHONIOENCODING": "ascii"}, *arguments)
+    assert (done.returncode, "gr??e" in done.stdout, done.stderr) == (0, True, "")
+
+
 def test_help_has_examples_and_exit_codes(environ: dict[str, str]) -> None:
     shown = run(environ, "--help").stdout
     assert "Exit codes:" in shown
