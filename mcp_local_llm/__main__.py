@@ -1,6 +1,7 @@
 """The program `mcp-local-llm`: without a command the stdio server, as MCP clients start it; else the command line."""
 
 import os
+import signal
 import sys
 
 VERBOSE = ("--verbose", "-v")
@@ -19,17 +20,20 @@ def main() -> None:
         del sys.argv[1]
     # Nothing that others may write to, whatever the umask: settings name programs that are run.
     os.umask(os.umask(0) | 0o002)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # During the imports, where the exception of Ctrl-C may arrive as another one; later, each command catches it.
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     try:
         # Imported here, so that importing this module takes no time.
         from mcp_local_llm.start import run_cli, run_stdio, run_welcome
 
         if len(sys.argv) > 1 or COMPLETION in os.environ:
             run_cli()
-        if sys.stdin is not None and sys.stdin.isatty():
+        if sys.stdin.isatty():
             run_welcome()
         run_stdio(client)
     except KeyboardInterrupt:
-        # Ctrl-C during the imports; later, each command says what it interrupts.
+        # Before or after a command, which says itself what Ctrl-C interrupts.
         os._exit(130)
 
 

@@ -102,6 +102,8 @@ def run_cli() -> NoReturn:
         command = [sys.executable, "-m", "mcp_local_llm", *arguments]
         return login_service(platform.system(), user_home(), os.environ, command, os.getuid())
 
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # The imports are over.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name or an answer with a letter that the terminal's encoding lacks must not end the command.

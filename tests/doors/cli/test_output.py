@@ -195,6 +195,21 @@ def test_a_letter_that_the_encoding_of_stdout_lacks_does_not_end_a_command(
     assert (done.returncode, "gr??e" in done.stdout, done.stderr) == (0, True, "")
 
 
+INTERRUPTED_IMPORT = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt as error:
+    raise RuntimeError("as where a class is made") from error
+"""
+
+
+def test_ctrl_c_during_an_import_ends_a_command_without_a_word(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(INTERRUPTED_IMPORT)
+    done = run(environ | {"PYTHONPATH": str(tmp_path)}, "config")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_help_has_examples_and_exit_codes(environ: dict[str, str]) -> None:
     shown = run(environ, "--help").stdout
     assert "Exit codes:" in shown
