@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 NO_NUMBERS: Mapping[str, tuple[int, ...]] = {
+    "budget_tokens": (-1,),
     "max_completion_tokens": (0, -1),
     "max_seconds": (0, -1),
     "max_thinking_tokens": (-1,),

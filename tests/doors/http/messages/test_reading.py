@@ -137,6 +137,7 @@ def test_a_choice_of_tools_is_read(choice: Json, must_call: tuple[str, ...], par
         ({}, False, None),
         ({"thinking": {"type": "adaptive", "display": "updates"}}, None, None),
         ({"thinking": {"type": "enabled", "budget_tokens": 31999}}, True, 31999),
+        ({"thinking": {"type": "enabled", "budget_tokens": -1}}, True, None),
         ({"thinking": {"type": "disabled"}}, False, None),
         ({"thinking": {"type": "enabled", "budget_tokens": 10**6}}, True, LONGEST_ANSWER),
     ],
