@@ -99,9 +99,12 @@ def run_command(parts: CommandParts) -> int:
         build_commands(parts)(prog_name="mcp-local-llm")
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 0
-        if isinstance(leave.__context__, BrokenPipeError):  # Typer's own code for it is 1.
+        # Typer's own code for both is 1.
+        if isinstance(cause := leave.__context__, BrokenPipeError):
             drop_stdout()
             code = BROKEN_PIPE
+        elif isinstance(cause, typer.Abort) and isinstance(cause.__context__, KeyboardInterrupt):
+            code = INTERRUPTED
     except KeyboardInterrupt:
         code = INTERRUPTED
     else:

@@ -133,6 +133,16 @@ def test_rm_asks_and_leaves_the_resident_model(held: dict[str, str]) -> None:
     assert (gone.returncode, "No model here is called" in gone.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "question"), [("install --client cursor", "[Y/n]"), ("doctor --bundle --ports none", "[y/N]")]
+)
+def test_ctrl_c_at_a_question_ends_with_130(environ: dict[str, str], arguments: str, question: str) -> None:
+    with terminal(environ, *arguments.split()) as asked:
+        asked.until(question)
+        asked.interrupt()
+        assert asked.ended() == 130
+
+
 def test_a_shell_completes_names_of_models(held: dict[str, str]) -> None:
     words = {"COMP_WORDS": "mcp-local-llm use ti", "COMP_CWORD": "2"}
     done = run({**held, **words, "_MCP_LOCAL_LLM_COMPLETE": "complete_bash"})
