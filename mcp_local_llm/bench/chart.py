@@ -1,6 +1,7 @@
 """Draws the speeds of reports as bars, into a PNG or SVG file. Needs matplotlib, which the extra `charts` brings."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,30 @@ from mcp_local_llm.values.errors import ConfigError
 FORMATS = (".png", ".svg")
 
 
+def require_drawable(path: Path) -> None:
+    """Refuse a file that no chart can be written into; measuring takes minutes, so that is said before.
+
+    Raises:
+        ConfigError: the format is none of `FORMATS`, its folder is not there, or matplotlib is not installed.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"A chart is written as {' or '.join(FORMATS)}, not as {path.name!r}.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent} is no folder. Name a file in one that exists.")
+    if find_spec("matplotlib") is None:
+        raise ConfigError("A chart needs matplotlib: pipx inject mcp-local-llm matplotlib.")
+
+
 def draw(reports: Sequence[BenchReport], path: Path) -> None:
     """Draw the tokens per second of each report, one colour for a model.
 
     Raises:
-        ConfigError: matplotlib is not installed, the format is none of `FORMATS`, or the file cannot be written.
+        ConfigError: the file cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"A chart is written as {' or '.join(FORMATS)}, not as {path.name!r}.")
-    try:
-        # Imported here: only a chart needs it, and it takes a second.
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        raise ConfigError("A chart needs matplotlib: pipx inject mcp-local-llm matplotlib.") from error
+    # Imported here: only a chart needs it, and it takes a second.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
     names = list(dict.fromkeys(one.name for report in reports for one in report.figures if one.unit == "tok/s"))
     drawing: Any = Drawing(figsize=(8, 1.2 + 0.35 * len(names) * len(reports)), layout="constrained")
     FigureCanvasAgg(drawing)

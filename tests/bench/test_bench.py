@@ -108,6 +108,9 @@ def test_kept_reports_are_compared_side_by_side(environ: dict[str, str], home: P
         (("--tasks", "--task", "poetry"), "poetry"),
         (("--tasks", "--task", "fix-code"), "add --run-code"),
         (("no-such-model",), "no-such-model"),
+        (("--chart", "speed.txt"), "A chart is written as .png or .svg"),
+        (("--chart", "/no-such-folder/speed.svg"), "/no-such-folder is no folder"),
+        (("--chart", "speed.svg", "--tasks"), "--tasks measures none"),
     ],
 )
 def test_a_wrong_call_is_refused_with_what_to_do(
@@ -116,6 +119,13 @@ def test_a_wrong_call_is_refused_with_what_to_do(
     done = run(environ, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_what_was_measured_is_kept_though_a_later_model_fails(environ: dict[str, str], home: Path) -> None:
+    done = run(environ, "tiny", "no-such-model", "--tasks", "--task", "extract")
+    assert done.returncode == 2
+    assert "no-such-model" in done.stderr
+    assert [report.model for report in kept(home).load("tiny")] == ["tiny"]
 
 
 def graded() -> list[tuple[BenchTask, str]]:

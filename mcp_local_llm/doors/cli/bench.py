@@ -71,6 +71,8 @@ def add_bench_command(commands: typer.Typer, open_llm: OpenLLM, parts: Callable[
             fail(f"{CODE} runs the model's code: add --run-code.", WRONG_REQUEST)
         if compare and len(names) < 2:
             fail("--compare takes two or more models that were measured before.", WRONG_REQUEST)
+        if chart is not None:
+            _require_drawable(chart, tasks=tasks)
         made = parts()
         if compare:
             reports = _kept(made.reports, names)
@@ -95,15 +97,19 @@ def _measured(open_llm: OpenLLM, made: BenchParts, names: Sequence[str], options
     reports: list[BenchReport] = []
 
     async def measure(opened: Parts, report: ReportProgress) -> None:
-        wanted = names or [await _chosen(opened)]
-        reports.extend([await made.bench.run(opened.llm, name, options, report) for name in wanted])
+        for name in names or [await _chosen(opened)]:
+            measured = await made.bench.run(opened.llm, name, options, report)
+            reports.append(measured)
 
-    perform_on_files(open_llm, measure, lambda _: None)
-    for report in reports:
-        try:
-            note(f"kept in {made.reports.keep(report)}")
-        except ConfigError as error:
-            note(str(error))
+    try:
+        perform_on_files(open_llm, measure, lambda _: None)
+    finally:
+        # Also where a later model fails, or Ctrl-C ends it.
+        for report in reports:
+            try:
+                note(f"kept in {made.reports.keep(report)}")
+            except ConfigError as error:
+                note(str(error))
     return reports
 
 
@@ -127,6 +133,18 @@ def _allow_code(*, yes: bool) -> None:
         fail("Add --yes to run it all the same.", WRONG_REQUEST)
     if not typer.confirm("Run it?", default=False):
         raise typer.Exit(0)
+
+
+def _require_drawable(path: Path, *, tasks: bool) -> None:
+    # Imported here: only a chart needs it.
+    from mcp_local_llm.bench.chart import require_drawable
+
+    if tasks:
+        fail("--chart draws speeds, and --tasks measures none.", WRONG_REQUEST)
+    try:
+        require_drawable(path)
+    except ConfigError as error:
+        fail(str(error), WRONG_REQUEST)
 
 
 def _draw(reports: Sequence[BenchReport], path: Path) -> None:
