@@ -23,7 +23,7 @@ class ChoiceFile:
             ConfigError: the file is there and cannot be read as a line of text.
         """
         try:
-            lines = read_regular(self.path, MAX_BYTES).decode("utf-8").strip().splitlines()
+            lines = read_regular(self.path, MAX_BYTES).decode("utf-8-sig").strip().splitlines()
         except FileNotFoundError:
             return None
         except OSError as error:

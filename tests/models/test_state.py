@@ -31,8 +31,9 @@ def test_writing_leaves_no_other_file_behind(file: ChoiceFile) -> None:
     assert [path.name for path in file.path.parent.iterdir()] == ["active_model"]
 
 
-def test_a_file_that_others_wrote_may_have_no_line_end_or_more_lines(file: ChoiceFile) -> None:
-    put(file, b"  mlx-community/Qwen3-4B-4bit  \r\nsecond line\n")
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_that_others_wrote_may_have_a_mark_no_line_end_or_more_lines(file: ChoiceFile, mark: bytes) -> None:
+    put(file, mark + b"  mlx-community/Qwen3-4B-4bit  \r\nsecond line\n")
     assert file.read() == "mlx-community/Qwen3-4B-4bit"
 
 
