@@ -6,6 +6,7 @@ import pytest
 from mcp import Client
 
 from tests.doors.mcp.answers import ask, numbers, refusal, texts
+from tests.wire import open_wire
 
 HELLO: dict[str, Any] = {"message": "Hello", "thinking": False, "temperature": 0, "max_tokens": 24}
 
@@ -134,3 +135,32 @@ async def test_other_tools_take_placeholders_as_well(client: Client) -> None:
     assert not (await client.call_tool("quick_test", {"test": ""})).is_error
     assert "name" in await refusal(client, "set_model", {"name": None})
     assert "no model" in (await refusal(client, "set_model", {"name": "llama-99b", "download": ""})).lower()
+
+
+@pytest.mark.parametrize("nothing", [None, [], "", {}], ids=repr)
+async def test_arguments_that_are_nothing_count_as_none(environ: dict[str, str], era: str, nothing: object) -> None:
+    async with open_wire(environ, era) as wire:
+        for method, name in (("tools/call", "list_models"), ("prompts/get", "switch-model")):
+            answer = await wire.answer(await wire.request(method, {"name": name, "arguments": nothing}))
+            assert "result" in answer, answer
+        answer = await wire.answer(
+            await wire.request("prompts/get", {"name": "switch-model", "arguments": {"name": nothing}})
+        )
+        assert "result" in answer, answer
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "says"),
+    [
+        ("tools/call", {"name": "status", "arguments": 5}, "params.arguments"),
+        ("tools/call", {"name": "status", "arguments": ["x"]}, "params.arguments"),
+        ("prompts/get", {"name": "switch-model", "arguments": {"name": 5}}, "params.arguments.name"),
+        ("completion/complete", {}, "params.argument"),
+    ],
+)
+async def test_a_wrong_parameter_of_a_request_is_refused_by_name(
+    environ: dict[str, str], method: str, params: dict[str, Any], says: str
+) -> None:
+    async with open_wire(environ, "legacy") as wire:
+        error = (await wire.answer(await wire.request(method, params)))["error"]
+        assert (error["code"], f"{method}: {says}" in error["message"]) == (-32602, True), error
