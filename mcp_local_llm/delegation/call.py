@@ -78,8 +78,7 @@ async def begin(
     reading = Reading(())
     if task.files is not None:
         reading = await anyio.to_thread.run_sync(partial(workplace.reader.read, task.files, each_file=task.each_file))
-    if task.max_seconds is not None and not task.each_file:
-        ignored = "max_seconds had no effect: it ends calls with each_file=true."
-        reading = replace(reading, notes=(*reading.notes, ignored))
+    if task.ignored:
+        reading = replace(reading, notes=(*reading.notes, task.ignored))
     asker = Asker(llm, report, task.model, workplace.totals, on_text)
     return Call(task, question, reading, workplace, asker)

@@ -44,6 +44,13 @@ class FileTask:
         """Whether it is for `Delegation.chat`; else it is a plain conversation."""
         return bool(self.files or self.template or self.each_file or self.split)
 
+    @property
+    def ignored(self) -> str:
+        """A sentence on what has no effect; empty where everything has one."""
+        if self.max_seconds is None or self.each_file:
+            return ""
+        return "max_seconds had no effect: it ends calls with each_file=true."
+
     def conversation(self) -> tuple[Message, ...]:
         """Return the turns of a plain one; a model that is given tool results answers them, without a message behind.
 

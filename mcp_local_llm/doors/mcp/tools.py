@@ -129,7 +129,8 @@ def chat_tool(llm: LLM, delegation: Delegation) -> StrictTool:
                 return file_result(await delegation.chat(task, report))
             request = replace(request, messages=task.conversation())
             result = await collect_result(llm.chat(request, report, model=task.model))
-        return chat_result(result, unread_files(await delegation.named_in(message)))
+        unread = unread_files(await delegation.named_in(message))
+        return chat_result(result, " ".join(filter(None, (task.ignored, unread))))
 
     return StrictTool.of(
         chat,

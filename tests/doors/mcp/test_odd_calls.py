@@ -111,6 +111,13 @@ async def test_an_odd_call_is_answered_in_rows_or_refused_with_the_remedy(agent:
         assert body in "\n".join(texts(result)[1:]), (arguments, texts(result))
 
 
+async def test_a_time_limit_that_bounds_nothing_is_told_without_files_too(agent: Agent) -> None:
+    agent.renewed()
+    agent.answer = lambda prompt: "x"
+    text, note = texts(await agent.call("chat", message="Look.", max_seconds=60))
+    assert (text, "max_seconds had no effect" in note) == ("x", True)
+
+
 async def test_rows_of_json_that_are_too_long_are_left_out_whole_counted_and_kept(agent: Agent) -> None:
     project = agent.renewed()
     for number in range(60):
