@@ -125,8 +125,18 @@ def too_long() -> InvalidRequestError:
 
 
 def write_value(kind: Any, value: object) -> Any:
-    """Convert a value of this type into JSON values."""
-    return _adapter(kind).dump_python(value, mode="json")
+    """Convert a value of this type into JSON values.
+
+    Raises:
+        InvalidRequestError: objects and lists are nested deeper than pydantic writes them.
+    """
+    try:
+        return _adapter(kind).dump_python(value, mode="json")
+    except ValueError as error:
+        raise InvalidRequestError(
+            "More than 200 objects and lists are nested in it, which cannot be sent to the process that holds the "
+            "model. Nest them less deep."
+        ) from error
 
 
 def read_value(kind: Any, value: object) -> Any:
