@@ -199,12 +199,20 @@ def write_error(error: LocalLLMError) -> Line:
         line["candidates"] = list(error.candidates)
     if isinstance(error, ContextLengthError):
         line["sizes"] = [error.prompt_tokens, error.window]
+    if error.told_by_server:
+        line["told_by_server"] = True
     return {"error": line}
 
 
 def read_error(value: object) -> LocalLLMError:
     """Return the error of a line; an unknown class becomes a `BackendProtocolError` with the same message."""
     line = cast(Line, value) if isinstance(value, dict) else {}
+    error = _error_of(line)
+    error.told_by_server = line.get("told_by_server") is True
+    return error
+
+
+def _error_of(line: Line) -> LocalLLMError:
     name, message = str(line.get("name")), str(line.get("message"))
     kind = getattr(errors, name, None)
     if not isinstance(kind, type) or not issubclass(kind, LocalLLMError):
