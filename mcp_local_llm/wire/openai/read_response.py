@@ -16,6 +16,8 @@ from mcp_local_llm.wire.openai.write_response import EXTENSION_KEY
 
 _OTHER_KINDS = ("embed", "rerank", "whisper", "tts")
 """Parts of names of models that do not chat; servers list them beside the others."""
+MAX_MODELS, MAX_NAME = 1000, 200
+"""Models of a server that are listed, and the characters of a name: a list is shown, sorted and searched as a whole."""
 _MOST, _LONGEST = 20, 2000
 """Warnings of a server that are passed on, and their characters."""
 
@@ -175,7 +177,7 @@ def read_answer(value: object) -> AnswerPiece:
 
 
 def read_models(value: object) -> tuple[ServedModel, ...]:
-    """Return the models that can chat, each once, in the server's order.
+    """Return the first `MAX_MODELS` models that can chat, each once, in the server's order.
 
     Raises:
         ValueError: it is no list of models.
@@ -186,8 +188,10 @@ def read_models(value: object) -> tuple[ServedModel, ...]:
     found: dict[str, ServedModel] = {}
     for entry in map(as_object, as_list(data["data"])):
         name = as_text(entry.get("id"))
-        if name and not any(part in name.lower() for part in _OTHER_KINDS):
+        if 0 < len(name) <= MAX_NAME and not any(part in name.lower() for part in _OTHER_KINDS):
             found.setdefault(name, ServedModel(name, _context_length(entry)))
+        if len(found) == MAX_MODELS:
+            break
     return tuple(found.values())
 
 

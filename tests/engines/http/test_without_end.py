@@ -7,7 +7,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from mcp_local_llm.engines.http import EndpointLoader, engine
+from mcp_local_llm.engines.http import EndpointLoader, EndpointModels, engine
 from mcp_local_llm.engines.http.connection import Connection
 from mcp_local_llm.engines.http.engine import HttpEngine
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, LocalLLMError
@@ -169,6 +169,14 @@ async def test_numbers_without_measure_count_as_absent(script: Script) -> None:
     assert answer.text == "Hi"
     numbers = (*vars(answer.usage).values(), *vars(answer.timings).values())
     assert all(0 <= number < 2**53 for number in numbers), numbers
+
+
+async def test_of_a_list_without_measure_the_first_models_are_listed_and_no_name_of_megabytes() -> None:
+    names = ["x" * 1_000_000, *(f"m{number}" for number in range(50_000))]
+    async with fake_server(says(), names) as server:
+        found = await EndpointModels((endpoint(server.url),), {})()
+    assert [found.models[0].id, found.models[-1].id] == ["box/m0", "box/m999"]
+    assert "the first 1,000 models" in found.warnings[0]
 
 
 async def test_warnings_of_a_server_are_few_and_short_lines() -> None:
