@@ -69,6 +69,8 @@ class VerbServer:
         self._sessions = AttachedSessions()
         self._accepting: anyio.CancelScope | None = None
         self._place: os.stat_result | None = None
+        self._unsent = 0
+        self._sent = anyio.Event()
 
     def sessions(self) -> tuple[int, ...]:
         """Return the ids of the processes that have sent a verb since the socket was opened, and still run."""
@@ -102,6 +104,11 @@ class VerbServer:
         if self._accepting is not None:
             self._accepting.cancel()
             self._accepting = self._place = None
+
+    async def sent(self) -> None:
+        """Wait until the last line of every verb is sent."""
+        while self._unsent:
+            await self._sent.wait()
 
     async def _accept(self, listener: Listener, tasks: TaskGroup, scope: anyio.CancelScope) -> None:
         with listener, scope:
@@ -138,7 +145,13 @@ class VerbServer:
             return
         tasks.start_soon(lines.cancel_at_end)
         tasks.start_soon(lines.beat)
-        await lines.send(await self._outcome(first, lines, pid))
+        self._unsent += 1
+        try:
+            await lines.send(await self._outcome(first, lines, pid))
+        finally:
+            self._unsent -= 1
+            self._sent.set()
+            self._sent = anyio.Event()
 
     async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
