@@ -30,11 +30,14 @@ from mcp_local_llm.values.errors import (
 )
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.wire.json_values import MAX_VALUES, mended_json, require_few_values
 
 PROTOCOL = 2
 """Increased when an older version could misunderstand a line. Protocol 1 was HTTP, of version 0.1."""
 MAX_LINE = 32 * 2**20
 """The most bytes of one line; a conversation of a million tokens takes about 5 MB."""
+MAX_LINE_VALUES = 3 * MAX_VALUES
+"""The most values of a session's line: a message has three on the wire of a door, and eight on this one."""
 BEAT_S = 2.0
 """The most seconds between two lines of the lease owner."""
 
@@ -102,6 +105,21 @@ def read_call(line: Line, verb: str, pid: int) -> Call:
     """Return the call of a session's line; an older session tells none."""
     door = str(line.get("door") or "session")[:MAX_DOOR]
     return Call(f"{door}, {verb} of process {pid}", known_id(line.get("request")))
+
+
+def read_first(line: bytes) -> Line:
+    """Decode the line of a session.
+
+    Raises:
+        BackendProtocolError: as `read_line`.
+        InvalidRequestError: it has more than `MAX_LINE_VALUES` values, which would take long to check.
+    """
+    text = mended_json(line.decode("utf-8", "replace"))
+    try:
+        require_few_values(text, MAX_LINE_VALUES)
+    except ValueError as error:
+        raise InvalidRequestError(f"The request cannot be read: {error}. Send less in one request.") from error
+    return read_line(text)
 
 
 def read_line(line: bytes | str) -> Line:

@@ -26,7 +26,6 @@ from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
-from mcp_local_llm.wire.json_values import mended_json
 
 FIRST_LINE_S = 10.0
 """Seconds in which a session must send its line, so that a silent connection does not stay open for ever."""
@@ -156,7 +155,7 @@ class VerbServer:
     async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
         try:
-            line = verb_lines.read_line(mended_json(first.decode("utf-8", "replace")))
+            line = verb_lines.read_first(first)
             name = str(line.get("verb"))
             if name not in VERBS:
                 raise InvalidRequestError(

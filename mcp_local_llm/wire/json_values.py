@@ -56,13 +56,13 @@ def on_one_line(text: str) -> str:
     return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def require_few_values(text: str) -> None:
-    """Refuse JSON of more than `MAX_VALUES` values before it is decoded; the texts in it may be of any length.
+def require_few_values(text: str, most: int = MAX_VALUES) -> None:
+    """Refuse JSON of more than `most` values before it is decoded; the texts in it may be of any length.
 
     Raises:
         ValueError: says the limit, without a full stop.
     """
-    if sum(map(text.count, "[{,")) <= MAX_VALUES:
+    if sum(map(text.count, "[{,")) <= most:
         return
     values = strings = 0
     for found in _STRING_OR_VALUE.finditer(text):
@@ -71,8 +71,8 @@ def require_few_values(text: str) -> None:
         else:
             values += 1
         # Where strings stand side by side without a comma, it is no JSON.
-        if values > MAX_VALUES or strings > 2 * MAX_VALUES + 1:
-            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+        if values > most or strings > 2 * most + 1:
+            raise ValueError(f"it has more than {most:,} values")
 
 
 def read_json(text: str) -> object:
