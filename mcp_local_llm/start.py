@@ -89,6 +89,9 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
         await llm.preload(lambda progress: None)
     except LocalLLMError as error:
         _LOG.warning("The setting preload could not be followed: %s", error)
+    except Exception:
+        # Nobody asked for this load, so it must not end the process; the next call meets the cause, and tells it.
+        _LOG.exception("The setting preload could not be followed.")
 
 
 def run_cli() -> NoReturn:
