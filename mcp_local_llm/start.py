@@ -90,6 +90,9 @@ async def _preload(llm: Session, greeted: anyio.Event) -> None:
         await llm.preload(lambda progress: None)
     except LocalLLMError as error:
         _LOG.warning("The setting preload could not be followed: %s", error)
+    except Exception:
+        # Nobody asked for this load, so it must not end the process; the next call meets the cause, and tells it.
+        _LOG.exception("The setting preload could not be followed.")
 
 
 def run_cli() -> NoReturn:
@@ -253,15 +256,25 @@ async def _opened(note: Callable[[str], None], model: str | None = None) -> Asyn
     app = compose(os.environ, user_home(), model, folder=_working_folder())
     try:
         async with app.llm:
-            yield app
-            if app.llm.holds_model:
-                note(
-                    "this command loaded the model and unloads it now. `mcp-local-llm serve` keeps a model "
-                    "loaded for every session; `mcp-local-llm serve --install` does so after each login."
-                )
-                await app.llm.finish_others()
+            try:
+                yield app
+            except Exception:
+                # Whatever the command fails with, the calls of other sessions are finished first.
+                await _give_back(app.llm, note)
+                raise
+            await _give_back(app.llm, note)
     finally:
         app.engines.close()
+
+
+async def _give_back(llm: Session, note: Callable[[str], None]) -> None:
+    """Finish what other sessions have begun here, with the model of this process or of an endpoint."""
+    if llm.holds_model:
+        note(
+            "this command loaded the model and unloads it now. `mcp-local-llm serve` keeps a model "
+            "loaded for every session; `mcp-local-llm serve --install` does so after each login."
+        )
+    await llm.finish_others()
 
 
 def _ending_signals() -> tuple[signal.Signals, ...]:

@@ -142,11 +142,13 @@ class Ownership:
                 self._release()
 
     async def finish_others(self, within: float) -> None:
-        """Accept no new verbs, and wait at most `within` seconds until other sessions' verbs have ended."""
+        """Accept no new verbs, and wait at most `within` seconds until other sessions have the end of theirs."""
         self._shutting_down = True
         with anyio.move_on_after(within):
             while self._others:
                 await self._verb_ended.wait()
+            if self._server is not None:
+                await self._server.sent()
 
     def end(self) -> None:
         """Cancel the verbs of other sessions."""

@@ -11,7 +11,7 @@ from typing import cast
 import anyio
 
 from mcp_local_llm.llm import verb_lines
-from mcp_local_llm.llm.line_socket import LineSocket
+from mcp_local_llm.llm.line_socket import LineSocket, LineTooLongError
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.llm.verb_lines import MAX_LINE, PROTOCOL, VERBS, Line
 from mcp_local_llm.residency import LeaseOwner
@@ -162,6 +162,8 @@ class Remote:
                 line = await socket.line(MAX_LINE)
         except TimeoutError as error:
             raise self._silent(silence, None) from error
+        except LineTooLongError as error:
+            raise _too_long() from error
         except (EOFError, OSError) as error:
             raise HolderGoneError("The process that holds the model has just ended.") from error
         if line.startswith(b"HTTP/"):
@@ -190,6 +192,8 @@ class Remote:
                 return verb_lines.read_line(await socket.line(MAX_LINE))
         except TimeoutError as error:
             raise self._silent(silence, pid) from error
+        except LineTooLongError as error:
+            raise _too_long() from error
         except (EOFError, OSError) as error:
             raise self._connection_lost() from error
 
@@ -215,7 +219,13 @@ class Remote:
 
 def version_key(version: str) -> tuple[int, ...]:
     """Return the numbers of a version for comparison; other parts are left out."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    return tuple(int(part[:9]) for part in version.split(".") if part.isdecimal())
+
+
+def _too_long() -> BackendProtocolError:
+    return BackendProtocolError(
+        f"The process that holds the model sent more than {MAX_LINE // 2**20} MiB at once. Ask for a shorter answer."
+    )
 
 
 def _ignore(progress: Progress) -> None:

@@ -30,11 +30,14 @@ from mcp_local_llm.values.errors import (
 )
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Counts, Download, ModelTable, QuickTest, QuickTestName, Status, Switch
+from mcp_local_llm.wire.json_values import MAX_VALUES, mended_json, require_few_values
 
 PROTOCOL = 2
 """Increased when an older version could misunderstand a line. Protocol 1 was HTTP, of version 0.1."""
 MAX_LINE = 32 * 2**20
 """The most bytes of one line; a conversation of a million tokens takes about 5 MB."""
+MAX_LINE_VALUES = 3 * MAX_VALUES
+"""The most values of a session's line: a message has three on the wire of a door, and eight on this one."""
 BEAT_S = 2.0
 """The most seconds between two lines of the lease owner."""
 
@@ -104,6 +107,21 @@ def read_call(line: Line, verb: str, pid: int) -> Call:
     return Call(f"{door}, {verb} of process {pid}", known_id(line.get("request")))
 
 
+def read_first(line: bytes) -> Line:
+    """Decode the line of a session.
+
+    Raises:
+        BackendProtocolError: as `read_line`.
+        InvalidRequestError: it has more than `MAX_LINE_VALUES` values, which would take long to check.
+    """
+    text = mended_json(line.decode("utf-8", "replace"))
+    try:
+        require_few_values(text, MAX_LINE_VALUES)
+    except ValueError as error:
+        raise InvalidRequestError(f"The request cannot be read: {error}. Send less in one request.") from error
+    return read_line(text)
+
+
 def read_line(line: bytes | str) -> Line:
     """Decode one line.
 
@@ -125,8 +143,18 @@ def too_long() -> InvalidRequestError:
 
 
 def write_value(kind: Any, value: object) -> Any:
-    """Convert a value of this type into JSON values."""
-    return _adapter(kind).dump_python(value, mode="json")
+    """Convert a value of this type into JSON values.
+
+    Raises:
+        InvalidRequestError: objects and lists are nested deeper than pydantic writes them.
+    """
+    try:
+        return _adapter(kind).dump_python(value, mode="json")
+    except ValueError as error:
+        raise InvalidRequestError(
+            "More than 200 objects and lists are nested in it, which cannot be sent to the process that holds the "
+            "model. Nest them less deep."
+        ) from error
 
 
 def read_value(kind: Any, value: object) -> Any:
@@ -189,12 +217,20 @@ def write_error(error: LocalLLMError) -> Line:
         line["candidates"] = list(error.candidates)
     if isinstance(error, ContextLengthError):
         line["sizes"] = [error.prompt_tokens, error.window]
+    if error.told_by_server:
+        line["told_by_server"] = True
     return {"error": line}
 
 
 def read_error(value: object) -> LocalLLMError:
     """Return the error of a line; an unknown class becomes a `BackendProtocolError` with the same message."""
     line = cast(Line, value) if isinstance(value, dict) else {}
+    error = _error_of(line)
+    error.told_by_server = line.get("told_by_server") is True
+    return error
+
+
+def _error_of(line: Line) -> LocalLLMError:
     name, message = str(line.get("name")), str(line.get("message"))
     kind = getattr(errors, name, None)
     if not isinstance(kind, type) or not issubclass(kind, LocalLLMError):

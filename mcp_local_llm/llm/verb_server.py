@@ -26,7 +26,6 @@ from mcp_local_llm.values.chat import ChatChunk
 from mcp_local_llm.values.errors import ConfigError, GenerationError, InvalidRequestError, LocalLLMError, shortened
 from mcp_local_llm.values.progress import Progress
 from mcp_local_llm.values.results import Status
-from mcp_local_llm.wire.json_values import mended_json
 
 FIRST_LINE_S = 10.0
 """Seconds in which a session must send its line, so that a silent connection does not stay open for ever."""
@@ -69,6 +68,8 @@ class VerbServer:
         self._sessions = AttachedSessions()
         self._accepting: anyio.CancelScope | None = None
         self._place: os.stat_result | None = None
+        self._unsent = 0
+        self._sent = anyio.Event()
 
     def sessions(self) -> tuple[int, ...]:
         """Return the ids of the processes that have sent a verb since the socket was opened, and still run."""
@@ -102,6 +103,11 @@ class VerbServer:
         if self._accepting is not None:
             self._accepting.cancel()
             self._accepting = self._place = None
+
+    async def sent(self) -> None:
+        """Wait until the last line of every verb is sent."""
+        while self._unsent:
+            await self._sent.wait()
 
     async def _accept(self, listener: Listener, tasks: TaskGroup, scope: anyio.CancelScope) -> None:
         with listener, scope:
@@ -138,12 +144,18 @@ class VerbServer:
             return
         tasks.start_soon(lines.cancel_at_end)
         tasks.start_soon(lines.beat)
-        await lines.send(await self._outcome(first, lines, pid))
+        self._unsent += 1
+        try:
+            await lines.send(await self._outcome(first, lines, pid))
+        finally:
+            self._unsent -= 1
+            self._sent.set()
+            self._sent = anyio.Event()
 
     async def _outcome(self, first: bytes, lines: "_SessionConnection", pid: int) -> Line:
         """Execute one verb and return its last line."""
         try:
-            line = verb_lines.read_line(mended_json(first.decode("utf-8", "replace")))
+            line = verb_lines.read_first(first)
             name = str(line.get("verb"))
             if name not in VERBS:
                 raise InvalidRequestError(

@@ -31,6 +31,8 @@ class LocalLLMError(Exception):
     """A failure that the caller can act on; the message is written for the caller."""
 
     status: ClassVar[int] = 500
+    told_by_server: bool = False
+    """Whether the message is that of another server, which may repeat what a caller sent."""
 
 
 class ConfigError(LocalLLMError):
@@ -195,7 +197,7 @@ _OF_THE_MACHINE = (IncompleteModelError, InsufficientMemoryError, ModelLoadError
 
 def sentence_for_log(error: BaseException) -> str:
     """Return one sentence on an error, without anything that a caller or a model said."""
-    if isinstance(error, _OF_THE_MACHINE):
+    if isinstance(error, _OF_THE_MACHINE) and not error.told_by_server:
         return shortened(" ".join(str(error).split()), MAX_REASON)
     if isinstance(error, LocalLLMError):
         return " ".join((type(error).__doc__ or "").partition("\n\n")[0].split())

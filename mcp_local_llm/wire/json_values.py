@@ -19,6 +19,8 @@ _UNESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 MAX_VALUES = 200_000
 """The most objects, lists, members and items of one JSON text; a conversation that fills a window of a million tokens
 has half as many. Python makes an object of each, and checks each, while every other answer waits."""
+MAX_COUNT = 2**53 - 1
+"""The largest number that counts: a larger one is no exact number in JavaScript, and may be none at all in Python."""
 JSON_STRING = r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)'
 """Finds a string of JSON, with `re.DOTALL`. One that does not end takes the rest of the text: to begin anew behind each
 of its quotes would take n² steps."""
@@ -54,13 +56,13 @@ def on_one_line(text: str) -> str:
     return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def require_few_values(text: str) -> None:
-    """Refuse JSON of more than `MAX_VALUES` values before it is decoded; the texts in it may be of any length.
+def require_few_values(text: str, most: int = MAX_VALUES) -> None:
+    """Refuse JSON of more than `most` values before it is decoded; the texts in it may be of any length.
 
     Raises:
         ValueError: says the limit, without a full stop.
     """
-    if sum(map(text.count, "[{,")) <= MAX_VALUES:
+    if sum(map(text.count, "[{,")) <= most:
         return
     values = strings = 0
     for found in _STRING_OR_VALUE.finditer(text):
@@ -69,8 +71,8 @@ def require_few_values(text: str) -> None:
         else:
             values += 1
         # Where strings stand side by side without a comma, it is no JSON.
-        if values > MAX_VALUES or strings > 2 * MAX_VALUES + 1:
-            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+        if values > most or strings > 2 * most + 1:
+            raise ValueError(f"it has more than {most:,} values")
 
 
 def read_json(text: str) -> object:
@@ -108,10 +110,12 @@ def as_text(value: object) -> str:
 
 
 def as_count(value: object) -> int | None:
-    """Return a whole number from 0 up; anything else, true and false included, is None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a whole number from 0 to `MAX_COUNT`; anything else, true and false included, is None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT else None
 
 
 def as_number(value: object) -> float | None:
-    """Return a number from 0 up; anything else is None."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+    """Return a number from 0 to `MAX_COUNT`; anything else is None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
+        return None
+    return float(value)

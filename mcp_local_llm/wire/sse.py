@@ -17,13 +17,13 @@ DONE = "[DONE]"
 
 
 MAX_LINE = 16 * 2**20
-"""Characters of one line; a longer one is no event stream."""
+"""Characters of one event; a longer one is no event stream."""
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
-_OUR_COMMENT = re.compile(r"local-llm (\w+) (\d+)/(\d+|\?)(?: (\d+(?:\.\d+)?))?")
+_OUR_COMMENT = re.compile(r"local-llm (\w+) (\d{1,15})/(\d{1,15}|\?)(?: (\d{1,15}(?:\.\d{1,15})?))?")
 
-_KEEPALIVE = re.compile(r"keepalive (\d+)/(\d+)")
+_KEEPALIVE = re.compile(r"keepalive (\d{1,15})/(\d{1,15})")
 
 _PHASES: Mapping[str, Phase] = {phase: phase for phase in get_args(Phase)}
 
@@ -53,6 +53,7 @@ class SseReader:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._line: list[str] = []
         self._length = 0
+        self._event_length = 0
         self._after_cr = False
         self._data: list[str] = []
         self._kind = ""
@@ -61,7 +62,7 @@ class SseReader:
         """Take the next bytes; return the events and comments that end in them.
 
         Raises:
-            ValueError: a line is longer than `MAX_LINE`.
+            ValueError: an event is longer than `MAX_LINE`.
         """
         text = self._decoder.decode(chunk)
         if self._after_cr and text:
@@ -86,8 +87,8 @@ class SseReader:
 
     def _keep(self, piece: str) -> None:
         self._length += len(piece)
-        if self._length > MAX_LINE:
-            raise ValueError(f"a line of the event stream is longer than {MAX_LINE} characters")
+        if self._event_length + self._length > MAX_LINE:
+            raise ValueError(f"an event that is longer than {MAX_LINE} characters")
         if piece:
             self._line.append(piece)
 
@@ -105,6 +106,7 @@ class SseReader:
                 return [SseComment(value)]
             case "data":
                 self._data.append(value)
+                self._event_length += len(value) + 1
             case "event":
                 self._kind = value
             case _:
@@ -114,6 +116,7 @@ class SseReader:
     def _dispatch(self) -> list[SseItem]:
         data, kind = "\n".join(self._data), self._kind or "message"
         self._kind = ""
+        self._event_length = 0
         if not self._data:
             return []
         self._data.clear()

@@ -13,7 +13,7 @@ from anyio.abc import ByteStream
 
 from mcp_local_llm.llm.llm import collect_result
 from mcp_local_llm.llm.remote import SILENCE_S, STATUS_SILENCE_S, Remote
-from mcp_local_llm.llm.verb_lines import BEAT_S
+from mcp_local_llm.llm.verb_lines import BEAT_S, MAX_LINE
 from mcp_local_llm.values.errors import BackendProtocolError, BackendUnavailableError, HolderGoneError, LocalLLMError
 from tests.clients import WAIT_S
 from tests.llm.scripted import HELLO, SWITCH, Say, ignore, owner, saying
@@ -69,6 +69,8 @@ async def switch(tmp_path: Path, say: Say) -> object:
         (lines(WHO), BackendUnavailableError, "ended before this answer was finished"),
         (lines(WHO, {"beat": 1}), BackendUnavailableError, "ended before this answer was finished"),
         (lines(WHO, b"garbage\n"), BackendProtocolError, "no line of ours"),
+        (lines(b"x" * (MAX_LINE + 2)), BackendProtocolError, "more than 32 MiB"),
+        (lines(WHO, b"x" * (MAX_LINE + 2)), BackendProtocolError, "more than 32 MiB"),
         (lines(WHO, {"result": {"model": 3}}), BackendProtocolError, "does not hold what it should"),
         (lines(WHO, {"progress": {"phase": "dancing"}}), BackendProtocolError, "does not hold what it should"),
         (lines(WHO, {"error": {"name": "SystemExit", "message": "boo"}}), BackendProtocolError, "boo"),
@@ -85,7 +87,8 @@ async def test_trouble_with_the_owner_is_told(tmp_path: Path, say: Say, kind: ty
 
 
 async def test_unknown_lines_and_beats_are_passed_over(tmp_path: Path) -> None:
-    assert await switch(tmp_path, lines(WHO, {"beat": 1}, {"weather": "fine"}, {"beat": 2}, RESULT)) == SWITCH
+    who = {**WHO, "version": f"9.².{'9' * 5000}"}
+    assert await switch(tmp_path, lines(who, {"beat": 1}, {"weather": "fine"}, {"beat": 2}, RESULT)) == SWITCH
 
 
 async def test_nobody_on_the_socket_means_that_nothing_was_begun(tmp_path: Path) -> None:

@@ -181,6 +181,7 @@ async def raw(tmp_path: Path, first: bytes) -> list[dict[str, Any]]:
         (b"no json\n", "BackendProtocolError", "no line of ours"),
         (b"[1, 2]\n", "BackendProtocolError", "no line of ours"),
         (b"[" * 100_000 + b"\n", "BackendProtocolError", "no line of ours"),
+        (b'{"verb": "chat", "arguments": [' + b"[]," * 600_000 + b"1]}\n", "InvalidRequestError", "600,000 values"),
         (b'{"verb": "fly"}\n', "InvalidRequestError", "knows no verb 'fly'"),
         (b'{"verb": "__init__"}\n', "InvalidRequestError", "knows no verb"),
         (b'{"verb": "set_model", "arguments": 3}\n', "BackendProtocolError", "does not hold what it should"),

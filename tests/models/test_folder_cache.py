@@ -1,5 +1,6 @@
 """Folders that look the same are not read again; every change that can be seen from outside is seen."""
 
+import json
 import os
 import shutil
 import time
@@ -183,6 +184,45 @@ def test_models_that_come_and_go_are_seen(tmp_path: Path) -> None:
     place_tiny(tmp_path, "org/one")
     find_models(roots, cache=cache)
     assert cache.reads() == 1
+
+
+def test_a_change_is_seen_though_the_folder_had_just_been_changed_when_it_was_read(tmp_path: Path) -> None:
+    config = tmp_path / "m" / "config.json"
+    shutil.copytree(TINY, config.parent)
+    written, now = json.loads(config.read_text()), time.time_ns()
+    for path in (*config.parent.rglob("*"), config.parent, tmp_path):
+        os.utime(path, ns=(0, now - 10**12))
+    roots, cache = ModelRoots(extra=(tmp_path,)), Counting(lambda: now)
+    for window, age in ((1111, 10**9), (2222, 10**8)):
+        config.write_text(json.dumps({**written, "max_position_embeddings": window}))
+        os.utime(config, ns=(0, now - age))
+        assert [model.context_length for model in find_models(roots, cache=cache)] == [window]
+
+
+def test_a_model_that_comes_while_others_are_read_is_seen_by_the_next_search(tmp_path: Path) -> None:
+    class Late(Counting):
+        def models(self, folder: Path, key: object, read: Callable[[], tuple[ModelInfo, ...]]) -> tuple[ModelInfo, ...]:
+            if not (tmp_path / "two").exists():
+                shutil.copytree(TINY, tmp_path / "two")
+            return super().models(folder, key, read)
+
+    shutil.copytree(TINY, tmp_path / "one")
+    roots, cache = ModelRoots(extra=(tmp_path,)), Late()
+    assert [model.id for model in find_models(roots, cache=cache)] == ["one"]
+    assert [model.id for model in find_models(roots, cache=cache)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("place", ["model", "publisher/model"])
+def test_a_model_on_a_disk_that_is_mounted_later_is_found_behind_its_link(place: str, tmp_path: Path) -> None:
+    link, disk = tmp_path / "models" / place, tmp_path / "disk"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(disk)
+    roots, cache = ModelRoots(extra=(tmp_path / "models",)), Counting()
+    assert find_models(roots, cache=cache) == ()
+    shutil.copytree(TINY, disk)
+    assert [model.id for model in find_models(roots, cache=cache)] == [place]
+    shutil.rmtree(disk)
+    assert find_models(roots, cache=cache) == ()
 
 
 def test_an_unfinished_download_beside_the_folder_counts(tmp_path: Path) -> None:

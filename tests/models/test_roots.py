@@ -161,7 +161,13 @@ def test_the_folder_that_lm_studio_downloads_to_is_searched(settings: str, tmp_p
     assert [model.id for model in found] == ["publisher/Old-4bit", "publisher/Name-4bit", "tiny"]
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"downloadsFolder": 7}', '{"downloadsFolder": " "}', "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[1]", '{"downloadsFolder": 7}', '{"downloadsFolder": " "}', "{}"),
+        *(r'{"downloadsFolder": "/x\u0000y"}', r'{"downloadsFolder": "/x\ud800"}'),
+    ],
+)
 def test_settings_of_lm_studio_that_name_no_folder_are_passed_over(content: str, tmp_path: Path) -> None:
     write(tmp_path / ".lmstudio" / "settings.json", content)
     assert len(default_roots({}, tmp_path).lmstudio) == 2

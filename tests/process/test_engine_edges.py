@@ -4,9 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from mcp_local_llm.models.find.roots import BUILTIN_FOLDER
+from tests.clients import POLL_S, WAIT_S
 from tests.wire import Json, Wire, open_wire
 
 BROKEN = Path(__file__).parent / "broken_mlx"
@@ -102,3 +104,53 @@ async def test_a_schema_that_takes_for_ever_to_compare_delays_nobody(environ: di
         assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
         await wire.close_stdin()
         assert await wire.ended() == 0
+
+
+FAILING_PRELOAD = """
+import sys, threading
+start, failed = threading.Thread.start, []
+def started(self):
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "_preload":
+        frame = frame.f_back
+    if frame is not None and not failed:
+        failed.append(self)
+        raise RuntimeError("can't start new thread")
+    start(self)
+threading.Thread.start = started
+"""
+
+
+async def test_a_preload_that_fails_as_nobody_foresaw_ends_nothing_and_the_next_call_is_answered(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAILING_PRELOAD)
+    async with open_wire(environ | {"PYTHONPATH": str(tmp_path), "MCP_LOCAL_LLM_PRELOAD": "true"}) as wire:
+        await wire.answer(await wire.request("tools/list", {}))
+        with anyio.fail_after(WAIT_S):
+            while "preload could not be followed" not in wire.errors():
+                await anyio.sleep(POLL_S)
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        await wire.close_stdin()
+        assert await wire.ended() == 0
+
+
+DEFECT = """
+import os, sys
+same = os.path.samestat
+def defect(one, other):
+    if sys._getframe(1).f_code.co_name == "reachable":
+        raise RuntimeError("a defect in what looks after the lease")
+    return same(one, other)
+os.path.samestat = defect
+"""
+
+
+async def test_a_server_with_a_defect_beside_its_calls_ends_though_its_client_keeps_stdin_open(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DEFECT)
+    async with open_wire(environ | {"PYTHONPATH": str(tmp_path)}) as wire:
+        assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
+        assert await wire.ended() == 1
+        assert "The server failed" in wire.errors()

@@ -94,6 +94,19 @@ async def test_a_raw_prompt_of_a_profile_takes_its_sampling_and_no_template_s_sw
         assert reply.json()["usage"]["completion_tokens"] == 4
 
 
+@pytest.mark.parametrize(("levels", "status"), [(200, 200), (300, 400), (900, 400)])
+async def test_a_past_call_whose_arguments_are_nested_deep_fails_no_more_than_its_own_request(
+    pair: Pair, levels: int, status: int
+) -> None:
+    function = {"name": "f", "arguments": '{"a":' * levels + "1" + "}" * levels}
+    past = {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "x"}
+    body = {"model": SMALL, "messages": [{"role": "user", "content": "Hello"}, past, result], "max_tokens": 2}
+    reply = await pair.at_other.post("/v1/chat/completions", json=body)
+    assert reply.status_code == status, reply.text
+    assert status == 200 or "are nested" in reply.json()["error"]["message"]
+
+
 async def test_a_change_of_model_from_an_attached_session_tells_what_changed_at_the_holder(pair: Pair) -> None:
     first = await pair.other.llm.set_model(SMALL, ignore)
     assert (first.loaded, first.previous) == (False, None)

@@ -60,7 +60,8 @@ class ClientLines:
         return self
 
     async def __anext__(self) -> str:
-        while line := await anyio.to_thread.run_sync(read_line, self._lines):
+        # Abandoned, because nothing wakes the thread: a server that fails must end, not wait for its client.
+        while line := await anyio.to_thread.run_sync(read_line, self._lines, abandon_on_cancel=True):
             long = len(line) > LONG_LINE
             read = await anyio.to_thread.run_sync(read_message, line) if long else read_message(line)
             if isinstance(read, str):

@@ -54,6 +54,11 @@ class AnswerCollector:
         """Whether the server said why the answer ended."""
         return self._last.finish_reason is not None
 
+    @property
+    def length(self) -> int:
+        """Characters so far, with reasoning and calls."""
+        return self._message.length
+
     def take(self, piece: AnswerPiece) -> ChatChunk | None:
         """Add the next piece; return a chunk when one is due."""
         self._message.add(piece)

@@ -10,7 +10,7 @@ import anyio
 from mcp_local_llm.values.endpoint import Endpoint
 from mcp_local_llm.values.errors import LocalLLMError
 from mcp_local_llm.values.model import FoundModels, endpoint_model
-from mcp_local_llm.wire.openai.read_response import ServedModel, read_models
+from mcp_local_llm.wire.openai.read_response import MAX_MODELS, ServedModel, read_models
 
 LIST_TIMEOUT_S = 2.0
 """Seconds that a server may take to list its models; a list of all models waits for the slowest."""
@@ -59,7 +59,9 @@ class EndpointModels:
     async def _list_models(self, endpoint: Endpoint) -> FoundModels:
         try:
             served = await ask_for_models(endpoint, self._environ, LIST_TIMEOUT_S)
-            return FoundModels(tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served))
+            models = tuple(endpoint_model(endpoint, model.name, model.context_length) for model in served)
+            cut = f"Of {endpoint.name}, the first {MAX_MODELS:,} models are listed; any other has its full id."
+            return FoundModels(models, (cut,) if len(models) == MAX_MODELS else ())
         except LocalLLMError as error:
             return FoundModels((), (f"The models of {endpoint.name} are not listed. {error}",))
 

@@ -35,12 +35,20 @@ LOADING_POLL_S = 1.0
 """Seconds between two tries while a server says that it is still loading its model."""
 
 
+LOADING_S = 1800.0
+"""Seconds after which such a server is given up."""
+
+
+MAX_ANSWER = 4 * 2**20
+"""Characters of an answer with its reasoning and calls; a longer one has no end."""
+
+
 USAGE_WAIT_S = 5.0
 """Seconds to wait for the token counts after the end of an answer, from a server that leaves the stream open."""
 
 
 PROBE_TIMEOUT_S = 10.0
-"""Seconds that a server may take to answer at the first call."""
+"""Seconds that a server may take to answer at the first call, and for the words of an error."""
 
 
 log = logging.getLogger(__name__)
@@ -90,9 +98,9 @@ class HttpEngine:
         answer = AnswerCollector(request, self.model.id, endpoint, outgoing.warnings)
         log.info("sends the request to %s", endpoint.name)
         yield ChatChunk(Progress("prefill"))
-        while True:
+        for _ in range(int(LOADING_S / LOADING_POLL_S)):
             async with self._connection.post(outgoing.path, outgoing.body, errors) as response:
-                body = b"" if response.status == 200 else await response.body()
+                body = b"" if response.status == 200 else await _error_body(response)
                 # Our own server sends error codes, and its messages may hold any word.
                 if endpoint.flavor == "mcp-local-llm" or not loading(response.status, body):
                     if response.status != 200:
@@ -101,9 +109,13 @@ class HttpEngine:
                         async for piece in pieces:
                             if chunk := answer.take(piece):
                                 yield chunk
+                            if answer.length > MAX_ANSWER:
+                                raise errors.garbage(f"an answer of more than {MAX_ANSWER} characters")
                     break
             yield ChatChunk(Progress("loading"))
             await self._sleep(LOADING_POLL_S)
+        else:
+            raise errors.still_loading(LOADING_S)
         yield ChatChunk(result=answer.result())
 
     async def count(self, items: Sequence[ChatRequest | str]) -> TokenCounts:
@@ -122,11 +134,13 @@ class HttpEngine:
             yield _piece((await response.body()).decode(errors="replace"), errors)
             return
         async with aclosing(events_of(response, errors)) as items:
-            done = False
+            done, until = False, math.inf
             while not (done or answer.complete):
                 item: SseItem | None = None
-                # After the end only the counts can follow; not every server closes the stream or says so.
-                with anyio.move_on_after(self._usage_wait_s if answer.ended else math.inf):
+                if answer.ended:
+                    # After the end only the counts can follow; not every server closes the stream or says so.
+                    until = min(until, anyio.current_time() + self._usage_wait_s)
+                with anyio.CancelScope(deadline=until):
                     item = await anext(items, None)
                 if item is None:
                     break
@@ -171,16 +185,22 @@ class EndpointLoader:
     async def _reach(self, connection: "Connection", report: ReportProgress) -> bytes:
         """Ask for the list of models, and return it; any response but a refusal shows that the server runs."""
         errors = connection.errors()
+        ours = connection.endpoint.flavor == "mcp-local-llm"
         report(Progress("loading"))
-        while True:
-            async with connection.get("/models", PROBE_TIMEOUT_S, errors) as response:
-                body = await response.body()
-                if response.status in (401, 403) or 300 <= response.status < 400:
-                    raise errors.status(response.status, body, response.headers)
-                if not loading(response.status, body):
-                    return body
+        for _ in range(int(LOADING_S / LOADING_POLL_S)):
+            try:
+                with anyio.fail_after(PROBE_TIMEOUT_S):
+                    async with connection.get("/models", PROBE_TIMEOUT_S, errors) as response:
+                        body = await response.body()
+            except TimeoutError as error:
+                raise errors.silent(PROBE_TIMEOUT_S) from error
+            if response.status in (401, 403) or 300 <= response.status < 400:
+                raise errors.status(response.status, body, response.headers)
+            if ours or not loading(response.status, body):
+                return body
             report(Progress("loading"))
             await self._sleep(LOADING_POLL_S)
+        raise errors.still_loading(LOADING_S)
 
 
 async def events_of(response: "HttpResponse", errors: EndpointErrors) -> AsyncGenerator[SseItem]:
@@ -194,6 +214,13 @@ async def events_of(response: "HttpResponse", errors: EndpointErrors) -> AsyncGe
             yield item
     except ValueError as error:
         raise errors.garbage(str(error)) from error
+
+
+async def _error_body(response: "HttpResponse") -> bytes:
+    """Read the body of an error; the status says enough where it does not end."""
+    with anyio.move_on_after(PROBE_TIMEOUT_S):
+        return await response.body()
+    return b""
 
 
 def _piece(data: str, errors: EndpointErrors) -> AnswerPiece:

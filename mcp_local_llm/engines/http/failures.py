@@ -27,6 +27,8 @@ _NO_PATH = ("not found", "file not found", "404 page not found")
 
 MAX_SHOWN = 400
 """Characters of a server's message that are passed on."""
+MAX_OURS = 8000
+"""The same for a server of ours, which may list models."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class EndpointErrors:
         limit = "too long" if seconds is None else f"{seconds:g} s"
         return BackendUnavailableError(
             f"{self.title} said nothing for {limit}. Raise read_timeout_s of the endpoint, or leave it out to wait."
+        )
+
+    def still_loading(self, seconds: float) -> BackendUnavailableError:
+        """Return the error for a server that says for too long that it is loading its model."""
+        return BackendUnavailableError(
+            f"{self.title} still says that it is loading its model, after {seconds / 60:.0f} minutes. Look at its log."
         )
 
     def cut(self, reason: str, tokens: int = 0) -> BackendUnavailableError:
@@ -95,7 +103,9 @@ class EndpointErrors:
         """Return the error that a server sent, with a status or, where it is None, in the middle of a stream."""
         ours = error_type(error.code) if self.endpoint.flavor == "mcp-local-llm" else None
         if ours is not None:
-            return ours(self._without_key(error.message))
+            told = ours(_legible(self._without_key(error.message)))
+            told.told_by_server = True
+            return told
         if overflow := context_overflow(error):
             return ContextLengthError(self._overflow(overflow, error), overflow.prompt_tokens, overflow.window)
         says = f"{self.title} says: {self.shown(error.message)}" + ("" if status is None else f" (HTTP {status})")
@@ -155,6 +165,12 @@ def loading(status: int, body: bytes) -> bool:
         return False
     error = read_error(_decoded(body))
     return error is not None and "loading" in error.message.lower()
+
+
+def _legible(text: str) -> str:
+    """Return the message of a server of ours, whose lines stay, without control characters and not too long."""
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_OURS])
+    return shown if len(text) <= MAX_OURS else f"{shown} …"
 
 
 def _decoded(body: bytes) -> object:

@@ -8,10 +8,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_local_llm.values.model import ModelInfo
+
+State = tuple[int, int, int, int]
+"""Size, time of the last change in nanoseconds, inode and mode of a file or folder."""
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 """Name, size, time of the last change in nanoseconds, inode and mode of each file of a folder."""
@@ -27,7 +29,7 @@ class FolderCache:
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self._known: dict[Path, tuple[tuple[object, Stamp], tuple[ModelInfo, ...]]] = {}
-        self._last: _Search | None = None
+        self._last: tuple[object, Mapping[str, State | None], tuple[ModelInfo, ...]] | None = None
 
     def models(self, folder: Path, key: object, read: Callable[[], tuple[ModelInfo, ...]]) -> tuple[ModelInfo, ...]:
         """Return the cached models of `folder`, or read it where its files or `key` have changed.
@@ -50,47 +52,56 @@ class FolderCache:
             self._known.pop(folder, None)
         return models
 
+    def search(self) -> "Search":
+        """Begin a whole search."""
+        return Search(self._clock_ns())
+
     def found(self, key: object) -> tuple[ModelInfo, ...] | None:
         """Return the models of the last whole search, unless `key` or a file or folder of it has changed."""
         last = self._last
-        unchanged = last is not None and last.key == key and all(_stat(path) == was for path, was in last.stats.items())
-        return last.models if last is not None and unchanged else None
+        unchanged = last is not None and last[0] == key and all(_state(path) == was for path, was in last[1].items())
+        return last[2] if last is not None and unchanged else None
 
-    def keep(
-        self, key: object, folders: Collection[Path], searched: Collection[Path], models: tuple[ModelInfo, ...]
-    ) -> None:
+    def keep(self, key: object, folders: Collection[Path], search: "Search", models: tuple[ModelInfo, ...]) -> None:
         """Keep the models of a whole search, and remove every folder but these.
 
         Args:
             key: all values that the search depends on.
             folders: which contain the models.
-            searched: folders that were listed to find them.
+            search: what it looked at.
             models: found in them.
         """
         for folder in set(self._known) - set(folders):
             self._known.pop(folder, None)
-        self._last = None
-        paths = {str(path) for path in (*folders, *searched)}
-        # The revision of a repository is in a file, `refs/main`.
-        paths |= {str(path.parent / "refs" / "main") for path in searched if path.name == "snapshots"}
-        for folder, (known, _) in self._known.items():
-            paths |= {os.path.join(folder, name) for name, *_ in known[1]}
-        stats = {path: _stat(path) for path in paths}
-        now = self._clock_ns()
-        if all(status is None or status[1] < now - SETTLED_S * 1e9 for status in stats.values()):
-            self._last = _Search(key, stats, models)
+        self._last = (key, search.states, models) if search.settled else None
 
 
-@dataclass(frozen=True)
-class _Search:
-    """A whole search: its models, and the state of each file and folder that it read, None for a missing one."""
+class Search:
+    """The files and folders that one search looks at, each in its state before that, so that a later change is seen."""
 
-    key: object
-    stats: Mapping[str, tuple[int, int, int, int] | None]
-    models: tuple[ModelInfo, ...]
+    def __init__(self, began_ns: int) -> None:
+        self._began_ns = began_ns
+        self.states: dict[str, State | None] = {}
+        """Path → state; None for a missing file."""
+
+    def look_at(self, path: Path) -> None:
+        """Take the state of a file or folder that is read next."""
+        self.states.setdefault(str(path), _state(str(path)))
+
+    def look_into(self, folder: Path) -> None:
+        """Take the states of a folder's files and those of its subfolders."""
+        for name, *state in stamp_of(folder) or ():
+            size, changed, inode, mode = state
+            self.states.setdefault(os.path.join(folder, name), None if size < 0 else (size, changed, inode, mode))
+
+    @property
+    def settled(self) -> bool:
+        """Whether every time in it shows a change from now on."""
+        states = filter(None, self.states.values())
+        return all(changed < self._began_ns - SETTLED_S * 1e9 for _, changed, _, _ in states)
 
 
-def _stat(path: str) -> tuple[int, int, int, int] | None:
+def _state(path: str) -> State | None:
     try:
         status = os.stat(path)
     except OSError:

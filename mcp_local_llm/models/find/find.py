@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from mcp_local_llm.models.find.cache import FolderCache
+from mcp_local_llm.models.find.cache import FolderCache, Search
 from mcp_local_llm.models.find.files import children, folders
 from mcp_local_llm.models.find.folder import ModelLocation, describe_folder, looks_like_model
 from mcp_local_llm.models.find.gguf import gguf_models
@@ -30,31 +30,40 @@ def find_models(
     cache = cache or FolderCache()
     if (unchanged := cache.found((roots, known))) is not None:
         return unchanged
-    searched: set[Path] = set()
+    search = cache.search()
 
     def listed(folder: Path) -> list[Path]:
-        searched.add(folder)
-        return children(folder)
+        search.look_at(folder)
+        if folder.name == "snapshots":
+            # The revision of a repository is in a file.
+            search.look_at(folder.parent / "refs" / "main")
+        found = children(folder)
+        for path in found:
+            if path.is_symlink():
+                search.look_at(path)  # It may lead to a disk that comes and goes.
+        return found
 
     models: dict[str, ModelInfo] = {}
     all_locations = list(model_locations(roots, listed))
     for location in all_locations:
-        for model in _models_at(location, known, cache):
+        search.look_at(location.path)
+        for model in _models_at(location, known, cache, search):
             earlier = models.get(model.id)
             if earlier is None or (model.usable and not earlier.usable):
                 models[model.id] = model
     found = tuple(models.values())
-    cache.keep((roots, known), {location.path for location in all_locations}, searched, found)
+    cache.keep((roots, known), {location.path for location in all_locations}, search, found)
     return found
 
 
 def _models_at(
-    location: ModelLocation, architectures: Collection[str] | None, cache: FolderCache
+    location: ModelLocation, architectures: Collection[str] | None, cache: FolderCache, search: Search
 ) -> tuple[ModelInfo, ...]:
     paths = children(location.path)
     inner = [path for path in paths if location.nested and os.path.isdir(path)]
     if not location.unfinished and not inner and not any(_is_gguf(path) for path in paths) and not _has_model(paths):
         return ()  # Without reading the stamps of a folder with other files.
+    search.look_into(location.path)
     key = (location, architectures)
     return cache.models(location.path, key, lambda: tuple(_describe(location, architectures)))
 

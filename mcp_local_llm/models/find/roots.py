@@ -70,8 +70,16 @@ def _lmstudio_folders(home: Path) -> Iterator[Path]:
             named = read_object(folder / "settings.json").get("downloadsFolder")
         except UnreadableError:
             continue
-        if isinstance(named, str) and named.strip():
+        if isinstance(named, str) and named.strip() and _is_path(named):
             yield home / named.strip().removeprefix("~/")
+
+
+def _is_path(text: str) -> bool:
+    """Return whether a text of another program's file can be a path: without NUL and halves of surrogate pairs."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def folder_warnings(folders: Iterable[Path]) -> tuple[str, ...]:

@@ -16,6 +16,14 @@ from mcp_local_llm.wire.openai.write_response import EXTENSION_KEY
 
 _OTHER_KINDS = ("embed", "rerank", "whisper", "tts")
 """Parts of names of models that do not chat; servers list them beside the others."""
+MAX_MODELS, MAX_NAME = 1000, 200
+"""Models of a server that are listed, and the characters of a name: a list is shown, sorted and searched as a whole."""
+_MOST, _LONGEST = 20, 2000
+"""Warnings of a server that are passed on, and their characters."""
+
+
+CALL_LENGTH = 4096
+"""What a tool call counts for in the length of an answer, so that their number is bounded with it."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,14 @@ class _PartialCall:
 
 
 class AnswerMessage:
-    """Joins the pieces of an answer into the message that a server without streaming would have sent."""
+    """Joins the pieces of an answer into the message that a server without streaming would have sent.
+
+    Attributes:
+        length: characters so far; each call counts for `CALL_LENGTH` more.
+    """
 
     def __init__(self) -> None:
+        self.length = 0
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_PartialCall] = []
@@ -94,6 +107,7 @@ class AnswerMessage:
             self._reasoning.append(piece.reasoning)
         for call in piece.calls:
             self._add_call(call)
+        self.length += len(piece.content) + len(piece.reasoning) + sum(len(call.arguments) for call in piece.calls)
 
     def message(self) -> dict[str, Any]:
         """Return the message so far: OpenAI's form, with `reasoning_content` beside it."""
@@ -116,6 +130,7 @@ class AnswerMessage:
         if call is None:
             call = _PartialCall(piece.index, piece.id, piece.name)
             self._calls.append(call)
+            self.length += CALL_LENGTH
         else:
             call.id = call.id or piece.id
             call.name = call.name or piece.name
@@ -162,7 +177,7 @@ def read_answer(value: object) -> AnswerPiece:
 
 
 def read_models(value: object) -> tuple[ServedModel, ...]:
-    """Return the models that can chat, each once, in the server's order.
+    """Return the first `MAX_MODELS` models that can chat, each once, in the server's order.
 
     Raises:
         ValueError: it is no list of models.
@@ -173,8 +188,10 @@ def read_models(value: object) -> tuple[ServedModel, ...]:
     found: dict[str, ServedModel] = {}
     for entry in map(as_object, as_list(data["data"])):
         name = as_text(entry.get("id"))
-        if name and not any(part in name.lower() for part in _OTHER_KINDS):
+        if 0 < len(name) <= MAX_NAME and not any(part in name.lower() for part in _OTHER_KINDS):
             found.setdefault(name, ServedModel(name, _context_length(entry)))
+        if len(found) == MAX_MODELS:
+            break
     return tuple(found.values())
 
 
@@ -191,8 +208,14 @@ def read_extension(data: JsonObject) -> Extension | None:
         looped=found.get("looped") is True,
         schema_met=met if isinstance(met := found.get("schema_met"), bool) else None,
         stop_string=as_text(found.get("stop_string")),
-        warnings=tuple(text for text in as_list(found.get("warnings")) if isinstance(text, str)),
+        warnings=tuple(_sentence(text) for text in as_list(found.get("warnings"))[:_MOST] if isinstance(text, str)),
     )
+
+
+def _sentence(text: str) -> str:
+    """Return a warning of a server as one line without control characters."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST])
+    return " ".join(printable.split())
 
 
 def _call_piece(call: JsonObject) -> CallPiece:

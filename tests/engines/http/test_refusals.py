@@ -8,6 +8,7 @@ import pytest
 from mcp_local_llm.engines.http import EndpointLoader
 from mcp_local_llm.engines.http.connection import translated
 from mcp_local_llm.engines.http.failures import EndpointErrors
+from mcp_local_llm.llm.verb_lines import read_error, write_error
 from mcp_local_llm.values.errors import (
     BackendProtocolError,
     BackendUnavailableError,
@@ -17,7 +18,9 @@ from mcp_local_llm.values.errors import (
     InsufficientMemoryError,
     InvalidRequestError,
     LocalLLMError,
+    ModelLoadError,
     UnknownModelError,
+    sentence_for_log,
 )
 from mcp_local_llm.values.model import endpoint_model
 from mcp_local_llm.wire.openai.errors import error_body
@@ -130,6 +133,17 @@ async def test_an_error_of_our_own_server_stays_what_it_is() -> None:
     with pytest.raises(InsufficientMemoryError) as caught:
         await asked(refuses(507, error_body(ours)), flavor="mcp-local-llm")
     assert str(caught.value) == str(ours)
+
+
+async def test_an_error_of_a_server_that_says_to_be_ours_stays_out_of_the_log_and_is_bounded() -> None:
+    body = {"error": {"message": f"A word of the prompt.\x1b[31m\0{'x' * 100_000}", "code": "model_load"}}
+    with pytest.raises(ModelLoadError, match="A word of the prompt") as caught:
+        await asked(refuses(500, body), flavor="mcp-local-llm")
+    assert len(str(caught.value)) < 10_000
+    assert str(caught.value).isprintable()
+    for error in (caught.value, read_error(write_error(caught.value)["error"])):
+        assert type(error) is ModelLoadError
+        assert "prompt" not in sentence_for_log(error)
 
 
 async def test_a_redirect_is_not_followed() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.wire import sse
 from mcp_local_llm.wire.sse import (
     MAX_LINE,
     SseComment,
@@ -57,6 +58,15 @@ def test_a_line_without_end_is_given_up() -> None:
         reader.feed(b"xx")
 
 
+def test_an_event_without_end_is_given_up_and_comments_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_LINE", 1000)
+    reader = SseReader()
+    assert len(reader.feed(b": keepalive\n" * 1000)) == 1000
+    assert reader.feed(b"data\n" * 990) == []
+    with pytest.raises(ValueError, match="longer than"):
+        reader.feed(b"data\n" * 11)
+
+
 @pytest.mark.parametrize(
     "progress",
     [Progress("queued", 2), Progress("loading", 10, 100), Progress("answer", 5, rate=31.5), Progress("reasoning", 1)],
@@ -65,6 +75,8 @@ def test_progress_survives_as_a_comment(progress: Progress) -> None:
     assert read_comment(progress_comment(progress)) == progress
 
 
-@pytest.mark.parametrize("text", ["", "ping", "local-llm", "local-llm dancing 1/2", "keepalive x/y"])
+@pytest.mark.parametrize(
+    "text", ["", "ping", "local-llm", "local-llm dancing 1/2", "keepalive x/y", f"keepalive {'9' * 5000}/1"]
+)
 def test_other_comments_tell_no_progress(text: str) -> None:
     assert read_comment(text) is None
