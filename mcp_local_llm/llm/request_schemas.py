@@ -22,6 +22,8 @@ MAX_MIXED = 500
 """Items of a list that holds not only texts or only numbers: they are compared with each other, each with each."""
 KNOWN = 512
 """Checked schemas to remember: a client sends the same tools with every request."""
+MAX_PATTERN = 100_000
+"""Characters of a pattern that is read here: one of eight million takes seconds and a gigabyte."""
 
 _BROKEN = (
     *("bad escape (end", "min repeat", "missing", "multiple repeat", "nothing to repeat"),
@@ -85,6 +87,8 @@ def _problem(schema: Mapping[str, Any]) -> str:
 
 def _may_be_pattern(pattern: object) -> bool:
     r"""Whether a pattern may be one of JavaScript, which has `\p{L}`, `(?<name>…)` and `[^]` where Python has not."""
+    if len(str(pattern)) > MAX_PATTERN:
+        return True
     try:
         re.compile(str(pattern))
     except re.error as error:

@@ -1,4 +1,4 @@
-"""A schema whose grammar nobody could wait for fails its own request, at once, and holds up no other answer."""
+"""A schema whose grammar nobody could wait for, or that would end the process, fails its own request alone, at once."""
 
 from typing import Any
 
@@ -21,6 +21,12 @@ def chosen(levels: int) -> Schema:
     return text(f".*a.{{{levels}}}b.*", **more)
 
 
+def linked(levels: int, by: str = "#/$defs/a{}") -> Schema:
+    """A list in a list in a list, each behind a reference."""
+    parts = {f"a{at}": {"type": "array", "items": {"$ref": by.format(at + 1)}} for at in range(levels)}
+    return {"$ref": by.format(0), "$defs": {**parts, f"a{levels}": {"type": "integer"}}}
+
+
 LAST = 24
 FACTORS = (2, 3, 5, 7, 11, 13, 17, 19)
 CHAIN = {f"a{at}": {"$ref": f"#/$defs/a{at + 1}", "pattern": f".*a.{{{at + 1}}}b.*"} for at in range(LAST)}
@@ -35,6 +41,10 @@ COSTLY: dict[str, tuple[Schema, str]] = {
     "multipleOf": ({"type": "integer", "multipleOf": 99_999_989}, "multipleOf"),
     "multiples": ({"allOf": [{"type": "integer", "multipleOf": at} for at in FACTORS]}, "them hold"),
     "characters": ({"const": "lorem ipsum " * 50_000}, "500,000 characters"),
+    "references": (linked(3000), "levels deep"),
+    "escapes": (linked(1000, by="#/%24defs/a{}"), "levels deep"),
+    "names": ({"type": "object", "properties": {f"p{at}": True for at in range(30_000)}}, "too many properties"),
+    "keys": ({"enum": [{f"p{at}": 1 for at in range(30_000)}]}, "too many properties"),
     "patternProperties": (
         {"type": "object", "patternProperties": {f"^x{at}_.*$": {"type": "integer"} for at in range(1000)}},
         "too many patternProperties",
@@ -46,7 +56,15 @@ UNIONS: Schema = {
         for at in range(50)
     ]
 }
+TREE: Schema = {
+    f"n{at}": {"type": "object", "properties": {"k": {"const": at}, "c": {"anyOf": [{"$ref": f"#/$defs/n{to}"}]}}}
+    for at, to in enumerate([*range(1, 60), 0])
+}
 USUAL: list[Schema] = [
+    linked(200),
+    {"$ref": "#/$defs/n0", "$defs": TREE},
+    {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(3000)}},
+    {"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"$ref": "#there"}, "c": {"$anchor": "there"}}},
     {"type": "integer", "multipleOf": 86_400_000},
     {"type": "number", "multipleOf": 0.001},
     {"allOf": [text("[a-z]"), text("[A-Z]"), text("[0-9]"), text("[^a-zA-Z0-9]"), {"minLength": 12}]},

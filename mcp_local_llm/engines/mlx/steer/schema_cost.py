@@ -1,12 +1,14 @@
-"""Tells schemas whose grammar would take minutes to compile, or all memory. Pure: knows JSON Schemas only.
+"""Tells schemas whose grammar takes minutes to compile, all memory or all of the stack. Pure: knows JSON Schemas only.
 
 llguidance checks whether any text can match what holds together, within no limit of time: the patterns of one text as
 all their combinations, the remainders of a number one by one, `patternProperties` each with each. Nothing can end it.
-Of a long text it makes a state for each character.
+Of a long text it makes a state for each character, and it follows references and properties by calls in calls: a stack
+that overflows ends the process.
 """
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -20,11 +22,17 @@ MAX_REMAINDERS = 100_000
 """Of `multipleOf`, without zeros at the end: half a second to one."""
 MAX_COMPARISONS = 200**3
 """Of `patternProperties`: a second."""
+MAX_NAMES = 2 * 5000**2
+"""The squares of the properties of all objects: three seconds. Of 30,000 in one the stack overflows."""
+MAX_LEVELS = 700
+"""Of JSON, along references: of 2,100 a stack of 8 MB overflows."""
 MAX_CHARACTERS = 500_000
 """Of the whole schema: up to 200 MB while it is compiled."""
 MAX_VISITS = 100_000
 """Of parts, each once for each property that it holds for."""
 
+_ELSEWHERE = re.compile(r'"\$ref": "((?!#[/"])[^"]*|[^"]*%[^"]*)"')
+"""A reference by an id or an anchor, or a path with escapes, which is not followed here."""
 _OTHERS = "*"
 """Stands for the name of a value whose property is not listed, and for an item."""
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
@@ -39,8 +47,11 @@ def excess(schema: JsonSchema) -> str:
     """
     texts, numbers = defaultdict[str, set[str]](set), defaultdict[str, set[int]](set)
     comparisons, joined = 0, False
-    if len(json.dumps(schema)) > MAX_CHARACTERS:
+    written = json.dumps(schema)
+    if len(written) > MAX_CHARACTERS:
         return f"it has more than {MAX_CHARACTERS:,} characters"
+    if reason := _shape(schema, len(set(_ELSEWHERE.findall(written)))):
+        return reason
     for count, (name, part) in enumerate(_parts(schema)):
         if count > MAX_VISITS:
             return "too many references lead to one part"
@@ -54,6 +65,55 @@ def excess(schema: JsonSchema) -> str:
     if joined and sum(2 ** len(patterns) for patterns in texts.values() if len(patterns) > 1) > MAX_COMBINATIONS:
         return "too many patterns or formats hold for one text"
     return "it has too many patternProperties" if comparisons > MAX_COMPARISONS else ""
+
+
+def _shape(root: JsonSchema, elsewhere: int) -> str:
+    """Return what is wrong with the number of its names, or with how deep parts are nested along references.
+
+    Each of the references that are not followed may lead as deep as any other.
+    """
+    own, leads, names = dict[int, int](), dict[int, set[int]](), 0
+    left: list[object] = [root, *(part for name in ("$defs", "definitions") for part in _values(root.get(name)))]
+    while left:
+        part = left.pop()
+        if not isinstance(part, Mapping) or id(cast(JsonSchema, part)) in own:
+            continue
+        schema = cast(JsonSchema, part)
+        own[id(schema)], squares, references = _own(schema)
+        targets = [_referred(reference, root) for reference in references]
+        leads[id(schema)] = {id(target) for target in targets if isinstance(target, Mapping)}
+        left += targets
+        names += squares
+        if names > MAX_NAMES:
+            return "objects in it have too many properties"
+    levels, bound = 0, MAX_LEVELS // (1 + elsewhere)
+    # Level by level, from the parts that lead nowhere; those that lead back to themselves count together.
+    while levels <= bound and (ends := [part for part, further in leads.items() if not further & leads.keys()]):
+        levels += max(own[part] for part in ends)
+        for part in ends:
+            del leads[part]
+    levels += sum(own[part] for part in leads)
+    return f"its references lead more than {MAX_LEVELS} levels deep" if levels > bound else ""
+
+
+def _own(part: JsonSchema) -> tuple[int, int, list[str]]:
+    """Return the levels of a part, the squares of the names in its objects, and its references."""
+    deepest, squares, references = 1, 0, list[str]()
+    left: list[tuple[object, int]] = [(part, 1)]
+    while left:
+        value, level = left.pop()
+        deepest = max(deepest, level)
+        if isinstance(value, Mapping):
+            held = cast(JsonSchema, value)
+            names = max(len(held), len(cast(list[object], held.get("required", ()))))
+            squares += names**2
+            if isinstance(reference := held.get("$ref"), str):
+                references.append(reference)
+            inner = [one for key, one in held.items() if key not in ("$defs", "definitions")]
+        else:
+            inner = cast(list[object], value)
+        left += [(one, level + 1) for one in inner if isinstance(one, Mapping | list)]
+    return deepest, squares, references
 
 
 def _parts(root: JsonSchema) -> Iterator[tuple[str, JsonSchema]]:
@@ -85,7 +145,7 @@ def _values(value: object) -> list[object]:
 def _referred(reference: object, root: JsonSchema) -> object:
     """Return the part that a reference inside the schema leads to; None for any other."""
     target: object = root
-    if not isinstance(reference, str) or not reference.startswith("#"):
+    if not isinstance(reference, str) or not f"{reference}/".startswith("#/"):
         return None
     for step in reference[1:].split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
