@@ -4,7 +4,9 @@ Requests of every door are checked here before an engine receives them, because 
 schema, and some fail for all requests of a batch.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from types import UnionType
 from typing import Any, cast
@@ -20,13 +22,22 @@ MAX_MIXED = 500
 """Items of a list that holds not only texts or only numbers: they are compared with each other, each with each."""
 KNOWN = 512
 """Checked schemas to remember: a client sends the same tools with every request."""
+MAX_PATTERN = 100_000
+"""Characters of a pattern that is read here: one of eight million takes seconds and a gigabyte."""
+
+_BROKEN = (
+    *("bad escape (end", "min repeat", "missing", "multiple repeat", "nothing to repeat"),
+    *("unbalanced", "unexpected end", "unterminated"),
+)
+"""How Python's messages begin for what is no regular expression in any dialect."""
 
 
 class SchemaCheck:
     """Checks requests against the JSON Schema meta-schema."""
 
     def __init__(self) -> None:
-        self._sound: set[str] = set()
+        # Their digests: a schema may be as long as a request.
+        self._sound: set[bytes] = set()
 
     def check(self, request: ChatRequest) -> None:
         """Refuse a request with an invalid schema; a schema that is not remembered takes milliseconds.
@@ -43,7 +54,7 @@ class SchemaCheck:
             self._check(schema, name)
 
     def _check(self, schema: Mapping[str, Any], name: str) -> None:
-        key = json.dumps(schema)
+        key = hashlib.sha256(json.dumps(schema).encode()).digest()
         if key in self._sound:
             return
         problem = _problem(schema)
@@ -57,11 +68,14 @@ class SchemaCheck:
 def _problem(schema: Mapping[str, Any]) -> str:
     """Return the fault of a schema and its place; empty for a valid schema."""
     # Imported here: the import takes a tenth of a second, and most requests have no schema.
-    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
     from jsonschema.validators import validator_for
 
+    formats = FormatChecker(())
+    formats.checks("regex")(_may_be_pattern)
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
+        kind: Any = validator_for(schema, default=Draft202012Validator)
+        kind.check_schema(dict(schema), format_checker=formats)
     except SchemaError as error:
         place = shortened("/".join(["#", *(str(part) for part in error.absolute_path)]))
         return f"at {place}, {error.message[:200]}"
@@ -69,6 +83,17 @@ def _problem(schema: Mapping[str, Any]) -> str:
         # The library resolves `$schema` and `$ref` and may raise any exception for a client's values.
         return "its $schema, or a reference in it, cannot be read"
     return ""
+
+
+def _may_be_pattern(pattern: object) -> bool:
+    r"""Whether a pattern may be one of JavaScript, which has `\p{L}`, `(?<name>…)` and `[^]` where Python has not."""
+    if len(str(pattern)) > MAX_PATTERN:
+        return True
+    try:
+        re.compile(str(pattern))
+    except re.error as error:
+        return not error.msg.startswith(_BROKEN) or "[^]" in str(pattern) or "[]" in str(pattern)
+    return True
 
 
 def _parts(schema: Mapping[str, Any], name: str, room: int) -> int:

@@ -1,5 +1,6 @@
 """What is no JSON Schema is refused before an engine sees it, and costs nobody else's answer."""
 
+import json
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ BROKEN: list[tuple[Schema, str]] = [
     ({"$schema": "http://json-schema.org/draft-07/schema#", "enum": "abc"}, "at #/enum"),
     ({"minimum": "3"}, "at #/minimum"),
     ({"$defs": {"a": 1}}, "at #/$defs/a"),
+    ({"pattern": "(a"}, "at #/pattern, '(a' is not a 'regex'"),
+    ({"patternProperties": {"*": {}}}, "at #/patternProperties, '*' is not a 'regex'"),
+    ({"pattern": "a\\"}, "at #/pattern"),
     ({"$schema": {}}, "its $schema, or a reference in it, cannot be read"),
     (nested(900), f"more than {MAX_DEPTH}"),
     ({"allOf": [nested(60)]}, f"more than {MAX_DEPTH}"),
@@ -46,6 +50,10 @@ SOUND: list[Schema] = [
     {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
     {"title": "x", "x-vendor": {"anything": [1, 2]}},
     nested(40),
+    {"pattern": r"^(\p{Extended_Pictographic}|\p{Emoji_Component})+$"},
+    {"pattern": r"^[\w-\.]+@([\w-]+\.)+[\w-]{2,4}$"},
+    {"pattern": r"(?<year>\d{4})[^]*\u{1F600}"},
+    {"patternProperties": {r"^(?=.*\p{Lu}).{8,}$": {}}},
     {"enum": [f"place {at}" for at in range(2 * MAX_PARTS)]},
     {"enum": list(range(MAX_MIXED * 2))},
 ]
@@ -109,3 +117,14 @@ async def test_a_schema_that_takes_minutes_to_check_holds_up_neither_a_call_nor_
         assert await wire.text(await wire.call("chat", message="Hello")) == GREETING
         await wire.close_stdin()
         assert await wire.ended() == 0
+
+
+async def test_a_pattern_of_javascript_constrains_an_answer_and_refuses_no_tool(environ: dict[str, str]) -> None:
+    pattern = r"^\p{Lu}\p{Ll}{2,9}$"
+    tool = {"name": "greet", "parameters": {"type": "object", "properties": {"emoji": {"pattern": r"^\p{Emoji}+$"}}}}
+    async with open_wire(environ) as wire:
+        asked = await wire.call("chat", message="Hello", response_schema={"type": "string", "pattern": pattern})
+        word = json.loads(await wire.text(asked))
+        assert word.isalpha()
+        assert word.istitle()
+        assert await wire.text(await wire.call("chat", message="Hello", tools=[tool])) == GREETING

@@ -12,6 +12,7 @@ from functools import partial
 
 import mlx.core as mx
 
+from mcp_local_llm.engines.mlx import heap
 from mcp_local_llm.engines.mlx.batch import memory
 from mcp_local_llm.engines.mlx.batch.admission import kv_budget
 from mcp_local_llm.engines.mlx.batch.batch import Batch
@@ -225,6 +226,8 @@ class Worker:
             work(loaded.batch)
             if not loaded.batch.busy:
                 loaded.batch.look()
+                # Grammars are made of small pieces: those of one long schema left up to 180 MB with the process.
+                heap.trim()
         except Exception as error:
             # The thread's edge: whatever mlx raises ends the requests of this batch, never the thread, because
             # every later request of the process depends on it.

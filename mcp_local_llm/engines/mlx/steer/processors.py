@@ -27,12 +27,15 @@ from mcp_local_llm.engines.mlx.steer.logits_processor import AnswerProcessor
 from mcp_local_llm.engines.mlx.steer.next_token import DecodingPlan, ToolCallForm
 from mcp_local_llm.engines.mlx.steer.penalties import NO_PENALTIES, Penalties, PenaltyProcessor, penalties_for
 from mcp_local_llm.engines.mlx.steer.reasoning_tokens import CloserText
+from mcp_local_llm.engines.mlx.steer.schema_cost import excess
 from mcp_local_llm.parsing.required_calls import CALL_TAGS
 from mcp_local_llm.values.chat import ChatRequest, ToolSpec
 from mcp_local_llm.values.errors import InvalidRequestError
 
 KNOWN_TOOLS = 512
 """Tools whose schemas were checked and are remembered."""
+KNOWN_CHARACTERS = 32_768
+"""Of such a schema; those of agents' tools have up to 15,000."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class ProcessorFactory:
                 "Remove them and check the answer for what they say."
             )
         try:
-            return self._grammars.compile(answer_grammar(schema))
+            return self._grammars.compile(answer_grammar(_affordable(schema)))
         except GrammarError as error:
             raise InvalidRequestError(f"response_schema cannot be enforced: {error}. Simplify the schema.") from error
 
@@ -151,11 +154,11 @@ class ProcessorFactory:
         """Return name and schema that a call of the tool is held to, and why that is not the tool's own schema."""
         # Asked only once: an agent sends the same tools with every request, and compiling one takes a millisecond.
         key = json.dumps(tool.parameters)
-        if key not in self._known_tools:
-            if len(self._known_tools) >= KNOWN_TOOLS:
+        schema, reason = self._known_tools.get(key) or self._holdable(tool)
+        if len(key) <= KNOWN_CHARACTERS:
+            if len(self._known_tools) >= KNOWN_TOOLS and key not in self._known_tools:
                 self._known_tools.clear()
-            self._known_tools[key] = self._holdable(tool)
-        schema, reason = self._known_tools[key]
+            self._known_tools[key] = schema, reason
         return (tool.name, schema), reason
 
     def _holdable(self, tool: ToolSpec) -> tuple[JsonSchema, str]:
@@ -165,7 +168,7 @@ class ProcessorFactory:
         reason = f"{', '.join(refused)} cannot be enforced" if refused else ""
         for kept in (schema, relaxed(schema)) if not refused else (relaxed(schema),):
             try:
-                self._grammars.compile(call_grammar([(tool.name, kept)]))
+                self._grammars.compile(call_grammar([(tool.name, _affordable(kept))]))
             except GrammarError as error:
                 reason = reason or str(error)
             else:
@@ -189,6 +192,13 @@ class ProcessorFactory:
         if request.max_thinking_tokens is not None and not traits.markers and prompt.pair is None:
             doubts.append(f"{name} marks its reasoning in no known way; max_thinking_tokens changed nothing.")
         return doubts
+
+
+def _affordable(schema: JsonSchema) -> JsonSchema:
+    """Return a schema whose grammar can be compiled in time; else raise `GrammarError`."""
+    if reason := excess(schema):
+        raise GrammarError(reason)
+    return schema
 
 
 def closer_text(markers: ReasoningMarkers | None, tokenizer: Any) -> CloserText | None:
