@@ -1,7 +1,6 @@
 """Starts and ends the process: the stdio server, the command line and `serve`, with their exit codes."""
 
 import contextlib
-import io
 import logging
 import os
 import platform
@@ -107,10 +106,6 @@ def run_cli() -> NoReturn:
 
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # The imports are over.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A name or an answer with a letter that the terminal's encoding lacks must not end the command.
-            stream.reconfigure(errors="replace")
     log_to_stderr()
     try:
         home = user_home()

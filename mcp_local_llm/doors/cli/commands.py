@@ -27,6 +27,7 @@ from mcp_local_llm.doors.cli.run import (
     drop_stdout,
     fail,
     perform,
+    replace_unknown_letters,
 )
 from mcp_local_llm.doors.cli.serve import ServeActions, add_serve_command
 from mcp_local_llm.doors.cli.show import JsonOption
@@ -95,6 +96,7 @@ class CommandParts:
 
 def run_command(parts: CommandParts) -> int:
     """Run the command in `sys.argv` and return the exit code."""
+    replace_unknown_letters()
     try:
         build_commands(parts)(prog_name="mcp-local-llm")
     except SystemExit as leave:

@@ -1,5 +1,6 @@
 """Runs one command: opens the parts, shows progress on stderr, and turns errors into exit codes."""
 
+import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Generator
@@ -112,6 +113,13 @@ def telling_failures() -> Generator[None]:
 def code_of(error: LocalLLMError) -> int:
     """Return the exit code of an error: a wrong request, or a failure."""
     return WRONG_REQUEST if 400 <= error.status < 500 else FAILED
+
+
+def replace_unknown_letters() -> None:
+    """Write a question mark for each letter that the encoding of a stream lacks: no name or answer ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def drop_stdout() -> None:
