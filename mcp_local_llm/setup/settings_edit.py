@@ -103,8 +103,10 @@ class SettingsEditor:
 
     def unset(self, name: str) -> str:
         """Remove a setting, or a misspelt key, from the file, so that the default counts. Raises as `set`."""
+        from tomlkit.items import AoT
+
         document = self._document()
-        if name in TABLES or (name in document and isinstance(document[name], dict)):
+        if RENAMED.get(name, name) in TABLES or (name in document and isinstance(document[name], dict | AoT)):
             raise self._is_table(name)
         if name not in document:
             self._require_known(name)

@@ -96,6 +96,16 @@ def test_a_value_is_removed_and_a_variable_that_wins_is_told(path: Path) -> None
     assert {row.name: row.source for row in editor.rows()}["batch_size"] == "MCP_LOCAL_LLM_BATCH_SIZE"
 
 
+@pytest.mark.parametrize("name", ["launch", "cluster", "endpoints", "endpoint", "profile"])
+def test_tables_are_not_removed_under_any_name(path: Path, name: str) -> None:
+    path.parent.mkdir()
+    path.write_text("[profile.a]\nx = 1\n[[launch]]\nname = 'two'\n[[endpoint]]\nname = 'a'\n")
+    before = path.read_text()
+    with pytest.raises(InvalidRequestError, match="is a table"):
+        SettingsEditor(path, {}).unset(name)
+    assert path.read_text() == before
+
+
 def test_a_link_stays_a_link_and_the_mode_stays(path: Path, tmp_path: Path) -> None:
     real = tmp_path / "dotfiles.toml"
     real.write_text(FILE)
