@@ -3,7 +3,6 @@
 A session that forwards its verbs does not import this module.
 """
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +41,7 @@ from mcp_local_llm.residency import Lease, Resident, RoutingLoader
 from mcp_local_llm.residency.lease import lease_of_user
 from mcp_local_llm.setup.log_file import LOG_NAME, file_fault, log_tail
 from mcp_local_llm.setup.machine import MachineReader, local_machine_reader, memory_reader, read_machine
-from mcp_local_llm.setup.places import choice_file, prefix_folder, registry_path, state_folder
+from mcp_local_llm.setup.places import choice_file, prefix_folder, registry_path, state_folder, working_folder
 from mcp_local_llm.setup.private_words import private_words
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.engine import Engine
@@ -172,7 +171,7 @@ async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> Exam
     )
     facts = await read_facts(sources)
     findings = check_facts(facts)
-    words = private_words(setup.settings, environ, parts.home, folder=Path(os.getcwd()))
+    words = private_words(setup.settings, environ, parts.home, folder=working_folder())
 
     def bundle() -> str:
         return bundle_text(facts, findings, words, platform=platform_facts(), log=log_tail(facts.installation.log[0]))

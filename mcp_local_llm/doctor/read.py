@@ -19,6 +19,7 @@ import anyio
 from mcp_local_llm import __version__
 from mcp_local_llm.doctor import ClaudeCode, Setup
 from mcp_local_llm.doctor.setup_checks import CUDA
+from mcp_local_llm.setup.places import working_folder
 from mcp_local_llm.setup.regular_file import read_regular
 from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.setup.settings_file import load_settings
@@ -33,7 +34,15 @@ MAX_CLAUDE_BYTES = 64 * 2**20
 """Claude Code keeps its history in the same file."""
 
 
-IMPORT_ENGINE = "import mlx.core, mlx_lm"
+IMPORTED = b"all is here"
+IMPORT_ENGINE = f"""
+import resource
+# The engine lets mlx-lm neither change the limit of open files nor fail at it.
+resource.setrlimit = lambda *_: None
+import mlx.core, mlx_lm, llguidance
+print({IMPORTED.decode()!r}, flush=True)
+"""
+"""Says so at its end: an import may end the process as if all were well."""
 
 
 IMPORT_TIMEOUT_S = 60.0
@@ -73,9 +82,11 @@ async def import_fault(environ: Mapping[str, str], timeout_s: float = IMPORT_TIM
         return f"it did not end within {timeout_s:g} s"
     except OSError as error:
         return f"{sys.executable} cannot be started: {error.strerror}"
+    if done.stdout.rstrip().endswith(IMPORTED):
+        return ""
     if done.returncode >= 0:
         lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        return (lines[-1] if lines else f"exit code {done.returncode}") if done.returncode else ""
+        return lines[-1] if lines and done.returncode else f"exit code {done.returncode}"
     return f"the process was ended by {signal.Signals(-done.returncode).name}"
 
 
@@ -116,7 +127,7 @@ def _version(name: str) -> str | None:
 
 def claude_settings(environ: Mapping[str, str], home: Path) -> ClaudeCode:
     """Find Claude Code, and a file of its settings that names this server; its command is never run."""
-    here = Path(os.getcwd())
+    here = working_folder()
     folder = environ.get("CLAUDE_CONFIG_DIR", "")
     files = ((Path(folder) if folder else home) / ".claude.json", here / ".mcp.json")
     program = shutil.which("claude", path=environ.get("PATH", ""))

@@ -22,8 +22,8 @@ MAX_MIXED = 500
 """Items of a list that holds not only texts or only numbers: they are compared with each other, each with each."""
 KNOWN = 512
 """Checked schemas to remember: a client sends the same tools with every request."""
-MAX_PATTERN = 100_000
-"""Characters of a pattern that is read here: one of eight million takes seconds and a gigabyte."""
+MAX_PATTERN = 10_000
+"""Characters of a pattern that is read here: one of eight million takes a gigabyte, and Python keeps the last 512."""
 
 _BROKEN = (
     *("bad escape (end", "min repeat", "missing", "multiple repeat", "nothing to repeat"),

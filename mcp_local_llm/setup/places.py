@@ -30,6 +30,14 @@ def user_home() -> Path:
     return home
 
 
+def working_folder() -> Path:
+    """Return the working folder of this process; the root folder where it was removed."""
+    try:
+        return Path(os.getcwd())
+    except OSError:
+        return Path(os.sep)
+
+
 def prompt_names(below: str = "") -> tuple[str, ...]:
     """Return the names of all prompts of this installation, or those of a folder below, such as `TASKS`."""
     found = (path.stem for folder in (PACKAGED, CHECKOUT) for path in (folder / below).glob("*.md"))

@@ -39,6 +39,19 @@ def doctor(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(command, env=environ, cwd=environ["HOME"], capture_output=True, text=True, timeout=WAIT_S)
 
 
+@pytest.mark.parametrize("before", ["ulimit -n 64", "/bin/mkdir gone && cd gone && /bin/rmdir ../gone"])
+def test_what_keeps_no_model_from_loading_is_no_problem_of_the_engine(environ: dict[str, str], before: str) -> None:
+    line = f"{before} && exec {sys.executable} -m mcp_local_llm doctor --json --ports none"
+    command = ["/bin/sh", "-c", line]
+    done = subprocess.run(
+        command, env=environ, cwd=environ["HOME"], capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.stderr == ""
+    told = json.loads(done.stdout)["findings"]
+    assert "ok" in [finding["verdict"] for finding in told if finding["name"] == "engine"]
+    assert [finding for finding in told if finding["name"] == "engine" and finding["verdict"] == "problem"] == []
+
+
 def findings(environ: dict[str, str], ports: str = "none") -> dict[str, list[dict[str, str]]]:
     """What it tells as JSON, by name."""
     done = doctor(environ, "--json", "--ports", ports)

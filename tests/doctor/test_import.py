@@ -16,6 +16,7 @@ BROKEN = {
         "ImportError: libcuda.so.1: cannot open shared object file",
     ),
     "a fault without a word": ("import os; os._exit(3)", "exit code 3"),
+    "an end as if all were well": ("raise SystemExit(0)", "exit code 0"),
     "a signal": ("import os; os.abort()", "the process was ended by SIGABRT"),
     "no end": ("import threading; threading.Event().wait()", "it did not end within 0.5 s"),
 }
