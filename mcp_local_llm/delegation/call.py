@@ -73,7 +73,9 @@ async def begin(
     if task.files is None and (task.each_file or task.split):
         flag = "each_file" if task.each_file else "split"
         raise InvalidRequestError(f"{flag}=true is about `files`, and there are none. Name the files, or leave it out.")
-    template = workplace.templates.load(task.template) if task.template else None
+    template = None
+    if task.template:
+        template = await anyio.to_thread.run_sync(workplace.templates.load, task.template, abandon_on_cancel=True)
     question = question_of(task.message, task.system, task.request, template)
     reading = Reading(())
     if task.files is not None:

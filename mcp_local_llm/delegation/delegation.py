@@ -71,7 +71,7 @@ class Delegation:
         from mcp_local_llm.delegation.call import begin
         from mcp_local_llm.delegation.each_file import answer_each
 
-        call = await begin(task, self.workplace, self._llm, report, None if task.each_file else on_text)
+        call = await begin(task, await self._means(), self._llm, report, None if task.each_file else on_text)
         return self._counted(await (answer_each(call) if task.each_file else answer(call)))
 
     async def draft(self, order: DraftOrder, report: ReportProgress) -> FileAnswer:
@@ -86,6 +86,7 @@ class Delegation:
         from mcp_local_llm.delegation.draft import require_whole, write_draft
 
         require_whole(order)
+        await self._means()
         if order.restore or order.task is None:
             drafts = await anyio.to_thread.run_sync(self.workplace.drafts)
             told = await anyio.to_thread.run_sync(drafts.restore, self.workplace.absolute(order.path))
@@ -96,6 +97,10 @@ class Delegation:
             return FileAnswer(f"{told.head}{note if ignored else ''}", told.excerpt, nothing, files=(told.path,))
         call = await begin(order.task, self.workplace, self._llm, report)
         return self._counted(await write_draft(call, order))
+
+    async def _means(self) -> "Workplace":
+        """Make the session's means on a thread: a root may lie on a disk that does not answer."""
+        return await anyio.to_thread.run_sync(lambda: self.workplace, abandon_on_cancel=True)
 
     def _counted(self, done: FileAnswer) -> FileAnswer:
         totals = self.workplace.totals

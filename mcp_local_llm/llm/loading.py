@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import anyio
+import anyio.to_thread
+
 from mcp_local_llm.llm.llm import Caller
 from mcp_local_llm.models.catalog import Catalog
 from mcp_local_llm.models.resolve import Resolution
@@ -12,6 +15,9 @@ from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
 from mcp_local_llm.values.results import Switch
+
+CHOICE_S = 1.0
+"""Seconds that the status waits for the file of the choice."""
 
 
 class ModelLoading:
@@ -24,6 +30,7 @@ class ModelLoading:
         self._resident = resident
         self._machine = machine
         self._clock = clock
+        self._saving = anyio.Lock()
 
     async def wanted(self, model: str | None, caller: Caller) -> Resolution:
         """Return the model that a request is meant for. Raises as `Catalog.named`."""
@@ -49,7 +56,8 @@ class ModelLoading:
             async with self._resident.use(model, report):
                 pass
         except ModelLoadError as error:
-            raise ModelLoadError(f"{error}{self._way_back(before)}") from error
+            way_back = await anyio.to_thread.run_sync(self._way_back, before, abandon_on_cancel=True)
+            raise ModelLoadError(f"{error}{way_back}") from error
         loaded = not is_resident(model, before)
         previous = before.id if before and loaded and not model.endpoint else None
         return Switch(
@@ -62,6 +70,21 @@ class ModelLoading:
             available_bytes=self._machine().memory.available,
             notes=[wanted.note] if wanted.note else [],
         )
+
+    async def save(self, choice: str) -> None:
+        """Save the choice, one after the other. Raises as `Catalog.save`; its disk holds nothing else up."""
+        async with self._saving:
+            await anyio.to_thread.run_sync(self._catalog.save, choice, abandon_on_cancel=True)
+
+    async def saved(self) -> tuple[str | None, tuple[str, ...]]:
+        """Return the saved choice, and a sentence where it cannot be read now."""
+        try:
+            with anyio.fail_after(CHOICE_S):
+                return await anyio.to_thread.run_sync(self._catalog.saved, abandon_on_cancel=True), ()
+        except ConfigError as error:
+            return None, (str(error),)
+        except TimeoutError:
+            return None, ("The saved choice cannot be read now: its disk does not answer.",)
 
     def _way_back(self, before: ModelInfo | None) -> str:
         """Return the sentence that says how to load a working model after a failed load."""

@@ -28,7 +28,7 @@ from mcp_local_llm.models.speed import SpeedFile, estimate_speed
 from mcp_local_llm.residency import Resident
 from mcp_local_llm.setup.log import last_failures
 from mcp_local_llm.values.chat import ChatChunk, ChatRequest, ChatResult, TokenCounts
-from mcp_local_llm.values.errors import BusyError, ConfigError, GenerationError, LocalLLMError
+from mcp_local_llm.values.errors import BusyError, GenerationError, LocalLLMError
 from mcp_local_llm.values.machine import Machine
 from mcp_local_llm.values.model import ModelInfo
 from mcp_local_llm.values.progress import ReportProgress
@@ -169,7 +169,7 @@ class Local:
             found, notes = outcome.found, [outcome.note]
         require_template(found.model)
         switch = await self._loading.switch(found, report)
-        self._catalog.save(found.choice)
+        await self._loading.save(found.choice)
         return switch.model_copy(update={"notes": [*switch.notes, *notes]})
 
     async def preload(self, report: ReportProgress, caller: Caller, model: str | None = None) -> None:
@@ -237,11 +237,8 @@ class Local:
 
     async def status(self) -> Status:
         """Return the state of the model and of the calls in this process, at once."""
-        notes = [*self._catalog.setting_warnings]
-        try:
-            saved = await anyio.to_thread.run_sync(self._catalog.saved, abandon_on_cancel=True)
-        except ConfigError as error:
-            saved, notes = None, [*notes, str(error)]
+        saved, trouble = await self._loading.saved()
+        notes = [*self._catalog.setting_warnings, *trouble]
         if saved and (endpoint := self._catalog.endpoint(saved)):
             notes.append(f"Calls go to {endpoint.url}; nothing is resident here for them.")
         now, counts, memory = self._resident.state(), self._counters.counts(), self._machine().memory

@@ -105,7 +105,7 @@ class VerbServer:
             self._accepting = self._place = None
 
     async def sent(self) -> None:
-        """Wait until the last line of every verb is sent."""
+        """Wait until the last line of every verb that was admitted is sent."""
         while self._unsent:
             await self._sent.wait()
 
@@ -144,11 +144,10 @@ class VerbServer:
             return
         tasks.start_soon(lines.cancel_at_end)
         tasks.start_soon(lines.beat)
-        self._unsent += 1
         try:
             await lines.send(await self._outcome(first, lines, pid))
         finally:
-            self._unsent -= 1
+            self._unsent -= lines.admitted
             self._sent.set()
             self._sent = anyio.Event()
 
@@ -188,6 +187,8 @@ class VerbServer:
         if not VERBS[name].reports:
             return await getattr(self._llm, name)(**arguments)
         with self._admit():
+            lines.admitted = True
+            self._unsent += 1
             self._sessions.add(pid)
             if name == "chat":
                 return await self._chat(arguments, lines)
@@ -211,6 +212,8 @@ class _SessionConnection:
     def __init__(self, connection: LineSocket, scope: anyio.CancelScope) -> None:
         self._connection = connection
         self._scope = scope
+        self.admitted = False
+        """Whether its verb is one that the end of this process waits for."""
         self._lock = anyio.Lock()
         self._progress: Progress | None = None
         self._sent: Progress | None = None

@@ -142,7 +142,7 @@ class ContextLengthError(LocalLLMError):
 
 
 class BusyError(LocalLLMError):
-    """The queue is full."""
+    """The queue is full, or calls use what should go."""
 
     status = 429
 

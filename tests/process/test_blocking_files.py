@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
+from tests.clients import POLL_S, WAIT_S
 from tests.model_cache import place_tiny
-from tests.wire import Wire, open_wire
+from tests.wire import Json, Wire, open_wire
 
 PROMPTLY_S = 5.0
 """How soon the process must be gone once stdin has ended, on a machine with other work."""
@@ -128,3 +130,41 @@ async def test_stdin_that_ends_ends_the_process_though_a_disk_never_answers(
         await wire.answer(await wire.call("status"))
         await leaves(wire)
         assert "reading the silent disk" in wire.errors()
+
+
+SILENT_FILE = """
+import os, threading
+opened = os.open
+def silent(path, *arguments, **named):
+    if os.environ["SILENT"] in str(path):
+        os.write(2, b"opening the silent file" + os.linesep.encode())
+        threading.Event().wait()
+    return opened(path, *arguments, **named)
+os.open = silent
+"""
+HELD: dict[str, tuple[str, str, Json]] = {
+    "the choice": ("active_model", "status", {}),
+    "the choice, while it is written": (".active_model.", "set_model", {"name": "tiny"}),
+    "a root": ("/project", "chat", {"message": "x", "files": ["a.txt"]}),
+    "a file that is read": ("a.txt", "chat", {"message": "x", "files": ["a.txt"]}),
+    "a file that is written": ("a.txt", "draft", {"message": "x", "path": "a.txt"}),
+}
+
+
+@pytest.mark.parametrize(("silent", "tool", "arguments"), HELD.values(), ids=HELD.keys())
+async def test_a_file_that_never_opens_holds_up_neither_the_status_nor_the_end(
+    environ: dict[str, str], tmp_path: Path, silent: str, tool: str, arguments: Json
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.txt").write_text("x")
+    (tmp_path / "sitecustomize.py").write_text(SILENT_FILE)
+    folders = {"PYTHONPATH": str(tmp_path), "CLAUDE_PROJECT_DIR": str(project), "SILENT": silent}
+    async with open_wire(environ | folders) as wire:
+        await wire.call(tool, **arguments)
+        with anyio.fail_after(WAIT_S):
+            while "opening the silent file" not in wire.errors():
+                await anyio.sleep(POLL_S)
+        assert " running, " in await wire.text(await wire.call("status"))
+        await wire.close_stdin()
+        assert await wire.ended(within=2 * PROMPTLY_S) == 0

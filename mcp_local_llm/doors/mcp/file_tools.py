@@ -126,7 +126,7 @@ def _refuse_read_only(ctx: Context[Any, Any]) -> None:
     if isinstance(turn, str):
         try:
             turn = json.loads(turn)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
     if isinstance(turn, dict) and cast(dict[str, object], turn).get("sandbox_mode") == "read-only":
         raise FileAccessError(

@@ -15,6 +15,8 @@ CLIENT_S = 2.0
 """Seconds between two checks of the client."""
 DEAF_CHECKS = 5
 """Checks in a row that find stdin ended and stdout full, after which the client counts as gone."""
+HELD_CHECKS = 2
+"""The same with room in stdout: then a thread that waits, as for a disk, keeps the SDK from its end."""
 
 
 async def serve_stdio(
@@ -65,16 +67,17 @@ async def _leave_on_signal(signals: Sequence[signal.Signals], leave: Callable[[]
 
 
 async def _watch_client(parent: int, stdin: int, stdout: int, gone: anyio.Event) -> None:
-    """Set `gone` when the parent has died, or when the client has closed stdin and does not read its answers.
+    """Set `gone` when the parent has died, or when the client has closed stdin and something keeps this process.
 
     A child of a dead parent may keep the pipes open, so that stdin never ends. An answer that nobody reads keeps the
-    SDK from the end of stdin, or its thread from ending.
+    SDK from the end of stdin, or its thread from ending; so does a call whose thread waits for ever.
     """
-    deaf = 0
-    while os.getppid() == parent and deaf < DEAF_CHECKS:
+    deaf = held = 0
+    while os.getppid() == parent and deaf < DEAF_CHECKS and held < HELD_CHECKS:
         await anyio.sleep(CLIENT_S)
-        ended = _ready(stdin, 0) & (select.POLLHUP | getattr(select, "POLLRDHUP", 0))
-        deaf = deaf + 1 if ended and not _ready(stdout, select.POLLOUT) & select.POLLOUT else 0
+        ended = bool(_ready(stdin, 0) & (select.POLLHUP | getattr(select, "POLLRDHUP", 0)))
+        room = bool(_ready(stdout, select.POLLOUT) & select.POLLOUT)
+        deaf, held = (deaf + 1 if ended and not room else 0), (held + 1 if ended and room else 0)
     gone.set()
 
 

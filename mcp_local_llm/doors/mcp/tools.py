@@ -44,6 +44,9 @@ MAX_RESULT_CHARACTERS = 300_000
 """Claude Code moves a longer result into a file; measured inline at this size."""
 
 
+NOTES_S = 1.0
+"""Seconds that the status waits for the disks of the session's folders."""
+
 HOW_TO_CHOOSE = "set_model takes a number or a name"
 """The hint in a list of models where nothing is chosen."""
 
@@ -177,7 +180,10 @@ def report_tools(llm: LLM, delegation: Delegation) -> list[StrictTool]:
 
     async def status() -> Annotated[CallToolResult, Status]:
         now = await llm.status()
-        now = now.model_copy(update={"notes": [*now.notes, *await anyio.to_thread.run_sync(delegation.notes)]})
+        notes: tuple[str, ...] = ("The folders of this session are not told: a disk does not answer.",)
+        with anyio.move_on_after(NOTES_S):
+            notes = await anyio.to_thread.run_sync(delegation.notes, abandon_on_cancel=True)
+        now = now.model_copy(update={"notes": [*now.notes, *notes]})
         return report_result(now, results_text.status_text(now))
 
     read_only = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)

@@ -157,6 +157,15 @@ async def test_nothing_is_written_in_a_read_only_sandbox(environ: dict[str, str]
     assert not (project / "x.md").exists()
 
 
+async def test_what_cannot_be_read_of_a_sandbox_fails_no_draft(environ: dict[str, str], project: Path) -> None:
+    async with open_wire({**environ, "CLAUDE_PROJECT_DIR": str(project)}) as wire:
+        for number, turn in enumerate(("{", "[" * 100_000, "9" * 5000)):
+            arguments = {"path": f"x{number}.md", "message": "Hello"}
+            named = {"name": "draft", "arguments": arguments, "_meta": {"x-codex-turn-metadata": turn}}
+            await wire.answer(await wire.request("tools/call", named))
+            assert (project / f"x{number}.md").exists()
+
+
 async def test_without_a_project_the_working_folder_counts(environ: dict[str, str], project: Path) -> None:
     repository = Path(__file__).parents[3]
     parameters = StdioServerParameters(
