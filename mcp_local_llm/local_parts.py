@@ -3,6 +3,7 @@
 A session that forwards its verbs does not import this module.
 """
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -171,7 +172,7 @@ async def examine(parts: ModelParts, setup: Setup, ports: Iterable[int]) -> Exam
     )
     facts = await read_facts(sources)
     findings = check_facts(facts)
-    words = private_words(setup.settings, environ, parts.home, folder=working_folder())
+    words = private_words(setup.settings, environ, parts.home, folder=working_folder() or Path(os.sep))
 
     def bundle() -> str:
         return bundle_text(facts, findings, words, platform=platform_facts(), log=log_tail(facts.installation.log[0]))

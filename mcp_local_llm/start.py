@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
@@ -18,7 +17,7 @@ from mcp_local_llm import __version__
 from mcp_local_llm.app import App, compose, compose_refusing
 from mcp_local_llm.llm.session import Session
 from mcp_local_llm.setup.log import flush_log, log_to_stderr
-from mcp_local_llm.setup.places import settings_file, state_folder, user_home
+from mcp_local_llm.setup.places import settings_file, state_folder, user_home, working_folder
 from mcp_local_llm.setup.settings_file import load_settings
 from mcp_local_llm.values.errors import ConfigError, InvalidRequestError, LocalLLMError
 
@@ -48,7 +47,7 @@ def run_stdio(client: int) -> NoReturn:
     # Before the SDK configures logging by itself; stdout is for the protocol, so messages go to stderr.
     log_to_stderr()
     # The client's working folder may be removed while this process runs, and libraries read the working folder.
-    folder = _working_folder()
+    folder = working_folder()
     os.chdir("/")
     try:
         app = compose(os.environ, user_home(), folder=folder)
@@ -222,7 +221,7 @@ async def _launch(order: "LaunchOrder", say: Callable[[str], None], report: "Rep
     from mcp_local_llm.agents.printed import printed
     from mcp_local_llm.doors.http import Address, InFlightAnswers, serving_at
 
-    folder = _working_folder()
+    folder = working_folder()
     if folder is None:
         raise ConfigError("The working folder was removed. Start the agent in another one.")
     around = Surroundings(os.environ, user_home(), folder, say, report)
@@ -248,7 +247,7 @@ async def _launch(order: "LaunchOrder", say: Callable[[str], None], report: "Rep
 @asynccontextmanager
 async def _opened(note: Callable[[str], None], model: str | None = None) -> AsyncGenerator[App]:
     """Open a session for one command; `note` receives a sentence for the user; `model` as in `compose`."""
-    app = compose(os.environ, user_home(), model, folder=_working_folder())
+    app = compose(os.environ, user_home(), model, folder=working_folder())
     try:
         async with app.llm:
             try:
@@ -276,14 +275,6 @@ def _ending_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that end this process; SIGHUP, that of a closed terminal, not where `nohup` ignores it."""
     closed = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGINT, signal.SIGTERM, *closed)
-
-
-def _working_folder() -> Path | None:
-    """Return the folder that this process was started in; None where it was removed."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return None
 
 
 def _leave(code: int = 0) -> NoReturn:

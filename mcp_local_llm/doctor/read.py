@@ -127,7 +127,7 @@ def _version(name: str) -> str | None:
 
 def claude_settings(environ: Mapping[str, str], home: Path) -> ClaudeCode:
     """Find Claude Code, and a file of its settings that names this server; its command is never run."""
-    here = working_folder()
+    here = working_folder() or Path(os.sep)
     folder = environ.get("CLAUDE_CONFIG_DIR", "")
     files = ((Path(folder) if folder else home) / ".claude.json", here / ".mcp.json")
     program = shutil.which("claude", path=environ.get("PATH", ""))

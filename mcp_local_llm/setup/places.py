@@ -30,12 +30,12 @@ def user_home() -> Path:
     return home
 
 
-def working_folder() -> Path:
-    """Return the working folder of this process; the root folder where it was removed."""
+def working_folder() -> Path | None:
+    """Return the folder that this process was started in; None where it was removed."""
     try:
-        return Path(os.getcwd())
-    except OSError:
-        return Path(os.sep)
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 def prompt_names(below: str = "") -> tuple[str, ...]:

@@ -34,13 +34,14 @@ NO_ROOM = ("/bin/sh", "-c", f"ulimit -f 0; exec {sys.executable} -m mcp_local_ll
 
 @pytest.mark.fault(
     "Signals to the server",
-    "SIGTSTP, which Ctrl-Z in the client's terminal sends",
+    "SIGTSTP and SIGTTOU, which Ctrl-Z and `stty tostop` in the client's terminal send",
     promised="it is not stopped, for other sessions may wait for it",
 )
-async def test_ctrl_z_in_the_terminal_of_a_client_does_not_stop_its_server(environ: dict[str, str], tries: int) -> None:
+async def test_the_terminal_of_a_client_does_not_stop_its_server(environ: dict[str, str], tries: int) -> None:
     async with sessions(environ, 1) as (only,):
         for _ in range(tries):
             only.process.send_signal(signal.SIGTSTP)
+            only.process.send_signal(signal.SIGTTOU)
             assert await ask(only) == GREETING
 
 

@@ -41,8 +41,10 @@ async def serve_stdio(
     """
     gone = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        # Ctrl-Z in the client's terminal stops its whole group; the other sessions wait for this process.
-        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        # Ctrl-Z in the client's terminal stops its whole group, and a terminal with `tostop` a background job that
+        # writes to it; the other sessions wait for this process.
+        for stop in (signal.SIGTSTP, signal.SIGTTOU):
+            signal.signal(stop, signal.SIG_IGN)
         tasks.start_soon(_leave_on_signal, signals, leave)
         tasks.start_soon(_watch_client, client, os.dup(0), os.dup(1), gone)
         _watch_reader(os.dup(1), gone)
