@@ -17,8 +17,7 @@ from mcp_local_llm.values.errors import InvalidRequestError, shortened
 MAX_DEPTH = 100
 """The deepest nesting of objects and lists; JSON and grammar parsers fail at 128."""
 MAX_PARTS = 20_000
-"""Objects and lists in all schemas of a request, and as many `true` and `false`: some seconds of the library that
-checks them."""
+"""Objects and lists in all schemas of a request: some seconds of the library that checks them."""
 MAX_MIXED = 500
 """Items of a list that holds not only texts or only numbers: they are compared with each other, each with each."""
 KNOWN = 512
@@ -98,19 +97,21 @@ def _may_be_pattern(pattern: object) -> bool:
 
 
 def _parts(schema: Mapping[str, Any], name: str, room: int) -> int:
-    """Count the objects and lists of a schema, or its `true` and `false` where they are more.
-
-    Without recursion, since a deep schema would exhaust the stack.
+    """Count the objects and lists of a schema, without recursion, since a deep schema would exhaust the stack.
 
     Raises:
         InvalidRequestError: they are nested too deep, are more than `room`, or one takes too long to check.
     """
-    parts, booleans, left = 0, 0, list[tuple[object, int]]([(schema, 1)])
+    parts, left = 0, list[tuple[object, int]]([(schema, 1)])
     while left:
         value, depth = left.pop()
         parts += 1
         if depth > MAX_DEPTH:
             raise InvalidRequestError(f"{name}: more than {MAX_DEPTH} objects and lists are nested.")
+        if parts > room:
+            raise InvalidRequestError(
+                f"{name}: the schemas of this request hold more than {MAX_PARTS:,} objects and lists. Shorten them."
+            )
         if isinstance(value, Mapping):
             items = list(cast(Mapping[str, object], value).values())
         else:
@@ -120,14 +121,8 @@ def _parts(schema: Mapping[str, Any], name: str, room: int) -> int:
                     f"{name}: a list in it holds more than {MAX_MIXED} items that are not all texts or all numbers. "
                     "Shorten it."
                 )
-        booleans += sum(isinstance(inner, bool) for inner in items)
-        if max(parts, booleans) > room:
-            raise InvalidRequestError(
-                f"{name}: the schemas of this request hold more than {MAX_PARTS:,} objects and lists, or as many true "
-                "and false. Shorten them."
-            )
         left += [(inner, depth + 1) for inner in items if _nests(inner)]
-    return max(parts, booleans)
+    return parts
 
 
 def _all(items: list[object], kind: type | UnionType) -> bool:
