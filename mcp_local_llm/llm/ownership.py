@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 HANDOVER_S = 2.0
 """Seconds in which this process does not take the lease again after a newer process asked it to shut down."""
 
+LAST_LINES_S = 2.0
+"""Seconds in which this process, when it ends, answers the sessions that it has greeted."""
+
 WATCH_S = 2.0
 """Seconds between two looks at the files of the lease."""
 
@@ -148,7 +151,10 @@ class Ownership:
             while self._others:
                 await self._verb_ended.wait()
             if self._server is not None:
-                await self._server.sent()
+                # A session that is greeted and then left takes its verb for one that was begun.
+                self._server.close()
+                with anyio.move_on_after(LAST_LINES_S):
+                    await self._server.sent()
 
     def end(self) -> None:
         """Cancel the verbs of other sessions."""

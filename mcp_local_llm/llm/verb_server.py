@@ -105,7 +105,7 @@ class VerbServer:
             self._accepting = self._place = None
 
     async def sent(self) -> None:
-        """Wait until the last line of every verb that was admitted is sent."""
+        """Wait until the last line of every verb is sent that was admitted, or is refused because this process ends."""
         while self._unsent:
             await self._sent.wait()
 
@@ -136,6 +136,13 @@ class VerbServer:
 
     async def _converse(self, lines: "_SessionConnection", tasks: TaskGroup, pid: int) -> None:
         """Read one verb and execute it; cancel it when the session closes its end."""
+        self._unsent += 1
+        try:
+            await self._verb(lines, tasks, pid)
+        finally:
+            self._sent_one(lines)
+
+    async def _verb(self, lines: "_SessionConnection", tasks: TaskGroup, pid: int) -> None:
         await lines.send({"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()})
         try:
             first = await lines.first()
@@ -144,10 +151,13 @@ class VerbServer:
             return
         tasks.start_soon(lines.cancel_at_end)
         tasks.start_soon(lines.beat)
-        try:
-            await lines.send(await self._outcome(first, lines, pid))
-        finally:
-            self._unsent -= lines.admitted
+        await lines.send(await self._outcome(first, lines, pid))
+
+    def _sent_one(self, lines: "_SessionConnection") -> None:
+        """Count a verb's last line as sent, once; from then on the end of this process does not wait for it."""
+        if lines.awaited:
+            lines.awaited = False
+            self._unsent -= 1
             self._sent.set()
             self._sent = anyio.Event()
 
@@ -185,10 +195,9 @@ class VerbServer:
         if name == "status":
             return await self._status()
         if not VERBS[name].reports:
+            self._sent_one(lines)
             return await getattr(self._llm, name)(**arguments)
         with self._admit():
-            lines.admitted = True
-            self._unsent += 1
             self._sessions.add(pid)
             if name == "chat":
                 return await self._chat(arguments, lines)
@@ -212,8 +221,8 @@ class _SessionConnection:
     def __init__(self, connection: LineSocket, scope: anyio.CancelScope) -> None:
         self._connection = connection
         self._scope = scope
-        self.admitted = False
-        """Whether its verb is one that the end of this process waits for."""
+        self.awaited = True
+        """Whether the end of this process waits for its last line."""
         self._lock = anyio.Lock()
         self._progress: Progress | None = None
         self._sent: Progress | None = None

@@ -1,6 +1,8 @@
 """A holder that leaves: what other sessions have begun is finished, and its last line arrives."""
 
 import asyncio
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -8,12 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.clients import POLL_S, WAIT_S
 from tests.engines.http.fake_server import Exchange, counts, delta, fake_server
 from tests.engines.http.test_over_mcp import configure
-from tests.sharing.sessions import ask, holder_of, sessions
+from tests.sharing.sessions import GREETING, ask, holder_of, runtime, sessions
 
 
 class SlowServer:
@@ -55,6 +58,32 @@ async def test_a_holder_whose_client_is_gone_sends_the_last_line_of_what_it_fini
         await (holder.close_stdin() if "stdin" in ways else holder.vanish())
         server.go_on["slow"].set()
         assert await other.text(request) == "At last"
+        assert await holder.ended() == 0
+
+
+async def test_a_session_that_was_greeted_before_the_holder_leaves_is_told_to_ask_again(
+    environ: dict[str, str],
+) -> None:
+    path = str(runtime(environ) / "holder.sock")
+
+    def listens() -> bool:
+        with socket.socket(socket.AF_UNIX) as another:
+            return another.connect_ex(path) == 0
+
+    async with sessions(environ, 1) as (holder,):
+        assert await ask(holder) == GREETING
+        with socket.socket(socket.AF_UNIX) as late:
+            late.settimeout(WAIT_S)
+            late.connect(path)
+            with late.makefile("rb") as lines:
+                assert json.loads(await anyio.to_thread.run_sync(lines.readline))["pid"] == holder.process.pid
+                await holder.close_stdin()
+                with anyio.fail_after(WAIT_S):
+                    while listens():
+                        await anyio.sleep(POLL_S)
+                late.sendall(b'{"verb": "unload", "arguments": {"force": false}}\n')
+                told = json.loads(await anyio.to_thread.run_sync(lines.readline))
+        assert told["error"]["name"] == "HolderGoneError"
         assert await holder.ended() == 0
 
 
