@@ -13,6 +13,7 @@ from mcp_local_llm.doctor.setup_checks import changed_settings, setting_origin
 from mcp_local_llm.setup.private_words import PrivateWords
 from mcp_local_llm.setup.settings import LOG_SETTINGS, Settings
 from mcp_local_llm.values.model import ModelInfo, human_bytes
+from mcp_local_llm.values.visible_text import printable
 
 COUNTED = frozenset({"roots", "secret_names", "allow", "allowed_hosts", "allowed_origins"})
 """Settings that name private files and machines: the number of their values is told."""
@@ -53,8 +54,7 @@ def bundle_text(
     parts = [HEAD]
     for title, lines in sections.items():
         parts.append("\n".join([f"== {title}", *(lines or ["nothing"])]))
-    text = words.masked("\n\n".join(parts))
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text) + "\n"
+    return printable(words.masked("\n\n".join(parts)), keep="\n") + "\n"
 
 
 def _lines(finding: Finding) -> Iterator[str]:

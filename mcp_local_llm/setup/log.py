@@ -22,6 +22,7 @@ from mcp_local_llm.setup.settings import Settings
 from mcp_local_llm.values.call import Call, current_call, working_on
 from mcp_local_llm.values.errors import HolderGoneError, LocalLLMError, release_frames, sentence_for_log
 from mcp_local_llm.values.results import Failure
+from mcp_local_llm.values.visible_text import printable
 
 PACKAGE = "mcp_local_llm"
 MAX_FAILURES = 10
@@ -201,7 +202,7 @@ def file_line(record: logging.LogRecord, words: PrivateWords) -> str:
     if trace is not None:
         message += f" | {_came_through(trace)}"
     module = record.name.removeprefix(f"{PACKAGE}.")
-    plain = "".join(letter if letter.isprintable() else " " for letter in words.masked(message))[:MAX_LINE]
+    plain = printable(words.masked(message))[:MAX_LINE]
     return f"{moment}Z {record.process} {record.levelname} {_id_of(record) or '-'} {module}: {plain}"
 
 

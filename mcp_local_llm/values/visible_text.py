@@ -19,5 +19,10 @@ def one_line(text: str) -> str:
     return LINE_BREAKS.sub(_escaped, visible(text))
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Return the text with a blank for each character that is not printable, but for those of `keep`."""
+    return "".join(letter if letter.isprintable() or letter in keep else " " for letter in text)
+
+
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()

@@ -15,6 +15,7 @@ from mcp_local_llm.doors.cli.run import FAILED, INTERRUPTED, WRONG_REQUEST, fail
 from mcp_local_llm.doors.cli.serve import DEFAULT_PORT
 from mcp_local_llm.doors.cli.terminal import new_console
 from mcp_local_llm.values.errors import shortened
+from mcp_local_llm.values.visible_text import printable
 from mcp_local_llm.wire.flavors import USUAL_PORTS
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def _read_ports(text: str) -> tuple[int, ...]:
 
 def _show(findings: "Sequence[Finding]") -> None:
     for finding in findings:
-        print(f"{finding.verdict:<8} {finding.name}: {_plain(finding.text)}")
+        print(f"{finding.verdict:<8} {finding.name}: {printable(finding.text)}")
         for line in finding.advice.splitlines():
-            print(f"{INDENT}{_plain(line)}")
+            print(f"{INDENT}{printable(line)}")
     print(_summary(findings))
     sys.stdout.flush()
 
@@ -104,8 +105,3 @@ def _summary(findings: "Iterable[Finding]") -> str:
     if not problems:
         return f"Nothing is wrong; notes: {notes}."
     return f"Problems that need you: {problems}; notes: {notes}."
-
-
-def _plain(text: str) -> str:
-    """Make a text harmless for a terminal: names of models and servers come from elsewhere."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

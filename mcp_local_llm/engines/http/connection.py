@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import httpx
 
@@ -88,11 +89,14 @@ class Connection:
         async with self._sent("POST", path, content, self.endpoint.read_timeout_s, errors) as response:
             yield response
 
-    @asynccontextmanager
-    async def get(self, path: str, timeout_s: float, errors: EndpointErrors) -> AsyncGenerator[HttpResponse]:
-        """Fetch `path`; no step may take longer than `timeout_s` seconds. Raises as `post`."""
-        async with self._sent("GET", path, None, timeout_s, errors) as response:
-            yield response
+    async def get(self, path: str, timeout_s: float, errors: EndpointErrors) -> tuple[HttpResponse, bytes]:
+        """Fetch `path` with its whole body, which may take `timeout_s` seconds. Raises as `post`."""
+        try:
+            with anyio.fail_after(timeout_s):
+                async with self._sent("GET", path, None, timeout_s, errors) as response:
+                    return response, await response.body()
+        except TimeoutError as error:
+            raise errors.silent(timeout_s) from error
 
     @asynccontextmanager
     async def _sent(

@@ -78,12 +78,7 @@ async def ask_for_models(endpoint: Endpoint, environ: Mapping[str, str], timeout
 
     connection = Connection(endpoint, environ)
     errors = connection.errors()
-    try:
-        with anyio.fail_after(timeout_s):
-            async with connection.get("/models", timeout_s, errors) as response:
-                body = await response.body()
-    except TimeoutError as error:
-        raise errors.silent(timeout_s) from error
+    response, body = await connection.get("/models", timeout_s, errors)
     if response.status != 200:
         raise errors.status(response.status, body, response.headers)
     try:

@@ -188,12 +188,7 @@ class EndpointLoader:
         ours = connection.endpoint.flavor == "mcp-local-llm"
         report(Progress("loading"))
         for _ in range(int(LOADING_S / LOADING_POLL_S)):
-            try:
-                with anyio.fail_after(PROBE_TIMEOUT_S):
-                    async with connection.get("/models", PROBE_TIMEOUT_S, errors) as response:
-                        body = await response.body()
-            except TimeoutError as error:
-                raise errors.silent(PROBE_TIMEOUT_S) from error
+            response, body = await connection.get("/models", PROBE_TIMEOUT_S, errors)
             if response.status in (401, 403) or 300 <= response.status < 400:
                 raise errors.status(response.status, body, response.headers)
             if ours or not loading(response.status, body):

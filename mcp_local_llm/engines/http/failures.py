@@ -19,6 +19,7 @@ from mcp_local_llm.values.errors import (
     LocalLLMError,
     UnknownModelError,
 )
+from mcp_local_llm.values.visible_text import printable
 from mcp_local_llm.wire.flavors import FLAVORS
 from mcp_local_llm.wire.openai.errors import ContextOverflow, ServerError, context_overflow, error_type, read_error
 
@@ -169,7 +170,7 @@ def loading(status: int, body: bytes) -> bool:
 
 def _legible(text: str) -> str:
     """Return the message of a server of ours, whose lines stay, without control characters and not too long."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_OURS])
+    shown = printable(text[:MAX_OURS], keep="\n")
     return shown if len(text) <= MAX_OURS else f"{shown} …"
 
 

@@ -83,7 +83,7 @@ async def _get(port: int, path: str) -> ProbeResponse | None:
 
     connection = Connection(Endpoint(name="port", url=f"http://127.0.0.1:{port}"), {})
     try:
-        async with connection.get(path, ANSWER_TIMEOUT_S, connection.errors()) as response:
-            return ProbeResponse(response.status, response.headers.get("server", ""), await response.body())
+        response, body = await connection.get(path, ANSWER_TIMEOUT_S, connection.errors())
     except LocalLLMError:
         return None  # No server listens there, or it does not speak HTTP.
+    return ProbeResponse(response.status, response.headers.get("server", ""), body)

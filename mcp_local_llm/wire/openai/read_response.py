@@ -11,6 +11,7 @@ from typing import Any
 
 from mcp_local_llm.values.chat import REASONING_FIELDS, Timings, Usage
 from mcp_local_llm.values.progress import Progress
+from mcp_local_llm.values.visible_text import printable
 from mcp_local_llm.wire.json_values import JsonObject, as_count, as_list, as_number, as_object, as_text
 from mcp_local_llm.wire.openai.write_response import EXTENSION_KEY
 
@@ -214,8 +215,7 @@ def read_extension(data: JsonObject) -> Extension | None:
 
 def _sentence(text: str) -> str:
     """Return a warning of a server as one line without control characters."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST])
-    return " ".join(printable.split())
+    return " ".join(printable(text[:_LONGEST]).split())
 
 
 def _call_piece(call: JsonObject) -> CallPiece:
